@@ -1,0 +1,129 @@
+"""The one contract of colour and range: how a picture enters, leaves and changes its form.
+
+At files an image is ``uint8`` RGB, height x width x 3. Inside networks it is ``float32`` RGB in [0, 1], N x 3 x H x W.
+Nothing else in the project decodes a file, swaps channels or rounds to eight bits.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+
+
+def load_image(path: str | Path) -> Pixels:
+    """Read an image file as uint8 RGB, H x W x 3.
+
+    EXIF orientation is applied, alpha is composited on white, grey, palette, CMYK and 16-bit files become 8-bit RGB; an
+    animation gives its first frame.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be decoded whole; the message names it and the reason.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such image file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels on; we take them, up to its hard limit
+            with Image.open(path) as file:
+                return _to_rgb(ImageOps.exif_transpose(file))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image that can be decoded") from None
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
+        raise ValueError(f"{path}: cannot be decoded ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):  # 16-bit grey; "I" holds it in 32 bits
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError(f"32-bit values from {grey.min()} to {grey.max()} have no defined range")
+        return np.repeat(np.round(grey / 257.0).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no defined range")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
+    """Write uint8 RGB, H x W x 3, in the format of the suffix; whole or not at all.
+
+    The folder is made when missing. ``quality`` (1-100) counts for JPEG and WebP.
+
+    Raises:
+        ValueError: not a uint8 H x W x 3 array, or a suffix that is no image format.
+    """
+    path = Path(path)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"{path}: expected uint8 H x W x 3, got {image.dtype} {image.shape}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: '{path.suffix}' is none of {', '.join(sorted(SUFFIXES))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        Image.fromarray(image).save(partial, quality=quality)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def to_float(image: Pixels) -> torch.Tensor:
+    """uint8 H x W x 3 -> float32 3 x H x W in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
+
+
+def to_uint8(image: torch.Tensor) -> Pixels:
+    """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest."""
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"expected a 3 x H x W tensor, got {tuple(image.shape)}")
+    return image.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Resample to height x width: area averages when it shrinks, cubic when it grows."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def center_square(image: Pixels) -> Pixels:
+    """The largest centred square of an image."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def grid(images: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:
+    """Lay equally sized images out row by row on white, ``gap`` pixels apart.
+
+    Raises:
+        ValueError: no image, or sizes that differ.
+    """
+    if not images:
+        raise ValueError("a grid needs at least one image")
+    if len({image.shape for image in images}) != 1:
+        raise ValueError(f"a grid needs equal sizes, got {sorted({image.shape for image in images})}")
+    height, width = images[0].shape[:2]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
