@@ -22,6 +22,10 @@ Weight = Annotated[float, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
 
+_PLAIN = (str, int, float, list, dict, type(None))
+_IPYTHON = frozenset({"In", "Out"})
+
+
 class ParamsError(ValueError):
     """A parameter that is unknown, missing, of the wrong type or out of range."""
 
@@ -45,11 +49,17 @@ class Params(BaseModel):
 
     @classmethod
     def from_namespace(cls, namespace: Mapping[str, Any]) -> Self:
-        """Take the model's names out of a notebook's ``globals()``; a name that is not there is an error."""
+        """Take the model's names out of a notebook's ``globals()``.
+
+        A name that is missing is an error; so is a plain value under a name that the model does not know, for that is
+        how papermill would inject a misspelt key.
+        """
         missing = [name for name in cls.model_fields if name not in namespace]
         if missing:
             raise ParamsError(f"parameters cell of {cls.__name__}: missing {', '.join(missing)}")
-        return cls.checked({name: namespace[name] for name in cls.model_fields}, "parameters cell")
+        plain = {k: v for k, v in namespace.items() if not k.startswith("_") and isinstance(v, _PLAIN)}
+        mine = {name: namespace[name] for name in cls.model_fields}
+        return cls.checked({**{k: v for k, v in plain.items() if k not in _IPYTHON}, **mine}, "parameters cell")
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -80,8 +90,33 @@ def _sentence(model: type[BaseModel], source: str, error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{source}: unknown key '{key}'; known keys: {', '.join(model.model_fields)}"
-    where = f"{source}: {key} = {error['input']!r}" if key else source
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    said = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return f"{source}: {said}"
+    return f"{source}: {key} = {error['input']!r}: {said}; allowed: {_allowed(model, key)}{_hint(error['input'])}"
+
+
+def _allowed(model: type[BaseModel], key: str) -> str:
+    """A field's type and range in words."""
+    schema = model.model_json_schema()["properties"][key]
+    if "enum" in schema:
+        return ", ".join(repr(value) for value in schema["enum"])
+    words = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "above",
+        "exclusiveMaximum": "below",
+        "pattern": "of the form",
+    }
+    return ", ".join([schema["type"], *(f"{said} {schema[k]}" for k, said in words.items() if k in schema)])
+
+
+def _hint(value: Any) -> str:
+    """YAML 1.1 wants a point in a number with an exponent."""
+    try:
+        return f" (YAML reads {value} as text; write {float(value)})" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 class DataPreparation(Params):

@@ -1,0 +1,123 @@
+"""Weights that outlive the process: written whole or not at all, read without running anyone's code.
+
+A generator is a safetensors file whose metadata hold its ``GeneratorConfig`` and what it was trained for. A training
+checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and ``state.pt``; it is
+filled under another name and renamed, so a killed process leaves the previous one whole.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from hifacegan_lib.generator import Generator, GeneratorConfig
+
+FORMAT = "hifacegan-generator-1"
+
+
+def save_generator(path: str | Path, generator: Generator, info: dict[str, Any] | None = None) -> Path:
+    """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) travels along."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(dataclasses.asdict(generator.config)),
+        "info": json.dumps(info or {}),
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    _write_flushed(partial, save(tensors, metadata))
+    partial.replace(path)
+    return path
+
+
+def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tuple[Generator, dict[str, Any]]:
+    """The generator in ``eval()`` on ``device``, and the info that was saved with it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not one of our generator files, or its weights do not fit its config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: metadata 'format' is {metadata.get('format')!r}, expected {FORMAT!r}")
+    generator = Generator(GeneratorConfig.from_dict(json.loads(metadata["config"])))
+    try:
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights do not fit the config ({error})") from None
+    return generator.to(device).eval(), json.loads(metadata["info"])
+
+
+def save_training(
+    folder: str | Path,
+    step: int,
+    generator: Generator,
+    ema: Generator,
+    state: dict[str, Any],
+    info: dict[str, Any],
+    keep: int = 2,
+) -> Path:
+    """Write ``folder/step_<step>``, then remove all but the ``keep`` newest.
+
+    ``state`` holds tensors and plain values.
+    """
+    folder = Path(folder)
+    target, partial = folder / f"step_{step:06d}", folder / f".step_{step:06d}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+    partial.mkdir(parents=True)
+    save_generator(partial / "generator.safetensors", generator, info)
+    save_generator(partial / "ema.safetensors", ema, info)
+    with (partial / "state.pt").open("wb") as file:
+        torch.save({"step": step, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if target.exists():
+        shutil.rmtree(target)
+    partial.replace(target)
+    for old in steps(folder)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def load_state(folder: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The training state of one checkpoint folder; tensors and plain values only."""
+    return torch.load(Path(folder) / "state.pt", map_location=device, weights_only=True)
+
+
+def steps(folder: str | Path) -> list[Path]:
+    """The complete checkpoints below ``folder``, oldest first."""
+    return sorted(p for p in Path(folder).glob("step_*") if (p / "state.pt").is_file())
+
+
+def latest_generator(run: str | Path) -> Path:
+    """The averaged weights of a run's newest checkpoint.
+
+    Raises:
+        FileNotFoundError: the run has none.
+    """
+    found = steps(Path(run) / "checkpoints")
+    if not found:
+        raise FileNotFoundError(f"{run}: no checkpoint of a training run below it")
+    return found[-1] / "ema.safetensors"
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

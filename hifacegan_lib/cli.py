@@ -1,0 +1,230 @@
+"""``hifacegan``: the workbench from a shell. Parses, calls the library, prints.
+
+Exit codes: 0 done, 1 failed or something was left out, 2 misused, 130 stopped by hand.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hifacegan_lib import __version__
+from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.call(arguments)
+    except ParamsError as error:
+        print(f"hifacegan: {error}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"hifacegan: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("hifacegan: stopped; what was finished is kept", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hifacegan",
+        description="Face renovation workbench: damage faces, train a network to undo it, measure, restore.",
+        epilog="example: hifacegan run demo\neach command has its own --help with an example",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hifacegan {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "execute a profile's notebooks in order, with papermill",
+        "hifacegan run demo\n  hifacegan run folder256 --only 04_training -p steps 2000 -p suppression lip",
+    )
+    run.add_argument("profile", help="folder below params/: demo, folder256, colab, ffhq512 or your own")
+    run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help=f"some of {', '.join(NOTEBOOKS)}")
+    _add_overrides(run)
+
+    prepare = _command(
+        commands,
+        "prepare",
+        _prepare,
+        "choose images, split them, write the manifest",
+        "hifacegan prepare -p source folder -p source_path ~/faces -p data_dir data/mine \\\n"
+        "                    -p train_size 900 -p valid_size 100",
+    )
+    prepare.add_argument("--profile", default="demo", help="whose values hold where -p gives none (demo)")
+    prepare.add_argument("--overwrite", action="store_true", help="replace the data folder's former manifest")
+    _add_overrides(prepare)
+
+    degrade = _command(
+        commands,
+        "degrade",
+        _degrade,
+        "write a degraded copy of each image of a folder, with its trace",
+        "hifacegan degrade faces/ damaged/ --recipe face_renov --size 256 --seed 1",
+    )
+    degrade.add_argument("source", type=Path, help="an image or a folder of them")
+    degrade.add_argument("out", type=Path, help="folder for PNG files and traces.json")
+    degrade.add_argument("--recipe", default="report", help="a shipped recipe's name or a JSON file (report)")
+    degrade.add_argument("--size", type=int, help="square the image and resample it to this side first, pixels")
+    degrade.add_argument("--seed", type=int, default=0, help="another seed draws other damage (0)")
+    degrade.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+    restore = _command(
+        commands,
+        "restore",
+        _restore,
+        "restore a face crop or a folder of them",
+        "hifacegan restore old.jpg restored/ --checkpoint runs/demo/checkpoints/step_000500/ema.safetensors",
+    )
+    restore.add_argument("source", type=Path, help="an image or a folder of them, each one face")
+    restore.add_argument("out", type=Path, help="folder for PNG files")
+    restore.add_argument("--checkpoint", type=Path, required=True, help="a generator.safetensors or ema.safetensors")
+    restore.add_argument("--size", type=int, help="side at which the network works, pixels; 0: the image's own")
+    restore.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    restore.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+    weights = _command(
+        commands,
+        "weights",
+        _weights,
+        "list, fetch or verify the downloadable weights that losses and metrics use",
+        "hifacegan weights list\n  hifacegan weights fetch vgg19",
+    )
+    weights.add_argument("action", choices=["list", "fetch", "verify"])
+    weights.add_argument("names", nargs="*", metavar="NAME", help="which (list, verify: all)")
+    return parser
+
+
+def _command(commands: Any, name: str, call: Any, says: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=says,
+        description=f"{says[0].upper()}{says[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), dest="overrides", help="one parameter"
+    )
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """VALUE as YAML would read it: 8 is a number, true a truth value, the rest text."""
+    return {key: yaml.safe_load(value) if value else "" for key, value in arguments.overrides}
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from papermill import PapermillExecutionError
+
+    from hifacegan_lib import runs
+
+    try:
+        folder, seconds = runs.run_profile(arguments.profile, _overrides(arguments), arguments.only)
+    except PapermillExecutionError as error:
+        print(f"hifacegan: cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    print("\n" + "\n".join(f"{name:24} {taken:6.0f} s" for name, taken in seconds.items()))
+    print(f"{'':24} {sum(seconds.values()):6.0f} s\n")
+    for what, part in (("report", "report.html"), ("numbers", "metrics.json"), ("pictures", "figures")):
+        if (folder / part).exists():
+            print(f"{what:9}{folder / part}")
+    print(f"{'executed':9}{folder / 'notebooks'}")
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import pipeline, runs
+
+    overrides = {**_overrides(arguments), **({"overwrite": True} if arguments.overwrite else {})}
+    path = runs.project_root() / "params" / arguments.profile / "01_data_preparation.yaml"
+    p = DataPreparation.from_yaml(path, overrides)
+    manifest = pipeline.prepare_data(p)
+    train, valid = (len(manifest.files(split)) for split in ("train", "valid"))
+    print(f"{runs.data_folder(p.data_dir) / 'manifest.json'}: {train} train, {valid} valid", end="")
+    print(f", {len(manifest.rejected)} rejected, {len(manifest.near_duplicates)} near-duplicates across the split")
+    return 0
+
+
+def _degrade(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import images
+    from hifacegan_lib.degradations import load_recipe, pair_seed
+    from hifacegan_lib.runs import write_json
+
+    recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
+    sources, root = _images_in(arguments.source)
+    for source in tqdm(sources, desc="degrade"):
+        key = source.relative_to(root).as_posix()
+        target = (arguments.out / key).with_suffix(".png")
+        try:
+            if target.exists() and not arguments.overwrite:
+                raise ValueError(f"{target}: exists already; --overwrite replaces it")
+            image = images.load_image(source)
+            if arguments.size:
+                image = images.resize(images.center_square(image), arguments.size, arguments.size)
+            trace = recipe.sample(pair_seed(key, 0, arguments.seed))
+            images.save_image(target, trace.apply(image))
+            traces[key] = json.loads(trace.to_json())
+        except (ValueError, OSError) as error:
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            failures += 1
+    if traces:
+        write_json(arguments.out / "traces.json", traces)
+    print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
+    return 1 if failures else 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import checkpoints, photos, training
+
+    generator, info = checkpoints.load_generator(arguments.checkpoint, training.pick_device(arguments.device))
+    size = info.get("image_size") if arguments.size is None else arguments.size or None
+    sources, root = _images_in(arguments.source)
+    bar = tqdm(sources, desc="restore")
+    written, failed = photos.restore_files(
+        bar, arguments.out, generator, size, root, arguments.overwrite, lambda line: bar.write(line, file=sys.stderr)
+    )
+    print(f"{len(written)} restored into {arguments.out}; {len(failed)} left out")
+    return 1 if failed else 0
+
+
+def _weights(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import weights
+
+    return weights.command(arguments.action, arguments.names)
+
+
+def _images_in(source: Path) -> tuple[list[Path], Path]:
+    """The image files of a file or folder, sorted, and the folder that their names start from."""
+    from hifacegan_lib.images import SUFFIXES
+
+    if source.is_file():
+        return [source], source.parent
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source}: no such file or folder")
+    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{source}: no image file below it ({', '.join(sorted(SUFFIXES))})")
+    return found, source
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The generator: suppression encodes a damaged face at every scale, replenishment redraws it from coarse to fine.
+
+    f_0 = head(image)              full resolution (of pixel blocks, when ``patch`` > 1)
+    f_l = suppress_l(f_{l-1})      half of it each time, l = 1 ... stages
+    x   = conv(image at 1 / 2^stages)
+    x   = block_l(up(x), f_l)      l = stages ... 0, each guided by the features of its own resolution
+    out = clip(image + conv(x))    or clip(tanh(conv(x))) without the skip
+
+The skip from image to output is ours, as are instance statistics in place of batch statistics: a picture depends on
+nothing but its own pixels and the weights, in ``train()`` as in ``eval()``.
+"""
+
+import dataclasses
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from hifacegan_lib.replenishment import Modulation, Norm, ReplenishmentBlock
+from hifacegan_lib.suppression import Kind, suppression
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes the network's shape; stored beside its weights."""
+
+    width: int = 24  # channels at full resolution; twice as many at each halving, up to 16 times
+    stages: int = 3  # halvings
+    patch: int = 1  # side of the pixel blocks that the network sees as one pixel of 3 * patch^2 channels
+    suppression: Kind = "inner_product"
+    guidance: str = "features"  # or "image": the input itself guides every stage, as plain SPADE does
+    modulation: Modulation = "one_plus_gamma"
+    norm: Norm = "instance"
+    window: int = 3
+    correlation_dim: int = 8
+    hidden: int = 128  # largest width of SPADE's hidden layer
+    skip: bool = True  # the network adds to its input instead of drawing anew
+    spectral_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, low in (("width", 1), ("stages", 1), ("patch", 1), ("correlation_dim", 1), ("hidden", 1)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if self.guidance not in ("features", "image"):
+            raise ValueError(f"guidance is 'features' or 'image', got {self.guidance!r}")
+
+    def channels(self, level: int) -> int:
+        """Channels after ``level`` halvings."""
+        return self.width * min(2**level, 16)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := set(values) - known:
+            raise ValueError(f"generator config: unknown {sorted(unknown)}; known: {sorted(known)}")
+        return cls(**values)
+
+
+PRESETS = {
+    "demo": GeneratorConfig(width=16, stages=3, hidden=32),
+    "paper": GeneratorConfig(width=48, stages=5, skip=False, spectral_norm=True),
+}
+
+
+class Generator(nn.Module):
+    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        pixels = 3 * c.patch**2
+        self.head = nn.Conv2d(pixels, c.channels(0), 3, padding=1)
+        self.suppress = nn.ModuleList(
+            suppression(c.suppression, c.channels(n), c.channels(n + 1), c.window, 2, c.correlation_dim)
+            for n in range(c.stages)
+        )
+        self.start = nn.Conv2d(pixels, c.channels(c.stages), 3, padding=1)
+        self.replenish = nn.ModuleList(
+            ReplenishmentBlock(
+                c.channels(min(n + 1, c.stages)),
+                c.channels(n),
+                c.channels(n) if c.guidance == "features" else pixels,
+                min(c.hidden, c.channels(n)),
+                c.norm,
+                c.modulation,
+            )
+            for n in range(c.stages + 1)
+        )
+        self.draw = nn.Conv2d(c.channels(0), pixels, 3, padding=1)
+        if c.skip:  # an untrained network returns its input
+            nn.init.zeros_(self.draw.weight)
+            nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
+        self._normed: list[nn.Module] = []
+        if c.spectral_norm:
+            layers = [layer for b in self.replenish for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
+            self._normed = [parametrizations.spectral_norm(layer) for layer in layers]  # type: ignore[arg-type]
+            self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``nn.Module.train``, but spectral norms stay as they are: only :meth:`step_spectral_norm` moves them."""
+        super().train(mode)
+        for layer in self._normed:
+            layer.parametrizations.eval()  # type: ignore[union-attr]
+        return self
+
+    def step_spectral_norm(self) -> None:
+        """One power iteration for every spectrally normalised weight; the training loop calls it once a step."""
+        for layer in self._normed:
+            layer.parametrizations.train()  # type: ignore[union-attr]
+            with torch.no_grad():
+                _ = layer.weight  # computing it moves its singular vectors one step
+            layer.parametrizations.eval()  # type: ignore[union-attr]
+
+    def features(self, folded: Tensor) -> list[Tensor]:
+        """Suppressed features, finest first: level l is N x channels(l) x H / 2^l x W / 2^l.
+
+        ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; the image itself when ``patch`` is 1.
+        """
+        levels = [F.leaky_relu(self.head(folded), 0.2)]
+        for suppress in self.suppress:
+            levels.append(F.leaky_relu(suppress(levels[-1]), 0.2))
+        return levels
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"expected N x 3 x H x W, got {tuple(image.shape)}")
+        height, width = image.shape[2:]
+        step = 2**self.config.stages
+        padded = _pad(image, -height % (step * self.config.patch), -width % (step * self.config.patch))
+        folded = F.pixel_unshuffle(padded, self.config.patch)  # N, 3 patch^2, H / patch, W / patch
+        levels = self.features(folded) if self.config.guidance == "features" else []
+
+        x = self.start(folded[:, :, ::step, ::step])  # N, channels(stages), H / (patch step), W / (patch step)
+        for n in reversed(range(self.config.stages + 1)):
+            if n < self.config.stages:
+                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = self.replenish[n](x, levels[n] if levels else folded)
+        x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3, H, W
+        x = padded + x if self.config.skip else torch.tanh(x)
+        return _Clip.apply(x[:, :, :height, :width])
+
+
+def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
+    """Extend below and to the right: by reflection where the image is large enough, else by its border."""
+    if not (bottom or right):
+        return image
+    reflects = bottom < image.shape[2] and right < image.shape[3]
+    return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
+
+
+class _Clip(torch.autograd.Function):
+    """Clip to [0, 1]; the gradient passes as if it were not there, or pixels beyond the range would never come back."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return gradient

@@ -1,0 +1,180 @@
+"""Runs: where things lie, what a profile says, and notebooks executed one after the other.
+
+``runs/<name>/`` holds everything that a number depends on: params.json, environment.json, manifest.json, metrics.jsonl,
+checkpoints/, figures/, the executed notebooks/ and report.html. Relative ``runs/`` and ``data/`` lie in the project's
+root, or in the folder that the environment variable HIFACEGAN_HOME names (a mounted drive, say).
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hifacegan_lib.params import NOTEBOOKS, Params, ParamsError
+
+RESUMABLE = frozenset({"resume", "overwrite", "workers", "keep_checkpoints", "profile"})  # may differ on resume
+_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "torchmetrics", "lpips", "papermill")
+
+
+def project_root() -> Path:
+    """The folder with ``notebooks/`` and ``params/``: above the working folder, else beside the package.
+
+    Raises:
+        FileNotFoundError: neither is a checkout of the workbench.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
+        if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
+            return folder
+    raise FileNotFoundError(f"{Path.cwd()}: not inside a checkout with notebooks/ and params/")
+
+
+def home() -> Path:
+    """Where data/ and runs/ lie: HIFACEGAN_HOME, else the project's root."""
+    return Path(os.environ.get("HIFACEGAN_HOME") or project_root()).expanduser().resolve()
+
+
+def run_folder(name: str) -> Path:
+    """``runs/<name>``; not made here."""
+    return home() / "runs" / name
+
+
+def data_folder(data_dir: str | Path) -> Path:
+    """A notebook's ``data_dir``, absolute."""
+    return home() / Path(data_dir).expanduser()
+
+
+def shown(path: Path) -> str:
+    """A path as people and notebooks should see it: below home without what lies above it."""
+    return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and commit that a result was made with."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "workbench": importlib.metadata.version("hifacegan-workbench"),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parents[1]
+    try:
+        head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "-C", root, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+changes" if dirty.stdout else "")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
+    """Make or re-open ``runs/<name>`` for a training run with these parameters; writes params.json, environment.json.
+
+    Raises:
+        FileExistsError: the folder holds a run with other parameters; the message lists them. ``overwrite`` removes
+            what that run made (never anything else in the folder).
+    """
+    folder, path = run_folder(name), run_folder(name) / "params.json"
+    asked = {key: value for key, value in p.model_dump().items() if key not in RESUMABLE}
+    if path.exists() and overwrite:
+        for part in ("checkpoints", "figures", "tensorboard"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        for part in ("metrics.jsonl", "metrics.json", "report.html", "params.json"):
+            (folder / part).unlink(missing_ok=True)
+    elif path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        differ = [f"{k}: {there.get(k)!r} there, {v!r} asked" for k, v in asked.items() if there.get(k) != v]
+        if differ:
+            raise FileExistsError(
+                f"{shown(folder)} holds a run with other parameters ({'; '.join(differ)}); "
+                "choose another run_name, or overwrite = true"
+            )
+    write_json(path, p.model_dump())
+    write_json(folder / "environment.json", environment())
+    return folder
+
+
+def profiles() -> list[str]:
+    """Names of the folders below params/."""
+    return sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
+
+
+def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Params]:
+    """Notebook -> validated parameters of a profile; each override goes to every notebook that knows its key.
+
+    Raises:
+        ParamsError: no such profile, or a key, type or value that is not allowed.
+    """
+    if profile not in profiles():
+        raise ParamsError(f"params/{profile}: no such profile; there are: {', '.join(profiles())}")
+    overrides = dict(overrides or {})
+    known = {key for model in NOTEBOOKS.values() for key in model.model_fields}
+    if unknown := sorted(set(overrides) - known):
+        raise ParamsError(f"-p {unknown[0]}: no notebook knows this key; known keys: {', '.join(sorted(known))}")
+    return {
+        notebook: model.from_yaml(
+            project_root() / "params" / profile / f"{notebook}.yaml",
+            {key: value for key, value in overrides.items() if key in model.model_fields},
+        )
+        for notebook, model in NOTEBOOKS.items()
+    }
+
+
+def run_profile(
+    profile: str, overrides: Mapping[str, Any] | None = None, only: Sequence[str] = ()
+) -> tuple[Path, dict[str, float]]:
+    """Execute a profile's notebooks in order with papermill; the run's folder, and seconds by notebook.
+
+    Everything is validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``; their
+    printed lines pass to this process's output.
+
+    Raises:
+        ParamsError: see :func:`load_profile`; or ``only`` names no notebook.
+        papermill.PapermillExecutionError: a cell failed; the executed notebook shows which.
+    """
+    import papermill
+
+    chosen = load_profile(profile, overrides)
+    if unknown := [name for name in only if name not in NOTEBOOKS]:
+        raise ParamsError(f"{unknown[0]!r} is no notebook; there are: {', '.join(NOTEBOOKS)}")
+    names = [name for name in NOTEBOOKS if not only or name in only]
+    folder = run_folder(chosen["04_training"].model_dump()["run_name"])
+    seconds: dict[str, float] = {}
+    for number, name in enumerate(names, 1):
+        print(f"[{number}/{len(names)}] notebooks/{name}.ipynb", flush=True)
+        start = time.monotonic()
+        output = folder / "notebooks" / f"{name}.ipynb"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        papermill.execute_notebook(
+            project_root() / "notebooks" / f"{name}.ipynb",
+            output,
+            parameters=chosen[name].model_dump(),
+            cwd=str(project_root() / "notebooks"),
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+        seconds[name] = time.monotonic() - start
+    return folder, seconds
