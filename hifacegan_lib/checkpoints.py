@@ -26,11 +26,8 @@ def save_generator(path: str | Path, generator: Generator, info: dict[str, Any] 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    metadata = {
-        "format": FORMAT,
-        "config": json.dumps(dataclasses.asdict(generator.config)),
-        "info": json.dumps(info or {}),
-    }
+    description = {"format": FORMAT, "config": dataclasses.asdict(generator.config), "info": info or {}}
+    metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several in random order
     partial = path.with_name(f".{path.name}.partial")
     _write_flushed(partial, save(tensors, metadata))
     partial.replace(path)
@@ -49,18 +46,18 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            description = json.loads((file.metadata() or {}).get("hifacegan", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: metadata 'format' is {metadata.get('format')!r}, expected {FORMAT!r}")
-    generator = Generator(GeneratorConfig.from_dict(json.loads(metadata["config"])))
+    if description.get("format") != FORMAT:
+        raise ValueError(f"{path}: the metadata's format is {description.get('format')!r}, expected {FORMAT!r}")
+    generator = Generator(GeneratorConfig.from_dict(description["config"]))
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the config ({error})") from None
-    return generator.to(device).eval(), json.loads(metadata["info"])
+    return generator.to(device).eval(), description["info"]
 
 
 def save_training(

@@ -26,8 +26,8 @@ from hifacegan_lib.suppression import Kind, suppression
 class GeneratorConfig:
     """Everything that fixes the network's shape; stored beside its weights."""
 
-    width: int = 24  # channels at full resolution; twice as many at each halving, up to 16 times
-    stages: int = 3  # halvings
+    width: int = 32  # channels at full resolution; twice as many at each halving, up to 16 times
+    stages: int = 2  # halvings
     patch: int = 1  # side of the pixel blocks that the network sees as one pixel of 3 * patch^2 channels
     suppression: Kind = "inner_product"
     guidance: str = "features"  # or "image": the input itself guides every stage, as plain SPADE does
@@ -59,7 +59,7 @@ class GeneratorConfig:
 
 
 PRESETS = {
-    "demo": GeneratorConfig(width=16, stages=3, hidden=32),
+    "demo": GeneratorConfig(width=32, stages=2, patch=2, hidden=32),
     "paper": GeneratorConfig(width=48, stages=5, skip=False, spectral_norm=True),
 }
 

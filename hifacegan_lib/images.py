@@ -4,6 +4,7 @@ At files an image is ``uint8`` RGB, height x width x 3. Inside networks it is ``
 Nothing else in the project decodes a file, swaps channels or rounds to eight bits.
 """
 
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+_FILTERS = threading.Lock()  # catch_warnings changes the whole process: without it, threads leave warnings off for good
 
 
 def load_image(path: str | Path) -> Pixels:
@@ -35,10 +37,11 @@ def load_image(path: str | Path) -> Pixels:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")
     try:
-        with warnings.catch_warnings():
+        with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels on; we take them, up to its hard limit
             with Image.open(path) as file:
-                return _to_rgb(ImageOps.exif_transpose(file))
+                ImageOps.exif_transpose(file, in_place=True)
+                return _to_rgb(file)
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that can be decoded") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
@@ -59,17 +62,31 @@ def _to_rgb(image: Image.Image) -> Pixels:
     return np.array(image.convert("RGB"))
 
 
+def file_suffix(path: str | Path) -> str:
+    """The suffix that fits a file's content, whatever its name: ``.jpg``, ``.png``, ...
+
+    Raises:
+        ValueError: not an image that can be decoded.
+    """
+    try:
+        with Image.open(path) as file:
+            kind = str(file.format).lower()
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image that can be decoded") from None
+    return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
+
+
 def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
     """Write uint8 RGB, H x W x 3, in the format of the suffix; whole or not at all.
 
     The folder is made when missing. ``quality`` (1-100) counts for JPEG and WebP.
 
     Raises:
-        ValueError: not a uint8 H x W x 3 array, or a suffix that is no image format.
+        ValueError: not a uint8 H x W x 3 array with a pixel in it, or a suffix that is no image format.
     """
     path = Path(path)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"{path}: expected uint8 H x W x 3, got {image.dtype} {image.shape}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"{path}: expected uint8 H x W x 3, at least one pixel, got {image.dtype} {image.shape}")
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: '{path.suffix}' is none of {', '.join(sorted(SUFFIXES))}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,14 +105,22 @@ def to_float(image: Pixels) -> torch.Tensor:
 
 
 def to_uint8(image: torch.Tensor) -> Pixels:
-    """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest."""
+    """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest.
+
+    Raises:
+        ValueError: another shape, or NaN somewhere.
+    """
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"expected a 3 x H x W tensor, got {tuple(image.shape)}")
+    if image.isnan().any():
+        raise ValueError(f"expected numbers, got NaN in {int(image.isnan().sum())} of {image.numel()} values")
     return image.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
     """Resample to height x width: area averages when it shrinks, cubic when it grows."""
+    if min(height, width) < 1:
+        raise ValueError(f"cannot resize to {height} x {width}: at least one pixel")
     if image.shape[:2] == (height, width):
         return image
     shrinks = height <= image.shape[0] and width <= image.shape[1]
@@ -113,8 +138,10 @@ def grid(images: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:
     """Lay equally sized images out row by row on white, ``gap`` pixels apart.
 
     Raises:
-        ValueError: no image, or sizes that differ.
+        ValueError: no image, sizes that differ, or no column.
     """
+    if columns < 1:
+        raise ValueError(f"columns = {columns}: a grid needs at least one")
     if not images:
         raise ValueError("a grid needs at least one image")
     if len({image.shape for image in images}) != 1:

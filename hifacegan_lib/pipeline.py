@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib import checkpoints, training
-from hifacegan_lib.datasets import FaceLoader, LoaderConfig, Manifest, get_face_loader, prepare
+from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.generator import Generator
+from hifacegan_lib.manifest import Manifest
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, PhotoRestoration, Training
+from hifacegan_lib.preparation import prepare
 from hifacegan_lib.runs import data_folder, load_profile, open_run, project_root, run_folder
 
 STRIP = 8  # validation faces in the pictures of a training run

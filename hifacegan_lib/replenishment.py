@@ -62,17 +62,17 @@ class SpatiallyAdaptiveNorm(nn.Module):
         self.norm, self.modulation = norm, modulation
         self.batch_norm = nn.BatchNorm2d(channels, affine=False) if norm == "batch" else None
         self.shared = nn.Conv2d(guidance_channels, hidden, 3, padding=1)
-        self.gamma = nn.Conv2d(hidden, channels, 3, padding=1)
-        self.beta = nn.Conv2d(hidden, channels, 3, padding=1)
-        if modulation == "gamma":  # starts as the identity either way
-            nn.init.ones_(self.gamma.bias)  # type: ignore[arg-type]
+        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, 3, padding=1)  # both maps in one pass over the hidden ones
+        if modulation == "gamma":  # starts near the identity either way
+            nn.init.ones_(self.gamma_beta.bias[:channels])  # type: ignore[index]
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         if guidance.shape[2:] != x.shape[2:]:
             guidance = F.interpolate(guidance, x.shape[2:], mode="nearest")
         hidden = F.relu(self.shared(guidance))  # N, hidden, H, W
         normalised = self.batch_norm(x) if self.batch_norm is not None else normalise(x, self.norm)
-        return modulate(normalised, self.gamma(hidden), self.beta(hidden), self.modulation)
+        gamma, beta = self.gamma_beta(hidden).chunk(2, 1)  # each N, C, H, W
+        return modulate(normalised, gamma, beta, self.modulation)
 
 
 class ReplenishmentBlock(nn.Module):

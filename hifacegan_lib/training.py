@@ -125,6 +125,10 @@ def build(p: Training, device: torch.device) -> tuple[Generator, Discriminator]:
         suppression=p.suppression,
         guidance=p.guidance,
         modulation=p.modulation,
+        patch=p.patch,
+        hidden=p.hidden,
+        skip=p.skip,
+        spectral_norm=p.spectral_norm,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(p.seed)

@@ -1,0 +1,186 @@
+"""From a manifest to pairs (clean, degraded), made on the fly and the same wherever they are made.
+
+Crop, flip and resize make the clean face; then it is degraded at that size:
+
+    s = pair_seed(key, epoch, seed)
+    clean = resize(flip(crop(image; s); s))        degraded = recipe.sample(s).apply(clean)
+
+Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hifacegan_lib.degradations import Recipe, load_recipe, pair_seed
+from hifacegan_lib.images import Pixels, center_square, load_image, resize, to_float
+from hifacegan_lib.manifest import Entry, Manifest
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How faces become pairs. Sizes in pixels, fractions of the shorter side; ``recipe`` is a name or a JSON file."""
+
+    data_dir: str | Path
+    image_size: int
+    recipe: str | Path
+    batch_size: int
+    crop_min: float = 1.0
+    flip_probability: float = 0.0
+    seed: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 1), ("batch_size", 1), ("workers", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}: expected {least} or more")
+        if not 0 < self.crop_min <= 1:
+            raise ValueError(f"crop_min = {self.crop_min}: expected above 0, up to 1")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(f"flip_probability = {self.flip_probability}: expected 0 to 1")
+
+
+def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
+    """The loader of one split of ``config.data_dir``'s manifest.
+
+    Raises:
+        FileNotFoundError, ValueError: no manifest or a bad one; no such recipe or split; less than a batch to train on.
+    """
+    return FaceLoader(Manifest.load(config.data_dir).files(split), config, split)
+
+
+class FaceLoader:
+    """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
+
+    ``train`` comes in an order shuffled by (seed, epoch), in full batches: an epoch's remainder, other images each
+    time, is left out. ``valid`` comes in the order of keys, whole, so its last batch may be smaller.
+    Iterating gives one epoch (``set_epoch``; 0 until then); :meth:`batches` never ends.
+    """
+
+    def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
+        self.config, self.split, self.epoch = config, split, 0
+        self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
+        if not len(self):
+            raise ValueError(
+                f"{config.data_dir}: {len(entries)} images to {split} on do not fill a batch of {config.batch_size}"
+            )
+        small = [entry for entry in entries if min(entry.height, entry.width) < config.image_size]
+        if small:
+            least = min(min(entry.height, entry.width) for entry in small)
+            warn(
+                f"{config.data_dir}: {len(small)} of {len(entries)} images are enlarged to image_size = "
+                f"{config.image_size} (smallest side {least}), their clean faces are blurred",
+                stacklevel=3,
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(len(self.pairs), self.config.batch_size)
+        return full + (rest > 0 and self.split == "valid")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration: its order, crops, flips and damage."""
+        if epoch < 0:
+            raise ValueError(f"epoch = {epoch}: expected 0 or more")
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._load(islice(self._schedule(self.epoch * len(self)), len(self)))
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded."""
+        if start < 0:
+            raise ValueError(f"start = {start}: expected 0 or more")
+        return self._load(self._schedule(start))
+
+    def _schedule(self, start: int) -> Iterator[list[tuple[int, int]]]:
+        """For each batch the (index, epoch) of its images: the epoch travels to the workers with every image."""
+        first, skipped = divmod(start, len(self))
+        for epoch in count(first):
+            order = np.arange(len(self.pairs))
+            if self.split == "train":
+                np.random.default_rng((self.config.seed, epoch)).shuffle(order)
+            for batch in range(skipped if epoch == first else 0, len(self)):
+                places = order[batch * self.config.batch_size :][: self.config.batch_size]
+                yield [(int(index), epoch) for index in places]
+
+    def _load(self, schedule: Iterator[list[tuple[int, int]]]) -> Iterator[Batch]:
+        loader = DataLoader(
+            self.pairs,
+            batch_sampler=schedule,
+            num_workers=self.config.workers,
+            worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # or it would draw from the global one
+            pin_memory=torch.cuda.is_available(),
+        )
+        return iter(loader)
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(0)  # workers share the cores; threads inside each would fight over them
+
+
+class FacePairs(Dataset[Batch]):
+    """(index, epoch) -> one pair."""
+
+    def __init__(self, entries: Sequence[Entry], config: LoaderConfig, recipe: Recipe) -> None:
+        self.entries, self.config, self.recipe = list(entries), config, recipe
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        index, epoch = place
+        entry, c = self.entries[index], self.config
+        seed = pair_seed(entry.key, epoch, c.seed)
+        clean = frame(load_entry(entry), c.image_size, c.crop_min, c.flip_probability, seed)
+        trace = self.recipe.sample(seed)
+        return {
+            "clean": to_float(clean),
+            "degraded": to_float(trace.apply(clean)),
+            "key": entry.key,
+            "trace": trace.to_json(),
+        }
+
+
+def load_entry(entry: Entry) -> Pixels:
+    """Decode a manifest's image.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        ValueError: it cannot be decoded, or its size is not the manifest's.
+    """
+    image = load_image(entry.path)
+    if image.shape[:2] != (entry.height, entry.width):
+        raise ValueError(
+            f"{entry.path}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {entry.width} x "
+            f"{entry.height}: the file changed; prepare again with overwrite"
+        )
+    return image
+
+
+def frame(image: Pixels, size: int, crop_min: float, flip_probability: float, seed: int) -> Pixels:
+    """Crop a random square, flip by chance, resize: uint8 H x W x 3 -> size x size x 3.
+
+    Args:
+        crop_min: the square's side is ``crop_min`` to 1 of the shorter side, at a random place; 1: the centred square.
+        seed: everything random follows from it.
+    """
+    rng = np.random.default_rng((seed, 0))  # a stream of its own, apart from the recipe's
+    height, width = image.shape[:2]
+    side = max(1, round(min(height, width) * rng.uniform(crop_min, 1)))
+    top, left = (int(rng.integers(length - side, endpoint=True)) for length in (height, width))
+    square = center_square(image) if crop_min == 1 else image[top : top + side, left : left + side]
+    if rng.random() < flip_probability:
+        square = square[:, ::-1]
+    return resize(np.ascontiguousarray(square), size, size)

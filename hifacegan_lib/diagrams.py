@@ -1,0 +1,101 @@
+"""Pictures that take an operator or a training run apart: weights of a window, maps over a face, curves over steps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from hifacegan_lib.figures import _canvas, _show
+from hifacegan_lib.images import Pixels
+
+Map = NDArray[np.floating[Any]]
+
+
+def windows(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], radius: int = 5) -> Figure:
+    """Where H is large: some pixels marked on the face, each with its surroundings and its window's K x K weights.
+
+    Args:
+        image: uint8 H x W x 3.
+        weights: K^2 x H x W, neighbours in reading order.
+        pixels: name -> (row, column) of a window's centre.
+        radius: of the surroundings that are shown, pixels.
+    """
+    side = round(weights.shape[0] ** 0.5)
+    figure, axes = _canvas(2, len(pixels) + 1, figsize=(2.1 * (len(pixels) + 1) + 0.6, 4.3), layout="constrained")
+    for axis in axes[:, 0]:
+        axis.remove()
+    face = figure.add_subplot(axes[0, 0].get_gridspec()[:, 0])
+    _show(face, image, "damaged face")
+    padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
+    for n, (name, (row, column)) in enumerate(pixels.items()):
+        frame = {"edgecolor": f"C{n}", "facecolor": "none", "linewidth": 2}
+        face.add_patch(Rectangle((column - radius - 0.5, row - radius - 0.5), 2 * radius + 1, 2 * radius + 1, **frame))
+        near, heat = axes[0, n + 1], axes[1, n + 1]
+        _show(near, padded[row : row + 2 * radius + 1, column : column + 2 * radius + 1], name)
+        near.add_patch(Rectangle((radius - side / 2, radius - side / 2), side, side, **frame))
+        values = weights[:, row, column].reshape(side, side)
+        shown = heat.imshow(values, cmap="RdBu_r", vmin=0, vmax=2)
+        for y, x in np.ndindex(side, side):
+            dark = abs(values[y, x] - 1) > 0.7
+            heat.text(x, y, f"{values[y, x]:.2f}", ha="center", va="center", fontsize=9, color="w" if dark else "k")
+        heat.set(xticks=[], yticks=[])
+        heat.set_xlabel("H of its window", fontsize=9)
+    figure.colorbar(shown, ax=axes[1, 1:].tolist(), shrink=0.8, ticks=[0, 1, 2], label="H")
+    return figure
+
+
+def maps(values: Mapping[str, Map], low: float | None = None, high: float | None = None, inch: float = 2.1) -> Figure:
+    """Named H x W maps side by side in one scale of colours; by default from their least to their greatest value."""
+    low = min(float(v.min()) for v in values.values()) if low is None else low
+    high = max(float(v.max()) for v in values.values()) if high is None else high
+    size = (inch * len(values) + 0.8, inch + 0.5)
+    figure, axes = _canvas(1, len(values), figsize=size, layout="constrained")
+    for axis, (name, value) in zip(axes[0], values.items(), strict=True):
+        shown = axis.imshow(value, cmap="magma", vmin=low, vmax=high, interpolation="nearest")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_title(name, fontsize=9)
+    figure.colorbar(shown, ax=axes[0].tolist(), shrink=0.85)
+    return figure
+
+
+def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], x: str = "step") -> Figure:
+    """One panel for each quantity, in it a line of (x, y) points for each name."""
+    figure, axes = _canvas(1, len(panels), figsize=(3.4 * len(panels) + 0.4, 2.9), layout="constrained")
+    for axis, (quantity, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, points in lines.items():
+            axis.plot(*zip(*points, strict=True), label=name, linewidth=1.6)
+        axis.set_title(quantity, fontsize=10)
+        axis.set_xlabel(x)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        if len(lines) > 1:
+            axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def parameters(counts: Mapping[str, int]) -> Figure:
+    """Parameters of each part of a network as bars, in thousands."""
+    figure, axes = _canvas(figsize=(6.5, 0.42 * len(counts) + 0.7), layout="constrained")
+    axis = axes[0, 0]
+    bars = axis.barh(list(counts), [count / 1e3 for count in counts.values()], color="C0", alpha=0.8)
+    axis.bar_label(bars, fmt="{:,.0f} k", padding=4, fontsize=9)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set(xticks=[])
+    axis.tick_params(axis="y", length=0)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    return figure
+
+
+def detections(photo: Pixels, boxes: Sequence[tuple[int, int, int, int]], crop: Pixels) -> Figure:
+    """A photograph with boxes (left, top, width, height) on it, and the crop that goes into the network."""
+    figure, axes = _canvas(1, 2, figsize=(7.4, 3.8), layout="constrained")
+    _show(axes[0, 0], photo, f"photograph, {photo.shape[1]} x {photo.shape[0]} px")
+    for n, (left, top, width, height) in enumerate(boxes):
+        axes[0, 0].add_patch(Rectangle((left, top), width, height, edgecolor=f"C{n}", facecolor="none", linewidth=2))
+    _show(axes[0, 1], crop, f"face, {crop.shape[1]} x {crop.shape[0]} px")
+    return figure

@@ -1,0 +1,117 @@
+"""Imports run one way. The map below is the house's plan; a module or an arrow that is not on it fails here."""
+
+import ast
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "hifacegan_lib"
+
+MAP: dict[str, set[str]] = {
+    # ground floor: no project import
+    "images": set(),
+    "params": set(),
+    "weights": set(),
+    "suppression": set(),
+    "replenishment": set(),
+    "discriminator": set(),
+    "losses": set(),
+    # data
+    "portraits": {"images"},
+    "faces": {"images"},
+    "operations": {"images"},
+    "degradations": {"images", "operations"},
+    "sources": {"images", "portraits"},
+    "manifest": set(),
+    "duplicates": {"images"},
+    "preparation": {"duplicates", "images", "manifest", "sources"},
+    "datasets": {"degradations", "images", "manifest"},
+    # networks
+    "generator": {"suppression", "replenishment"},
+    "checkpoints": {"generator"},
+    "training": {"generator", "discriminator", "losses", "checkpoints", "params", "images"},
+    # looking and measuring
+    "metrics": {"weights"},
+    "evaluation": {"metrics", "images"},
+    "photos": {"generator", "images"},
+    "figures": {"images"},
+    "widgets": {"figures", "degradations", "images"},
+    # wiring
+    "runs": {"params"},
+    "pipeline": {"preparation", "datasets", "manifest", "training", "generator", "checkpoints", "params", "runs"},
+    "cli": {"*"},
+}
+
+
+def project_imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "hifacegan_lib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hifacegan_lib."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hifacegan_lib.")}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "relative import"
+        assert not (isinstance(node, ast.ImportFrom) and node.names[0].name == "*"), "star import"
+    return found - {"__version__"}
+
+
+def sources() -> dict[str, ast.AST]:
+    return {p.stem: ast.parse(p.read_text(encoding="utf-8")) for p in PACKAGE.glob("*.py") if p.stem != "__init__"}
+
+
+def test_every_module_is_on_the_map_and_the_map_is_true() -> None:
+    assert set(sources()) == set(MAP)
+
+
+def test_every_import_is_on_the_map() -> None:
+    for name, tree in sources().items():
+        if MAP[name] != {"*"}:
+            extra = project_imports(tree) - MAP[name]
+            assert not extra, f"{name} imports {sorted(extra)}: not on the map"
+
+
+def test_every_arrow_on_the_map_is_used() -> None:
+    for name, tree in sources().items():
+        if MAP[name] != {"*"}:
+            assert MAP[name] <= project_imports(tree), (
+                f"{name}: {sorted(MAP[name] - project_imports(tree))} is not imported"
+            )
+
+
+def test_the_map_has_no_circle() -> None:
+    open_names = dict(MAP)
+    while open_names:
+        free = [name for name, needs in open_names.items() if not needs & set(open_names)]
+        assert free, f"circle among {sorted(open_names)}"
+        for name in free:
+            del open_names[name]
+
+
+def test_only_widgets_imports_ipywidgets_and_only_notebooks_import_widgets() -> None:
+    for name, tree in sources().items():
+        imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        imported |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert name == "widgets" or "ipywidgets" not in imported
+        assert "widgets" not in project_imports(tree)
+
+
+def test_notebooks_import_only_what_exists() -> None:
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        plain = "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
+        assert project_imports(ast.parse(plain)) <= set(MAP), path.name
+
+
+def test_the_readme_shows_the_same_modules() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in MAP if name not in text]
+    assert not missing, f"README.md's import map lacks {missing}"
+
+
+def test_the_package_stays_thin() -> None:
+    lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
+    assert sum(lines.values()) < 4000
+    assert not {name: n for name, n in lines.items() if n > 320}
