@@ -31,7 +31,7 @@ def windows(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], 
     _show(face, image, "damaged face")
     padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
     for n, (name, (row, column)) in enumerate(pixels.items()):
-        frame = {"edgecolor": f"C{n}", "facecolor": "none", "linewidth": 2}
+        frame: dict[str, Any] = {"edgecolor": f"C{n}", "facecolor": "none", "linewidth": 2}
         face.add_patch(Rectangle((column - radius - 0.5, row - radius - 0.5), 2 * radius + 1, 2 * radius + 1, **frame))
         near, heat = axes[0, n + 1], axes[1, n + 1]
         _show(near, padded[row : row + 2 * radius + 1, column : column + 2 * radius + 1], name)

@@ -6,7 +6,7 @@
 
 The threshold was set by looking at 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs the five
 nearest are the same picture or nearly so (7, 16, 18, 20, 26 bits), the next is of two persons (31), and half of all
-differ in more than 115. JPEG quality 50, halving, resizing to 64 px, brighter, noisier: all 100 of 100 copies are found;
+differ in more than 115. JPEG quality 50, halving, resizing to 64 px, brighter, noisier: 100 of 100 copies are found;
 cropped by 2% at each side, about two in three; by 5% (55 bits), none.
 """
 

@@ -1,6 +1,7 @@
 """Every picture that a notebook or a report shows: functions that take data and return a matplotlib ``Figure``."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,7 @@ def likeness(bits: Sequence[int], threshold: int, largest: int) -> Figure:
     return figure
 
 
-def gallery(groups: Mapping[str, Sequence[Mapping[str, Pixels]]], inch: float = 1.3) -> Figure:
+def gallery(groups: Mapping[str, Sequence[Mapping[str, Pixels]]], inch: float = 1.15) -> Figure:
     """Faces of named groups, a row each: the columns from "degraded" to "clean", with their PSNR, the best in bold.
 
     Args:
@@ -234,11 +235,15 @@ def gallery(groups: Mapping[str, Sequence[Mapping[str, Pixels]]], inch: float = 
         for name, face in faces.items()
     }
     captions = {name: [f"{q[c]:.1f} dB" if c in q else "" for c in faces[name]] for name, q in quality.items()}
-    titles = [column.replace("_", " ") for column in next(iter(faces.values()))]
+    titles = [textwrap.fill(column.replace("_", " "), 10) for column in next(iter(faces.values()))]
     figure = image_rows({name: list(face.values()) for name, face in faces.items()}, inch, titles, captions)
+    for axis in figure.axes:
+        axis.title.set_fontsize(11)
+        axis.xaxis.label.set_fontsize(10)
     for n, q in enumerate(quality.values()):
         best = list(q).index(max(q, key=lambda column: q[column]))
         figure.axes[n * len(titles) + best].xaxis.label.set_fontweight("bold")
+    figure.tight_layout(pad=0.3)
     return figure
 
 
@@ -250,18 +255,24 @@ def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], high
         labels: metric -> title of its panel.
         highlight: the method in colour.
     """
-    figure, axes = _canvas(1, len(labels), figsize=(1.2 + 3.2 * len(labels), 0.9 + 0.42 * len(rows)), sharey=True)
-    for axis, (metric, label) in zip(axes[0], labels.items(), strict=True):
+    columns = min(2, len(labels))
+    lines = -(-len(labels) // columns)
+    size = (1.4 + 2.7 * columns, (0.9 + 0.45 * len(rows)) * lines)
+    figure, axes = _canvas(lines, columns, figsize=size, sharey=True)
+    for axis in axes.flat[len(labels) :]:
+        axis.set_visible(False)
+    for axis, (metric, label) in zip(axes.flat, labels.items(), strict=False):
         for n, row in enumerate(rows):
             if row[metric] is not None:
                 colour = "C0" if row["method"] == highlight else "0.45"
                 axis.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [n, n], color=colour, linewidth=2.5, alpha=0.5)
                 axis.plot(row[metric], n, "o", color=colour, markersize=8)
                 axis.annotate(f"{row[metric]:.4g}", (row[metric], n), (0, 8), textcoords="offset points", ha="center")
-        axis.set_title(label, fontsize=10, loc="left")
+        axis.set_title(label, fontsize=11, loc="left")
         axis.set(ylim=(len(rows) - 0.6, -0.7), yticks=range(len(rows)))
-        axis.set_yticklabels([row["method"].replace("_", " ") for row in rows], fontsize=10)
-        axis.margins(x=0.12)
+        axis.set_yticklabels([row["method"].replace("_", " ") for row in rows], fontsize=11)
+        axis.margins(x=0.14)
+        axis.locator_params(axis="x", nbins=5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="x", alpha=0.25)
         axis.spines[["top", "right", "left"]].set_visible(False)

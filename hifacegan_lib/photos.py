@@ -3,7 +3,7 @@
 For crops framed as the training faces are. A whole photograph's faces are cropped by ``faces.crop_face`` first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -33,7 +33,7 @@ def restore_face(image: Pixels, generator: Generator, size: int | None = None) -
 
 
 def restore_files(
-    sources: Sequence[Path],
+    sources: Iterable[Path],
     out: Path,
     generator: Generator,
     size: int | None = None,

@@ -116,3 +116,31 @@ def test_tones_and_likeness_count_what_they_are_given(faces: list[Pixels]) -> No
     axis = figures.likeness([0, 3, 100, 101], 28, 264).axes[0]
     assert axis.get_title() == "4 pairs, nearest 0 bits"
     assert sum(patch.get_height() for patch in axis.patches[:66]) == 4
+
+
+def test_a_gallery_tells_each_psnr_and_the_best_in_bold(faces: list[Pixels]) -> None:
+    rows = [dict(zip(("degraded", "model", "clean"), faces[n : n + 3], strict=True)) for n in (0, 3)]
+    figure = figures.gallery({"best": rows, "worst": rows[:1]})
+    for axis, expected in zip(figure.axes, [*faces[:6], *faces[:3]], strict=True):
+        np.testing.assert_array_equal(np.asarray(axis.images[0].get_array()), expected)
+    assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["best 1", "best 2", "worst"]
+    quality = [figures.psnr(faces[2], face) for face in faces[:2]]
+    labels = [axis.xaxis.label for axis in figure.axes[:3]]
+    assert [label.get_text() for label in labels] == [*(f"{q:.1f} dB" for q in quality), ""]
+    assert [label.get_fontweight() == "bold" for label in labels[:2]] == [q == max(quality) for q in quality]
+
+
+def test_intervals_show_each_mean_between_its_ends() -> None:
+    rows = [{"method": name, "m": mean, "m_low": mean - 1, "m_high": mean + 2} for name, mean in (("a", 3.0), ("b", 5))]
+    rows.append({"method": "c", "m": None, "m_low": None, "m_high": None})
+    figure = figures.intervals(rows, {"m": "metric"}, highlight="b")
+    lines = [list(line.get_xdata()) for line in figure.axes[0].lines]
+    assert lines == [[2, 5], [3], [4, 7], [5]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_before_after_counts_the_harmed_and_leaves_infinite_ones_out() -> None:
+    figure = figures.before_after([20, 21, 22, math.inf], [23, 20, 26, 30])
+    assert figure.axes[0].get_title() == "+2.00 dB on average, 1 of 3 faces harmed"
+    helped, harmed = (list(line.get_xdata()) for line in figure.axes[0].lines[2:])
+    assert (helped, harmed) == ([20, 22], [21])
