@@ -84,12 +84,12 @@ class Evaluation:
         return mean_interval(values, self.conditions["bootstrap_samples"], self.conditions["seed"])
 
     def pick(self, method: str, count: int = 2, metric: str = "psnr") -> dict[str, list[str]]:
-        """Keys of the ``count`` best, middle and worst faces of a method, fewer when there are not enough."""
+        """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
         (values,) = self._values(metric, method)
         order = np.argsort(-values if self.metrics[metric].higher_is_better else values, kind="stable")
         count = min(count, len(order) // 3) or 1
         middle = (len(order) - count) // 2
-        places = {"best": order[:count], "median": order[middle : middle + count], "worst": order[-count:]}
+        places = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
         return {name: [self.keys[n] for n in chosen] for name, chosen in places.items()}
 
     def table(self) -> str:

@@ -158,14 +158,16 @@ def orders(clean: Pixels, results: Mapping[tuple[str, ...], Pixels]) -> Figure:
 
 
 def distribution(values: Sequence[float], label: str) -> Figure:
-    """Histogram of one number for each face, with the median and the middle 90 per cent."""
+    """Histogram of one number for each face, with the median and the middle 90 per cent; infinite ones are counted."""
+    finite = [value for value in values if math.isfinite(value)]
+    infinite = f"; {len(values) - len(finite)} infinite, not shown" if len(finite) < len(values) else ""
     figure, axes = _canvas(figsize=(7, 3))
     axis = axes[0, 0]
-    low, middle, high = np.percentile(values, [5, 50, 95])
-    axis.hist(values, bins=24, color="C0", alpha=0.75, edgecolor="white")
+    low, middle, high = np.percentile(finite, [5, 50, 95])
+    axis.hist(finite, bins=24, color="C0", alpha=0.75, edgecolor="white")
     axis.axvspan(low, high, color="C0", alpha=0.1, zorder=0)
     axis.axvline(middle, color="black", linewidth=1.5)
-    axis.set_title(f"median {middle:.1f}, middle 90 % from {low:.1f} to {high:.1f}", fontsize=10)
+    axis.set_title(f"median {middle:.1f}, middle 90 % from {low:.1f} to {high:.1f}{infinite}", fontsize=10)
     axis.set(xlabel=label, ylabel="faces")
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
@@ -179,6 +181,7 @@ def sheets(groups: Mapping[str, Sequence[Pixels]], columns: int = 12, inch: floa
     figure, axes = _canvas(len(groups), figsize=size, height_ratios=lines)
     for axis, (name, faces) in zip(axes[:, 0], groups.items(), strict=True):
         _show(axis, grid(faces, columns, gap=max(2, faces[0].shape[0] // 24)))
+        axis.images[0].set_interpolation("auto")  # shown smaller than they are: averaged, not thinned out
         axis.set_title(name, fontsize=10, loc="left")
         axis.set_anchor("W")
     figure.tight_layout(pad=0.3)

@@ -85,9 +85,10 @@ class _Canvas:
         return np.exp(-(((self.x - cx) / rx) ** 2) - ((self.y - cy) / ry) ** 2)
 
 
-def _mix(base: Scene, color: ArrayLike, alpha: Field) -> Scene:
+def _mix(base: Scene, color: ArrayLike, alpha: ArrayLike) -> Scene:
+    """Paint a colour or a scene over another one where alpha, H x W in [0, 1], says so."""
     color = np.asarray(color, np.float32)
-    return base + (color - base) * alpha.astype(np.float32)[..., None]
+    return base + (color - base) * np.asarray(alpha, np.float32)[..., None]
 
 
 def _paint(c: _Canvas, rng: np.random.Generator) -> Scene:
@@ -189,7 +190,8 @@ def _background(c: _Canvas, rng: np.random.Generator) -> NDArray[np.float32]:
         image = image * np.exp(0.7 * leaves)[..., None] * np.array([0.8, 1.15, 0.6])
     elif kind == "lights":
         for _ in range(24):
-            disc = c.disc(*rng.uniform(-1, 1, 2), *(rng.uniform(0.04, 0.16),) * 2, 0.02)
+            radius = rng.uniform(0.04, 0.16)
+            disc = c.disc(rng.uniform(-1, 1), rng.uniform(-1, 1), radius, radius, 0.02)
             image = _mix(image, 1.6 * _muted(rng, 1)[0], rng.uniform(0.15, 0.6) * disc)
     elif kind == "shelves":
         edges = np.sort(rng.uniform(-1.1, 1.1, 26))
@@ -207,8 +209,8 @@ def _strands(c: _Canvas, rng: np.random.Generator) -> Field:
     wave = rng.uniform(0, 0.03) * np.sin(dy * rng.uniform(5, 14) + 2 * c.noise(4))
     across = np.arctan2(dx + wave, 0.55 + np.abs(dy)) / 1.6
     along = np.hypot(dx, dy) - 1.1
-    where = [((line + 1) * c.side / 2).astype(np.float32) for line in (across, along)]
-    return cv2.remap(texture, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    columns, rows = (((line + 1) * c.side / 2).astype(np.float32) for line in (across, along))
+    return cv2.remap(texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def _neck_and_clothes(

@@ -192,7 +192,7 @@ def choose(
     """
     faces: dict[str, _Face] = {}
     bad: dict[str, str] = {}
-    with tqdm(total=train_size + valid_size, desc="check images", disable=not progress) as bar:
+    with tqdm(total=train_size + valid_size, desc="check images", mininterval=1.0, disable=not progress) as bar:
         while True:
             train, valid = (pools[split].keys() - bad.keys() for split in ("train", "valid"))
             try:

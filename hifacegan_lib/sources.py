@@ -90,7 +90,7 @@ def _fits(parts: list[str], globs: list[str]) -> bool:
 def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -> dict[str, Path]:
     """Draw portraits number 0 to ``count`` - 1, ``size`` pixels wide, as PNG files into ``folder``."""
     pool = {}
-    for number in tqdm(range(count), desc="draw portraits", disable=not progress):
+    for number in tqdm(range(count), desc="draw portraits", mininterval=1.0, disable=not progress):
         key = f"portrait_{number:06d}"
         pool[key] = save_image(folder / f"{key}.png", portrait(number, size))
     return pool
@@ -113,7 +113,7 @@ def fetch_hub(
     pool: dict[str, Path] = {}
     rejected: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=count, desc=f"stream {name}", disable=not progress)
+    bar = tqdm(total=count, desc=f"stream {name}", mininterval=1.0, disable=not progress)
     for number, value in enumerate(_rows(name, split, column, source_path)):
         key = f"row_{number:06d}"
         partial = folder / f"{key}.partial"

@@ -269,13 +269,11 @@ def test_no_such_manifest_split_recipe_or_epoch(data: Path, tmp_path: Path) -> N
         loader(data).batches(-1)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_file_that_is_gone_or_changed_is_named(tmp_path: Path, workers: int) -> None:
+def test_a_file_that_is_gone_or_changed_is_named(tmp_path: Path) -> None:
     sizes = {"train_size": 2, "valid_size": 1, "synthetic_size": 32}
     prepare(source="synthetic", data_dir=tmp_path, progress=False, **sizes)
     entry = Manifest.load(tmp_path).files("valid")[0]
-    one = loader(tmp_path, "valid", workers=workers)
+    one = loader(tmp_path, "valid")
     save_image(entry.path, np.zeros((30, 32, 3), np.uint8))
     with pytest.raises(ValueError, match=rf"{entry.path.name}: 32 x 30 pixels, the manifest says 32 x 32"):
         list(one)

