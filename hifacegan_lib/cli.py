@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ParamsError as error:
         print(f"hifacegan: {error}", file=sys.stderr)
         return 2
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"hifacegan: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

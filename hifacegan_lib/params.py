@@ -188,6 +188,7 @@ class Training(Params):
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Adam's first beta; paper 0")
     beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's second beta; paper 0.9")
     adversarial_weight: Weight = Field(1.0, description="LSGAN term; paper 1; 0 trains no discriminator")
+    adversary_from: Annotated[int, Field(ge=0)] = Field(0, description="step at which the discriminator joins; paper 0")
     feature_matching_weight: Weight = Field(10.0, description="multi-scale feature matching; paper 10")
     perceptual_weight: Weight = Field(0.0, description="VGG-19 term; paper 10; needs downloaded weights")
     l1_weight: Weight = Field(100.0, description="pixel term; paper 0")

@@ -10,17 +10,13 @@ Random numbers are drawn in an order and number that do not depend on the size, 
 so one seed is the same person at any size. It is no model of human variety: it is there to be restored.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from hifacegan_lib.canvas import Canvas, Color, Field, Scene, between, color, mix
 from hifacegan_lib.images import Pixels
-
-Field = NDArray[np.float32]  # H x W
-Color = NDArray[np.float32]  # 3, linear RGB
-Scene = NDArray[np.float32]  # H x W x 3, linear RGB
+from hifacegan_lib.scenery import background, camera, neck_and_clothes
 
 SKIN = np.array([[0.90, 0.66, 0.53], [0.80, 0.54, 0.40], [0.62, 0.38, 0.26], [0.40, 0.23, 0.15], [0.22, 0.12, 0.08]])
 HAIR = np.array([[0.02, 0.017, 0.015], [0.06, 0.03, 0.018], [0.16, 0.08, 0.04], [0.4, 0.26, 0.12], [0.3, 0.1, 0.04]])
@@ -38,68 +34,18 @@ def portrait(seed: int, size: int = 256) -> Pixels:
     if seed < 0:
         raise ValueError(f"seed = {seed}: expected 0 or more")
     rng = np.random.default_rng(seed)
-    return _camera(_paint(_Canvas(rng, size if size > 160 else round(1.5 * size)), rng), rng, size)
+    return camera(_paint(Canvas(rng, size if size > 160 else round(1.5 * size)), rng), rng, size)
 
 
-@dataclass
-class _Canvas:
-    """Coordinates and textures at one size."""
-
-    rng: np.random.Generator
-    side: int
-
-    def __post_init__(self) -> None:
-        line = (np.arange(self.side, dtype=np.float32) + 0.5) * (2 / self.side) - 1
-        self.x, self.y = np.meshgrid(line, line)
-        self.pixel = 2 / self.side
-
-    def noise(self, cells: int, stretch: float = 1.0, octaves: int = 1, gain: float = 0.6) -> Field:
-        """Smooth noise of unit variance with ``cells`` bumps across; ``stretch`` times longer downwards."""
-        total = np.zeros((self.side, self.side), np.float32)
-        for octave in range(octaves):
-            across = cells * 2**octave
-            grid = self.rng.standard_normal((max(2, round(across / stretch)), across)).astype(np.float32)
-            shrinks = max(grid.shape) > self.side
-            total += gain**octave * cv2.resize(
-                grid, (self.side, self.side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            )
-        return total / np.float32(np.sqrt(sum(gain ** (2 * n) for n in range(octaves))))
-
-    def inside(self, distance: Field, soft: float = 0.0) -> Field:
-        """1 where a signed distance is negative, an edge of one pixel or ``soft``."""
-        return np.clip(0.5 - distance / max(self.pixel * 1.5, soft), 0, 1)
-
-    def disc(self, cx: float, cy: float, rx: float, ry: float, soft: float = 0.0) -> Field:
-        """A filled ellipse."""
-        return self.inside((np.hypot((self.x - cx) / rx, (self.y - cy) / ry) - 1) * min(rx, ry), soft)
-
-    def window(self, cx: float, cy: float, reach: float) -> tuple[slice, slice]:
-        """Rows and columns of the square around a point, so that small things cost little."""
-        spot = np.abs(self.x - cx) + np.abs(self.y - cy)
-        row, column = np.unravel_index(int(spot.argmin()), spot.shape)
-        n = round(reach / self.pixel)
-        return slice(max(0, row - n), row + n), slice(max(0, column - n), column + n)
-
-    def bump(self, cx: float, cy: float, rx: float, ry: float) -> Field:
-        """A Gaussian hill of height 1."""
-        return np.exp(-(((self.x - cx) / rx) ** 2) - ((self.y - cy) / ry) ** 2)
-
-
-def _mix(base: Scene, color: ArrayLike, alpha: ArrayLike) -> Scene:
-    """Paint a colour or a scene over another one where alpha, H x W in [0, 1], says so."""
-    color = np.asarray(color, np.float32)
-    return base + (color - base) * np.asarray(alpha, np.float32)[..., None]
-
-
-def _paint(c: _Canvas, rng: np.random.Generator) -> Scene:
+def _paint(c: Canvas, rng: np.random.Generator) -> Scene:
     """The scene in linear light, side x side x 3."""
-    skin = _between(SKIN, rng.uniform(0, 4)) * _color(rng.uniform(0.92, 1.08, 3))
-    hair = _between(HAIR, rng.uniform(0, 4)) if rng.random() > 0.15 else _color([rng.uniform(0.25, 0.6)] * 3)
+    skin = between(SKIN, rng.uniform(0, 4)) * color(rng.uniform(0.92, 1.08, 3))
+    hair = between(HAIR, rng.uniform(0, 4)) if rng.random() > 0.15 else color([rng.uniform(0.25, 0.6)] * 3)
     age, style = rng.random(), rng.choice(["short", "long", "fringe", "bald"], p=[0.4, 0.35, 0.15, 0.1])
     light = _unit([rng.uniform(-1.1, 1.1), -rng.uniform(0.1, 0.9), 1.0])
     yaw, roll = float(np.clip(rng.normal(0, 0.12), -0.3, 0.3)), rng.normal(0, 0.06)
 
-    image = _background(c, rng)
+    image = background(c, rng)
     cos, sin = float(np.cos(roll)), float(np.sin(roll))
     c.x, c.y = c.x * cos + c.y * sin, c.y * cos - c.x * sin
     half, jaw = rng.uniform(0.53, 0.6), rng.uniform(0.05, 0.22)
@@ -117,12 +63,12 @@ def _paint(c: _Canvas, rng: np.random.Generator) -> Scene:
         if style == "long":
             fall = np.abs(c.x) - (half + volume) * (1 + 0.12 * c.y) - 0.015 * c.noise(9)
             behind = np.minimum(behind, np.maximum(fall, -c.y - 0.1))
-        image = _mix(image, hair_color, c.inside(behind + 0.012 * c.noise(40), 0.02))
+        image = mix(image, hair_color, c.inside(behind + 0.012 * c.noise(40), 0.02))
 
-    image = _neck_and_clothes(c, rng, image, skin)
+    image = neck_and_clothes(c, rng, image, skin)
     for side in (-1, 1):
         ear = c.disc(side * (half + 0.005) - 0.1 * yaw, 0.05, 0.055, 0.15, 0.02)
-        image = _mix(
+        image = mix(
             image, skin * (0.5 + 0.35 * c.bump(side * half, 0.05, 0.05, 0.1))[..., None], ear * (style != "long")
         )
 
@@ -133,10 +79,10 @@ def _paint(c: _Canvas, rng: np.random.Generator) -> Scene:
     albedo = mouth.paint(c, albedo, skin, rng)
     face = albedo * shade[..., None] + gloss[..., None]
     face = _eyes(c, rng, face, skin, hair, light, shade)
-    face = _mix(face, face * np.float32(0.25), 0.9 * sum(c.disc(s * 0.06, 0.275, 0.034, 0.016, 0.02) for s in (-1, 1)))
+    face = mix(face, face * np.float32(0.25), 0.9 * sum(c.disc(s * 0.06, 0.275, 0.034, 0.016, 0.02) for s in (-1, 1)))
     if rng.random() < 0.3:
         face = _beard(c, rng, face, hair, head, mouth)
-    image = _mix(image, face, c.inside(head, 0.015))
+    image = mix(image, face, c.inside(head, 0.015))
 
     if style != "bald":
         line = (
@@ -148,61 +94,23 @@ def _paint(c: _Canvas, rng: np.random.Generator) -> Scene:
         front = np.minimum(c.y - line, sides if style != "long" else sides + 0.02)
         crown = _skull(c, half + volume, 0.88 + volume) * half
         cover = c.inside(np.maximum(front, crown) + 0.012 * c.noise(60), 0.03)
-        image = _mix(image, image * np.float32(0.75), 0.6 * cv2.GaussianBlur(cover, (0, 0), 0.03 / c.pixel))
-        image = _mix(image, hair_color * (0.65 + 0.5 * shade[..., None]), cover)
+        image = mix(image, image * np.float32(0.75), 0.6 * cv2.GaussianBlur(cover, (0, 0), 0.03 / c.pixel))
+        image = mix(image, hair_color * (0.65 + 0.5 * shade[..., None]), cover)
     if rng.random() < 0.18:
         image = _glasses(c, rng, image)
     return image
-
-
-def _between(stops: NDArray[np.float64], where: float) -> Color:
-    low = min(int(where), len(stops) - 2)
-    return _color(stops[low] + (stops[low + 1] - stops[low]) * (where - low))
-
-
-def _color(values: ArrayLike) -> Color:
-    return np.asarray(values, np.float32)
 
 
 def _unit(vector: list[float]) -> NDArray[np.float64]:
     return np.array(vector) / np.linalg.norm(vector)
 
 
-def _skull(c: _Canvas, rx: float, ry: float) -> Field:
+def _skull(c: Canvas, rx: float, ry: float) -> Field:
     """Distance from a rounded box around the head, in its radii; below 0 inside."""
     return (np.abs(c.x / rx) ** 2.5 + np.abs((c.y + 0.15) / ry) ** 2.5) ** 0.4 - 1
 
 
-def _muted(rng: np.random.Generator, count: int) -> Scene:
-    """Colours as rooms and streets have them: any brightness, seldom saturated; count x 3."""
-    grey, tint = rng.uniform(0.02, 0.55, (count, 1)), rng.uniform(-1, 1, (count, 3))
-    return _color(grey * np.exp(0.45 * rng.beta(1.2, 2, (count, 1)) * tint))
-
-
-def _background(c: _Canvas, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A wall, foliage, lights out of focus or shelves, always with some texture."""
-    first, second = _muted(rng, 2)
-    blend = np.clip(0.5 + 0.5 * (c.x * rng.normal() + c.y * rng.normal()) + 0.25 * c.noise(3, octaves=2), 0, 1)
-    image = (first + (second - first) * blend[..., None]).astype(np.float32)
-    kind = rng.choice(["wall", "foliage", "lights", "shelves"])
-    if kind == "foliage":
-        leaves = c.noise(10, octaves=5, gain=0.75)
-        image = image * np.exp(0.7 * leaves)[..., None] * np.array([0.8, 1.15, 0.6])
-    elif kind == "lights":
-        for _ in range(24):
-            radius = rng.uniform(0.04, 0.16)
-            disc = c.disc(rng.uniform(-1, 1), rng.uniform(-1, 1), radius, radius, 0.02)
-            image = _mix(image, 1.6 * _muted(rng, 1)[0], rng.uniform(0.15, 0.6) * disc)
-    elif kind == "shelves":
-        edges = np.sort(rng.uniform(-1.1, 1.1, 26))
-        colors = _muted(rng, 27)
-        image = 0.25 * image + 0.75 * colors[np.searchsorted(edges, c.x + 0.02 * c.y)]
-    else:
-        image = image * (1 + 0.12 * c.noise(90, octaves=2))[..., None]
-    return np.maximum(image, 0.003).astype(np.float32)
-
-
-def _strands(c: _Canvas, rng: np.random.Generator) -> Field:
+def _strands(c: Canvas, rng: np.random.Generator) -> Field:
     """Hair seen from the front: noise stretched along lines that fall from the crown, in waves."""
     texture = 0.9 * c.noise(170, 12, 2, 1.0) + 0.55 * c.noise(30, 6)
     dx, dy = c.x - rng.uniform(-0.2, 0.2), c.y + 0.85
@@ -213,26 +121,10 @@ def _strands(c: _Canvas, rng: np.random.Generator) -> Field:
     return cv2.remap(texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
-def _neck_and_clothes(
-    c: _Canvas, rng: np.random.Generator, image: NDArray[np.float32], skin: Color
-) -> NDArray[np.float32]:
-    neck = c.inside(
-        np.maximum(np.abs(c.x) - rng.uniform(0.28, 0.38) - 0.15 * np.clip(c.y - 0.75, 0, 1), 0.4 - c.y), 0.02
-    )
-    shadow = 0.22 + 0.5 * np.clip((c.y - 0.72) * 2.2, 0, 1) + 0.05 * c.noise(20, octaves=3)
-    image = _mix(image, skin * shadow[..., None], neck)
-    cloth = _muted(rng, 1)[0] * rng.uniform(0.3, 1)
-    weave = 0.15 * c.noise(110, octaves=2) + 0.2 * c.noise(6, 2)
-    if rng.random() < 0.4:
-        weave = weave + 0.5 * np.sign(np.sin((c.y + 0.3 * np.abs(c.x)) * rng.uniform(30, 90)))
-    collar = rng.uniform(0.8, 0.92) + 0.22 * c.x**2 + rng.uniform(0, 0.2) * np.exp(-((c.x / 0.28) ** 2))
-    return _mix(image, cloth * np.clip(0.7 + weave, 0.1, 2)[..., None], c.inside(collar - c.y, 0.01))
-
-
 class _Mouth:
     """Where lips, teeth and the line between them lie."""
 
-    def __init__(self, c: _Canvas, rng: np.random.Generator) -> None:
+    def __init__(self, c: Canvas, rng: np.random.Generator) -> None:
         self.width, smile = rng.uniform(0.17, 0.25), rng.uniform(-0.02, 0.09)
         u = c.x / self.width
         taper = np.clip(1 - u**2, 0, 1)
@@ -249,9 +141,7 @@ class _Mouth:
         self.crease = near + 0.7 * sum(c.bump(s * self.width, 0.46 - 0.7 * smile, 0.025, 0.02) for s in (-1, 1))
         self.lips = np.maximum(self.upper, self.lower)
 
-    def paint(
-        self, c: _Canvas, albedo: NDArray[np.float32], skin: Color, rng: np.random.Generator
-    ) -> NDArray[np.float32]:
+    def paint(self, c: Canvas, albedo: Scene, skin: Color, rng: np.random.Generator) -> Scene:
         painted = rng.random() < 0.25
         tint = (
             rng.uniform([0.35, 0.02, 0.03], [0.6, 0.12, 0.15])
@@ -259,14 +149,14 @@ class _Mouth:
             else skin * rng.uniform(0.55, 0.8) * [1.25, 0.75, 0.8]
         )
         folds = (1 + 0.13 * c.noise(70, 7))[..., None]
-        albedo = _mix(albedo, tint * folds, self.lips * rng.uniform(0.6, 0.95))
+        albedo = mix(albedo, tint * folds, self.lips * rng.uniform(0.6, 0.95))
         gums = 0.5 + 0.2 * np.abs(np.sin(c.x * 52)) ** 0.3
-        albedo = _mix(albedo, np.array([0.9, 0.85, 0.75]) * gums[..., None], self.gap)
-        return _mix(albedo, albedo * np.float32(0.3), 0.8 * np.clip(self.crease, 0, 1) * (1 - 0.8 * self.gap))
+        albedo = mix(albedo, np.array([0.9, 0.85, 0.75]) * gums[..., None], self.gap)
+        return mix(albedo, albedo * np.float32(0.3), 0.8 * np.clip(self.crease, 0, 1) * (1 - 0.8 * self.gap))
 
 
 def _light(
-    c: _Canvas, rng: np.random.Generator, half: float, age: float, light: NDArray[np.float64], mouth: _Mouth
+    c: Canvas, rng: np.random.Generator, half: float, age: float, light: NDArray[np.float64], mouth: _Mouth
 ) -> tuple[Field, Field]:
     """Shade and gloss of the head's height field under one lamp and the sky."""
     z = 0.8 * np.sqrt(np.clip(1 - (c.x / (half * 1.08)) ** 2 - ((c.y + 0.05) / 1.0) ** 2, 0.002, 1))
@@ -303,28 +193,28 @@ def _light(
     ).astype(np.float32)
 
 
-def _skin(c: _Canvas, rng: np.random.Generator, skin: Color) -> NDArray[np.float32]:
+def _skin(c: Canvas, rng: np.random.Generator, skin: Color) -> Scene:
     """Albedo: the tone, blotches, blood near the surface, freckles, fine grain."""
     blood = sum((c.bump(s * 0.32, 0.2, 0.17, 0.14) for s in (-1, 1)), start=0.8 * c.bump(0, 0.2, 0.09, 0.1))
     tone = skin * (1 + 0.05 * c.noise(5, octaves=3) + 0.05 * c.noise(80, octaves=2))[..., None]
-    tone = _mix(tone.astype(np.float32), skin * [1.02, 0.72, 0.7], rng.uniform(0.1, 0.6) * blood)
+    tone = mix(tone.astype(np.float32), skin * [1.02, 0.72, 0.7], rng.uniform(0.1, 0.6) * blood)
     spots = np.clip(c.noise(75) - rng.uniform(1.6, 3.2), 0, 1) * (np.abs(c.y - 0.1) < 0.6)
-    tone = _mix(tone, skin * [0.65, 0.5, 0.42], np.clip(spots * rng.uniform(0.1, 0.7), 0, 0.5))
+    tone = mix(tone, skin * [0.65, 0.5, 0.42], np.clip(spots * rng.uniform(0.1, 0.7), 0, 0.5))
     stubble = rng.random() < 0.3
     jaw = np.clip((c.y - 0.28) * 4, 0, 1) * stubble
-    return _mix(tone, skin * 0.45, np.clip(0.35 + 0.3 * c.noise(130), 0, 1) * jaw * rng.uniform(0.2, 0.7))
+    return mix(tone, skin * 0.45, np.clip(0.35 + 0.3 * c.noise(130), 0, 1) * jaw * rng.uniform(0.2, 0.7))
 
 
 def _eyes(
-    c: _Canvas,
+    c: Canvas,
     rng: np.random.Generator,
-    face: NDArray[np.float32],
+    face: Scene,
     skin: Color,
     hair: Color,
     light: NDArray[np.float64],
     shade: Field,
-) -> NDArray[np.float32]:
-    iris_color = _between(IRIS, rng.uniform(0, 4))
+) -> Scene:
+    iris_color = between(IRIS, rng.uniform(0, 4))
     width, opening, tilt = rng.uniform(0.105, 0.13), rng.uniform(0.038, 0.062), rng.normal(0, 0.06)
     gaze, radius, pupil = rng.normal(0, 0.012, 2), rng.uniform(0.052, 0.06), rng.uniform(0.018, 0.032)
     lash, brow_y, brow_h, arch = (
@@ -344,7 +234,7 @@ def _eyes(
         upper, lower = -opening * np.clip(1 - np.abs(u) ** 2.3, 0, 1), 0.65 * opening * np.clip(1 - u**2, 0, 1)
         closed = np.maximum(np.maximum(upper - y, y - lower), np.abs(x) - width)
         crease = np.exp(-(((y - 1.55 * upper + 0.014) / 0.012) ** 2)) * (np.abs(u) < 1.05)
-        face = _mix(
+        face = mix(
             face,
             face * np.float32(0.55),
             0.6 * crease + 0.3 * np.exp(-(((y - lower - 0.02) / 0.014) ** 2)) * (np.abs(u) < 0.9),
@@ -354,25 +244,25 @@ def _eyes(
         r, angle = np.hypot(rx, ry), np.arctan2(ry, rx)
         rays = sum(np.cos((7 + 3 * k) * angle + fibre) for k, fibre in enumerate(fibres)) / 8
         disc = iris_color * np.clip(0.9 + 0.9 * rays - 0.7 * (r / radius) ** 6 + 0.5 * (ry > 0), 0.15, 3)[..., None]
-        ball = _mix(ball.astype(np.float32), disc, c.inside(r - radius, 0.012))
-        ball = _mix(ball, np.float32(0.004) * np.ones(3, np.float32), c.inside(r - pupil, 0.008))
+        ball = mix(ball.astype(np.float32), disc, c.inside(r - radius, 0.012))
+        ball = mix(ball, np.float32(0.004) * np.ones(3, np.float32), c.inside(r - pupil, 0.008))
         ball = ball * (0.45 + 0.55 * np.clip((y - upper) / 0.03, 0, 1))[..., None]  # the lid's shadow
-        ball = _mix(
+        ball = mix(
             ball,
             np.ones(3, np.float32),
             0.9 * c.inside(np.hypot(rx - 0.022 * light[0], ry - 0.03 * light[1]) - 0.011, 0.006),
         )
-        face = _mix(face, ball, c.inside(closed, 0.006))
+        face = mix(face, ball, c.inside(closed, 0.006))
         lid = np.exp(-(((y - upper + 0.004) / 0.009) ** 2)) * np.clip(1.1 - np.abs(u) ** 4, 0, 1)
-        face = _mix(face, hair * 0.15, np.clip(lash * lid, 0, 1))
-        face = _mix(face, skin * 0.3, 0.35 * np.exp(-(((y - lower) / 0.007) ** 2)) * (np.abs(u) < 1))
+        face = mix(face, hair * 0.15, np.clip(lash * lid, 0, 1))
+        face = mix(face, skin * 0.3, 0.35 * np.exp(-(((y - lower) / 0.007) ** 2)) * (np.abs(u) < 1))
         v = (x + 0.02) / 0.16
         middle = -brow_y - arch * (1 - (v - 0.35) ** 2) + 0.035 * np.clip(v, 0, 2) ** 2
         brow = c.inside(
             np.maximum(np.abs(y - middle) - brow_h * (1.05 - 0.75 * np.clip(v, 0, 1)), 0.1 * np.abs(v - 0.05) - 0.1),
             0.035,
         )
-        face = _mix(
+        face = mix(
             face,
             hair * 0.4 * (0.6 + light_here[..., None] * 0.5),
             brow * np.clip(0.75 + 0.3 * brow_hair[rows, columns], 0, 1),
@@ -382,36 +272,25 @@ def _eyes(
     return face
 
 
-def _beard(
-    c: _Canvas, rng: np.random.Generator, face: NDArray[np.float32], hair: Color, head: Field, mouth: _Mouth
-) -> NDArray[np.float32]:
+def _beard(c: Canvas, rng: np.random.Generator, face: Scene, hair: Color, head: Field, mouth: _Mouth) -> Scene:
     edge = 0.3 + 0.9 * np.clip(0.42 - np.abs(c.x), 0, 0.3) - 0.25 * (np.abs(c.x) > 0.45)
     moustache = c.inside(np.maximum(np.abs(c.y - 0.375 + 0.3 * c.x**2) - 0.04, np.abs(c.x) - 0.23), 0.03)
     chin = c.inside(edge - c.y + 0.02 * c.noise(30), 0.06) * (head < 0)
     cover = np.maximum(chin, moustache) * (1 - mouth.lips) * (1 - mouth.gap)
-    return _mix(
+    return mix(
         face,
         hair * np.clip(0.8 + 0.6 * c.noise(110, 3, 2, 0.9), 0.1, 3)[..., None],
         cover * np.clip(rng.uniform(0.5, 0.95) + 0.2 * c.noise(90), 0, 1),
     )
 
 
-def _glasses(c: _Canvas, rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _glasses(c: Canvas, rng: np.random.Generator, image: Scene) -> Scene:
     rx, ry, thick = rng.uniform(0.15, 0.19), rng.uniform(0.11, 0.16), rng.uniform(0.008, 0.022)
     power, color = rng.uniform(2, 5), rng.uniform(0.005, 0.15, 3)
     for side in (-1, 1):
         u, v = np.abs((c.x - side * 0.245) / rx), np.abs((c.y + 0.035) / ry)
         ring = ((u**power + v**power) ** (1 / power) - 1) * min(rx, ry)
-        image = _mix(image, image * np.float32(0.85) + np.float32(0.03), 0.6 * c.inside(ring))
+        image = mix(image, image * np.float32(0.85) + np.float32(0.03), 0.6 * c.inside(ring))
         arm = np.maximum(np.abs(c.y + 0.08) - thick, np.abs(side * c.x - 0.47) - 0.08)
-        image = _mix(image, color, c.inside(np.minimum(np.abs(ring) - thick, arm), 0.005))
-    return _mix(image, color, c.inside(np.maximum(np.abs(c.y + 0.07) - thick, np.abs(c.x) - 0.245 + rx), 0.005))
-
-
-def _camera(scene: NDArray[np.float32], rng: np.random.Generator, size: int) -> Pixels:
-    """White balance, exposure, gamma, and the lens's slight softness, at the size asked for."""
-    if scene.shape[0] != size:
-        scene = cv2.resize(scene.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    warmth, exposure = rng.normal(0, 0.07), rng.uniform(0.75, 1.25)
-    light = np.clip(scene * exposure * [1 + warmth, 1, 1 - warmth], 0, None)
-    return np.round(255 * np.clip(light / (1 + 0.12 * light), 0, 1) ** (1 / 2.2)).astype(np.uint8)
+        image = mix(image, color, c.inside(np.minimum(np.abs(ring) - thick, arm), 0.005))
+    return mix(image, color, c.inside(np.maximum(np.abs(c.y + 0.07) - thick, np.abs(c.x) - 0.245 + rx), 0.005))

@@ -77,7 +77,7 @@ def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, 
             terms: dict[str, Tensor] = {"l1": F.l1_loss(restored, clean)}
             if perceptual is not None:
                 terms["perceptual"] = perceptual(restored, clean)
-            if has_adversary(p):
+            if has_adversary(p) and step >= p.adversary_from:
                 discriminator.requires_grad_(False)
                 fake, real = discriminator(degraded, restored), discriminator(degraded, clean)
                 terms["adversarial"] = losses.lsgan_generator(fake)
@@ -86,7 +86,7 @@ def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, 
         _update(g_optimizer, total, scaler, generator, p.gradient_clip)
 
         # discriminator: the same restored faces, without their graph
-        if has_adversary(p):
+        if "adversarial" in terms:
             discriminator.requires_grad_(True)
             with _autocast(p, device):
                 terms["discriminator"] = losses.lsgan_discriminator(

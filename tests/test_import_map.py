@@ -17,14 +17,16 @@ MAP: dict[str, set[str]] = {
     "discriminator": set(),
     "losses": set(),
     # data
-    "portraits": {"images"},
+    "canvas": set(),
+    "scenery": {"canvas", "images"},
+    "portraits": {"canvas", "images", "scenery"},
     "faces": {"images"},
     "operations": {"images"},
     "degradations": {"images", "operations"},
     "sources": {"images", "portraits"},
     "manifest": set(),
     "duplicates": {"images"},
-    "preparation": {"duplicates", "images", "manifest", "sources"},
+    "preparation": {"duplicates", "manifest", "sources"},
     "datasets": {"degradations", "images", "manifest"},
     # networks
     "generator": {"suppression", "replenishment"},
