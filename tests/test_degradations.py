@@ -47,14 +47,10 @@ def test_a_shipped_recipe_says_what_it_is_and_survives_json(name: str) -> None:
     shipped = load_recipe(name)
     assert shipped.name == name
     assert shipped.description
-    assert "512" in shipped.source or "512" in shipped.description or name == "report"
+    assert "512" in shipped.source
+    assert "The project report gives" in shipped.source or "2005.05005" in shipped.source
     assert Recipe.from_json(shipped.to_json()) == shipped
     assert pickle.loads(pickle.dumps(shipped)) == shipped
-
-
-def test_the_report_names_what_is_ours() -> None:
-    assert "The project report gives" in load_recipe("report").source
-    assert "Ours" in load_recipe("report").source
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -196,13 +192,13 @@ def test_a_trace_tells_itself_in_words() -> None:
         "mine", {"op": "jpeg", "quality": 63}, NOISE, {"op": "downsample", "ratio": 0.18, "kernel": "area"}
     )
     assert trace.describe() == "jpeg q63 > gaussian noise 20 > down 0.18x area"
-    assert Trace.of("mine").describe() == "unchanged"
 
 
 def test_an_empty_trace_returns_a_copy(face: Pixels) -> None:
-    result = Trace.of("mine").apply(face)
-    np.testing.assert_array_equal(result, face)
-    assert not np.shares_memory(result, face)
+    nothing = Trace.of("mine")
+    assert nothing.describe() == "unchanged"
+    np.testing.assert_array_equal(nothing.apply(face), face)
+    assert not np.shares_memory(nothing.apply(face), face)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
