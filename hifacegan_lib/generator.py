@@ -4,10 +4,14 @@
     f_l = suppress_l(f_{l-1})      half of it each time, l = 1 ... stages
     x   = conv(image at 1 / 2^stages)
     x   = block_l(up(x), f_l)      l = stages ... 0, each guided by the features of its own resolution
-    out = clip(image + conv(x))    or clip(tanh(conv(x))) without the skip
+    out = clip(mix(image) + conv(x))      or clip(tanh(conv(x))) without the skip
 
-The skip from image to output is ours, as are instance statistics in place of batch statistics: a picture depends on
-nothing but its own pixels and the weights, in ``train()`` as in ``eval()``.
+The skip is ours. The decoder also draws, for every pixel, how much of each smoothed copy of the image to take instead:
+
+    mix(image) = image + sum over k of m_k (mean_k(image) - image)         mean_k: over (2 k + 1)^2 pixels
+
+so noise is left out by choosing, and not by redrawing it with the opposite sign. Ours too are instance statistics in
+place of batch statistics: a picture depends on its own pixels and the weights alone, in ``train()`` as in ``eval()``.
 """
 
 import dataclasses
@@ -36,7 +40,7 @@ class GeneratorConfig:
     window: int = 3
     correlation_dim: int = 8
     hidden: int = 128  # largest width of SPADE's hidden layer
-    skip: bool = True  # the network adds to its input instead of drawing anew
+    skip: bool = True  # the network corrects its input instead of drawing anew
     spectral_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -57,6 +61,8 @@ class GeneratorConfig:
             raise ValueError(f"generator config: unknown {sorted(unknown)}; known: {sorted(known)}")
         return cls(**values)
 
+
+SMOOTHINGS = (1, 2, 4)  # reach of the skip's means, pixels
 
 PRESETS = {
     "demo": GeneratorConfig(width=32, stages=2, patch=2, hidden=32),
@@ -88,7 +94,8 @@ class Generator(nn.Module):
             )
             for n in range(c.stages + 1)
         )
-        self.draw = nn.Conv2d(c.channels(0), pixels, 3, padding=1)
+        drawn = pixels + (len(SMOOTHINGS) * c.patch**2 if c.skip else 0)
+        self.draw = nn.Conv2d(c.channels(0), drawn, 3, padding=1)
         if c.skip:  # an untrained network returns its input
             nn.init.zeros_(self.draw.weight)
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
@@ -137,8 +144,8 @@ class Generator(nn.Module):
             if n < self.config.stages:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.replenish[n](x, levels[n] if levels else folded)
-        x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3, H, W
-        x = padded + x if self.config.skip else torch.tanh(x)
+        x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3 (+ 3), H, W
+        x = _mix(padded, x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
         return _Clip.apply(x[:, :, :height, :width])
 
 
@@ -148,6 +155,15 @@ def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
         return image
     reflects = bottom < image.shape[2] and right < image.shape[3]
     return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
+
+
+def _mix(image: Tensor, gains: Tensor) -> Tensor:
+    """Move each pixel towards its smoothed copies: image N x 3 x H x W, gains N x len(SMOOTHINGS) x H x W."""
+    mixed = image
+    for n, reach in enumerate(SMOOTHINGS):
+        mean = F.avg_pool2d(image, 2 * reach + 1, 1, reach, count_include_pad=False)
+        mixed = mixed + gains[:, n : n + 1] * (mean - image)
+    return mixed
 
 
 class _Clip(torch.autograd.Function):

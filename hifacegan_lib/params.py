@@ -23,7 +23,6 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
 
 _PLAIN = (str, int, float, list, dict, type(None))
-_IPYTHON = frozenset({"In", "Out"})
 
 
 class ParamsError(ValueError):
@@ -57,9 +56,9 @@ class Params(BaseModel):
         missing = [name for name in cls.model_fields if name not in namespace]
         if missing:
             raise ParamsError(f"parameters cell of {cls.__name__}: missing {', '.join(missing)}")
-        plain = {k: v for k, v in namespace.items() if not k.startswith("_") and isinstance(v, _PLAIN)}
+        plain = {k: v for k, v in namespace.items() if k[0].islower() and isinstance(v, _PLAIN)}
         mine = {name: namespace[name] for name in cls.model_fields}
-        return cls.checked({**{k: v for k, v in plain.items() if k not in _IPYTHON}, **mine}, "parameters cell")
+        return cls.checked({**plain, **mine}, "parameters cell")
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -130,7 +129,7 @@ class DataPreparation(Params):
     synthetic_size: Size = Field(96, description="synthetic: side of a drawn portrait, pixels")
     train_glob: str = Field("**", description="folder: keys (paths below it) that may train, as a glob")
     valid_glob: str = Field("**", description="folder: keys that may validate; the same glob, or a disjoint one")
-    train_size: Count = Field(800, description="images to train on")
+    train_size: Count = Field(600, description="images to train on")
     valid_size: Count = Field(64, description="images to validate on, disjoint from those")
     overwrite: bool = Field(False, description="replace data_dir when it holds other data")
 
@@ -177,18 +176,20 @@ class Training(Params):
     stages: Annotated[int, Field(ge=1, le=8)] = Field(2, description="halvings down to the trunk; paper 5")
     patch: Literal[1, 2, 4] = Field(2, description="side of the pixel blocks taken as one pixel; paper 1")
     hidden: Annotated[int, Field(ge=4, le=512)] = Field(32, description="widest hidden layer of SPADE; paper 128")
-    skip: bool = Field(True, description="the network adds to its input; paper false, it draws anew")
+    skip: bool = Field(True, description="the network corrects its input; paper false: it draws anew")
     spectral_norm: bool = Field(False, description="on the generator's decoder; paper true")
     discriminator_width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="first channels")
     batch_size: Count = Field(16, description="pairs a step")
-    steps: Count = Field(500, description="optimizer steps in all")
-    decay_steps: Annotated[int, Field(ge=0)] = Field(200, description="last steps, with linearly falling rates")
-    lr_generator: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, description="Adam's rate; paper 1e-4")
-    lr_discriminator: Annotated[float, Field(gt=0, le=1)] = Field(4e-3, description="two time scales; paper 4e-4")
-    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Adam's first beta; paper 0")
-    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's second beta; paper 0.9")
+    steps: Count = Field(850, description="optimizer steps in all")
+    decay_steps: Annotated[int, Field(ge=0)] = Field(400, description="last steps, with linearly falling rates")
+    lr_generator: Annotated[float, Field(gt=0, le=1)] = Field(0.002, description="Adam's rate; paper 1e-4")
+    lr_discriminator: Annotated[float, Field(gt=0, le=1)] = Field(0.004, description="two time scales; paper 4e-4")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's first beta; paper 0")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam's second beta; paper 0.9")
     adversarial_weight: Weight = Field(1.0, description="LSGAN term; paper 1; 0 trains no discriminator")
-    adversary_from: Annotated[int, Field(ge=0)] = Field(0, description="step at which the discriminator joins; paper 0")
+    adversary_from: Annotated[int, Field(ge=0)] = Field(
+        750, description="step at which the discriminator joins; paper 0"
+    )
     feature_matching_weight: Weight = Field(10.0, description="multi-scale feature matching; paper 10")
     perceptual_weight: Weight = Field(0.0, description="VGG-19 term; paper 10; needs downloaded weights")
     l1_weight: Weight = Field(100.0, description="pixel term; paper 0")
@@ -197,7 +198,7 @@ class Training(Params):
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type")
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(0, description="processes that make pairs")
-    log_every: Count = Field(20, description="steps between lines of metrics.jsonl")
+    log_every: Count = Field(25, description="steps between lines of metrics.jsonl")
     picture_every: Count = Field(250, description="steps between pictures of the validation strip")
     checkpoint_every: Count = Field(250, description="steps between checkpoints")
     keep_checkpoints: Count = Field(2, description="newest checkpoints that stay")

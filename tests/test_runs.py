@@ -39,7 +39,7 @@ def test_a_run_notes_parameters_and_environment(home: Path) -> None:
 def test_other_parameters_are_refused_with_the_difference() -> None:
     runs.open_run(Training(), "demo")
     runs.open_run(Training(workers=1), "demo")  # the pixels do not depend on it
-    with pytest.raises(FileExistsError, match=r"steps: 500 there, 900 asked.*overwrite = true"):
+    with pytest.raises(FileExistsError, match=r"steps: 850 there, 900 asked.*overwrite = true"):
         runs.open_run(Training(steps=900), "demo")
 
 
@@ -63,7 +63,7 @@ def test_overrides_go_to_every_notebook_that_knows_the_key() -> None:
 @pytest.mark.parametrize(
     ("profile", "overrides", "says"),
     [
-        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, demo, ffhq512, folder256"),
+        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, demo, ffhq512, folder256, folder64"),
         ("demo", {"stepz": 1}, "-p stepz: no notebook knows this key; known keys: .*steps"),
         ("demo", {"steps": -1}, "04_training.yaml: steps = -1: .*allowed: integer, at least 1"),
     ],
