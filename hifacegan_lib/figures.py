@@ -25,7 +25,7 @@ def save(figure: Figure, path: str | Path) -> Figure:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=150)
+    figure.savefig(partial, dpi=150, bbox_inches="tight", pad_inches=0.06)
     partial.replace(path)
     return figure
 

@@ -82,7 +82,7 @@ def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _picture(caption: str, figure: Figure) -> dict[str, Any]:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160)
+    figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight", pad_inches=0.06)
     title, stop, rest = caption.partition(". ")
     return {
         "title": title + stop.strip(),
