@@ -105,5 +105,6 @@ def test_prepare_makes_a_manifest(
     assert cli.main([*command, "-p", "train_size", "1", "-p", "valid_size", "1"]) == 0
     assert (tmp_path / "home" / "data" / "x" / "manifest.json").exists()
     assert "1 train, 1 valid, 0 rejected" in capsys.readouterr().out
-    assert cli.main([*command, "-p", "train_size", "5", "-p", "valid_size", "1"]) == 1
+    other = [*command[:-1], "data/y"]
+    assert cli.main([*other, "-p", "train_size", "5", "-p", "valid_size", "1"]) == 1
     assert "there are 2" in capsys.readouterr().err

@@ -22,6 +22,7 @@ TINY = Training.checked(
         "batch_size": 2,
         "steps": 6,
         "decay_steps": 3,
+        "adversary_from": 0,
         "log_every": 2,
         "picture_every": 3,
         "checkpoint_every": 2,
