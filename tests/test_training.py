@@ -98,7 +98,7 @@ def test_killed_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
     sys.path.insert(0, {str(Path(__file__).parent)!r})
     import test_training
     from pathlib import Path
-    test_training.run(Path({str(tmp_path / "killed")!r}), steps=120, checkpoint_every=5, decay_steps=50)
+    test_training.run(Path({str(tmp_path / "killed")!r}), steps=40, checkpoint_every=5, decay_steps=20)
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
     patience = time.monotonic() + 120
@@ -107,7 +107,7 @@ def test_killed_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    options = {"steps": 120, "checkpoint_every": 5, "decay_steps": 50}
+    options = {"steps": 40, "checkpoint_every": 5, "decay_steps": 20}
     assert weights(run(tmp_path / "killed", **options)) == weights(run(tmp_path / "whole", **options))
 
 
