@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed or something was left out, 2 misused, 130 stopped b
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,9 +74,34 @@ def _parser() -> argparse.ArgumentParser:
     degrade.add_argument("source", type=Path, help="an image or a folder of them")
     degrade.add_argument("out", type=Path, help="folder for PNG files and traces.json")
     degrade.add_argument("--recipe", default="report", help="a shipped recipe's name or a JSON file (report)")
-    degrade.add_argument("--size", type=int, help="square the image and resample it to this side first, pixels")
+    degrade.add_argument(
+        "--size", type=int, help="square the image and resample it to this side first, pixels; noise is then of these"
+    )
     degrade.add_argument("--seed", type=int, default=0, help="another seed draws other damage (0)")
     degrade.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+    replay = _command(
+        commands,
+        "replay",
+        _replay,
+        "give the pixels of a trace again",
+        "hifacegan replay damaged/traces.json faces/0001.png again.png\n"
+        "  hifacegan replay trace.json 0001.png again.png",
+    )
+    replay.add_argument("traces", type=Path, help="a trace, or traces.json as `degrade` writes it")
+    replay.add_argument("image", type=Path, help="the source image, before the crop that the trace tells of")
+    replay.add_argument("out", type=Path, help="image file to write; PNG keeps every pixel")
+    replay.add_argument("--key", help="which of several traces (the image's name)")
+    replay.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+
+    recipes = _command(
+        commands,
+        "recipes",
+        _recipes,
+        "list the shipped recipes, or print one as JSON to begin one's own with",
+        "hifacegan recipes\n  hifacegan recipes face_renov > mine.json",
+    )
+    recipes.add_argument("name", nargs="?", help="a shipped recipe or a JSON file, which is checked")
 
     restore = _command(
         commands,
@@ -165,7 +189,9 @@ def _degrade(arguments: argparse.Namespace) -> int:
 
     from hifacegan_lib import images
     from hifacegan_lib.degradations import load_recipe, pair_seed
+    from hifacegan_lib.framing import whole_frame
     from hifacegan_lib.runs import write_json
+    from hifacegan_lib.traces import REFERENCE_SIZE
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = _images_in(arguments.source)
@@ -176,11 +202,11 @@ def _degrade(arguments: argparse.Namespace) -> int:
             if target.exists() and not arguments.overwrite:
                 raise ValueError(f"{target}: exists already; --overwrite replaces it")
             image = images.load_image(source)
+            trace = recipe.sample(pair_seed(key, 0, arguments.seed), grid=arguments.size or REFERENCE_SIZE)
             if arguments.size:
-                image = images.resize(images.center_square(image), arguments.size, arguments.size)
-            trace = recipe.sample(pair_seed(key, 0, arguments.seed))
-            images.save_image(target, trace.apply(image))
-            traces[key] = json.loads(trace.to_json())
+                trace = trace.framed(whole_frame(image, arguments.size))
+            images.save_image(target, trace.replay(image))
+            traces[key] = trace.to_dict()
         except (ValueError, OSError) as error:
             tqdm.write(f"left out: {error}", file=sys.stderr)
             failures += 1
@@ -188,6 +214,36 @@ def _degrade(arguments: argparse.Namespace) -> int:
         write_json(arguments.out / "traces.json", traces)
     print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
     return 1 if failures else 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import images, traces
+
+    if arguments.out.exists() and not arguments.overwrite:
+        raise ValueError(f"{arguments.out}: exists already; --overwrite replaces it")
+    where = str(arguments.traces)
+    content = traces.parse_json(arguments.traces.read_bytes(), where)
+    if isinstance(content, dict) and "operations" not in content:
+        path = arguments.image.as_posix()
+        key = arguments.key or next((name for name in content if path.endswith(name)), arguments.image.name)
+        if key not in content:
+            raise ValueError(f"{where}: no trace of {key!r}; --key names one of {', '.join(list(content)[:5])} ...")
+        content, where = content[key], f"{where}: {key}"
+    trace = traces.Trace.from_dict(content, where)
+    images.save_image(arguments.out, trace.replay(images.load_image(arguments.image)))
+    print(f"{arguments.out}: {trace.describe()}")
+    return 0
+
+
+def _recipes(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib.degradations import load_recipe, recipe_names
+
+    if arguments.name:
+        print(load_recipe(arguments.name).to_json())
+        return 0
+    for name in recipe_names():
+        print(f"{name:22} {load_recipe(name).description}")
+    return 0
 
 
 def _restore(arguments: argparse.Namespace) -> int:

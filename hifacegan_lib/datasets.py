@@ -3,9 +3,10 @@
 Crop, flip and resize make the clean face; then it is degraded at that size:
 
     s = pair_seed(key, epoch, seed)
-    clean = resize(flip(crop(image; s); s))        degraded = recipe.sample(s).apply(clean)
+    clean = frame(image; s)        degraded = recipe.sample(s, grid=image_size).apply(clean)
 
-Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle.
+Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
+pair carries its trace: with the source image it gives the pair again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from hifacegan_lib.degradations import Recipe, load_recipe, pair_seed
-from hifacegan_lib.images import Pixels, center_square, load_image, resize, to_float
+from hifacegan_lib.framing import draw_frame
+from hifacegan_lib.images import Pixels, load_image, to_float
 from hifacegan_lib.manifest import Entry, Manifest
 
 Batch = dict[str, Any]
@@ -143,8 +145,10 @@ class FacePairs(Dataset[Batch]):
         index, epoch = place
         entry, c = self.entries[index], self.config
         seed = pair_seed(entry.key, epoch, c.seed)
-        clean = frame(load_entry(entry), c.image_size, c.crop_min, c.flip_probability, seed)
-        trace = self.recipe.sample(seed)
+        source = load_entry(entry)
+        height, width = source.shape[:2]
+        frame = draw_frame(height, width, c.image_size, c.crop_min, c.flip_probability, seed)
+        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).framed(frame)
         return {
             "clean": to_float(clean),
             "degraded": to_float(trace.apply(clean)),
@@ -167,20 +171,3 @@ def load_entry(entry: Entry) -> Pixels:
             f"{entry.height}: the file changed; prepare again with overwrite"
         )
     return image
-
-
-def frame(image: Pixels, size: int, crop_min: float, flip_probability: float, seed: int) -> Pixels:
-    """Crop a random square, flip by chance, resize: uint8 H x W x 3 -> size x size x 3.
-
-    Args:
-        crop_min: the square's side is ``crop_min`` to 1 of the shorter side, at a random place; 1: the centred square.
-        seed: everything random follows from it.
-    """
-    rng = np.random.default_rng((seed, 0))  # a stream of its own, apart from the recipe's
-    height, width = image.shape[:2]
-    side = max(1, round(min(height, width) * rng.uniform(crop_min, 1)))
-    top, left = (int(rng.integers(length - side, endpoint=True)) for length in (height, width))
-    square = center_square(image) if crop_min == 1 else image[top : top + side, left : left + side]
-    if rng.random() < flip_probability:
-        square = square[:, ::-1]
-    return resize(np.ascontiguousarray(square), size, size)

@@ -1,92 +1,37 @@
-"""Damage as data: recipes with ranges, traces with every number fixed.
+"""Recipes: families of damage as data, and the seed of each image's share of it.
 
 A **recipe** is a list of operations with ranges, given in order or shuffled, kept as JSON. Sampling it with a seed
 gives a **trace**: the same operations with every number fixed, each noise by its own seed.
 
-    trace = recipe.sample(seed)         degraded = trace.apply(clean) = (o_n . ... . o_2 . o_1)(clean)
+    trace = recipe.sample(seed)         degraded = trace.apply(clean)
 
-Recipe, seed and image give the same pixels in any process. Lengths in pixels are those of a 512-pixel face and scale
-with min(H, W) / 512, so one trace does the same damage at every size; ratios, noise levels and JPEG quality do not.
+An entry of the list is an operation, ``one_of`` several entries, or several ``steps`` that stay together; each may
+have a ``probability``, and inside ``one_of`` a ``weight``.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from hifacegan_lib.images import Pixels
-from hifacegan_lib.operations import MAX_SEED, OPERATIONS, Names, Range, Value
+from hifacegan_lib.operations import MAX_SEED, OPERATIONS, Range, Value
+from hifacegan_lib.traces import (
+    REFERENCE_SIZE,
+    Step,
+    Trace,
+    check_grid,
+    json_object,
+    operation_values,
+    parse_json,
+)
 
-REFERENCE_SIZE = 512  # side of the face for which lengths are given, pixels
+__all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recipe_names"]
+
 FOLDER = Path(__file__).with_name("recipes")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation with its values, in the order of ``OPERATIONS``."""
-
-    op: str
-    values: tuple[tuple[str, Value], ...]
-
-    def apply(self, image: Pixels, scale: float) -> Pixels:
-        operation = OPERATIONS[self.op]
-        numbers: dict[str, Any] = dict(self.values)
-        for name, kind in operation.parameters.items():
-            if kind.length:
-                numbers[name] *= scale
-        return operation.function(image, **numbers)
-
-    def __str__(self) -> str:
-        return OPERATIONS[self.op].words.format(**dict(self.values))
-
-
-@dataclass(frozen=True)
-class Trace:
-    """All that happens to one image; ``recipe`` names where it came from."""
-
-    recipe: str
-    operations: tuple[Step, ...]
-
-    @classmethod
-    def of(cls, recipe: str, *operations: Mapping[str, Any], where: str = "trace") -> Self:
-        """A trace by hand: ``Trace.of("mine", {"op": "jpeg", "quality": 30})``.
-
-        Raises:
-            ValueError: an unknown operation or key, a missing key, a value out of range.
-        """
-        return cls(recipe, tuple(_step(entry, f"{where}: operations[{i}]") for i, entry in enumerate(operations)))
-
-    def apply(self, image: Pixels) -> Pixels:
-        """uint8 H x W x 3 -> a new array of the same shape; the same pixels at every call.
-
-        Raises:
-            ValueError: not a uint8 H x W x 3 array with at least one pixel.
-        """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f"expected uint8 H x W x 3 with at least one pixel, got {image.dtype} {image.shape}")
-        scale = min(image.shape[:2]) / REFERENCE_SIZE
-        result = np.array(image, order="C")
-        for step in self.operations:
-            result = step.apply(result, scale)
-        return result
-
-    def describe(self) -> str:
-        """Such as "jpeg q63 > gaussian noise 12 > down 0.18x area"; lengths are those of a 512-pixel face."""
-        return " > ".join(map(str, self.operations)) or "unchanged"
-
-    def to_json(self) -> str:
-        steps = [{"op": step.op, **dict(step.values)} for step in self.operations]
-        return json.dumps({"recipe": self.recipe, "operations": steps})
-
-    @classmethod
-    def from_json(cls, text: str, where: str = "trace") -> Self:
-        """Read what :meth:`to_json` wrote; ``where`` opens an error's message. Raises ValueError as :meth:`of`."""
-        content = _object(_parse(text, where), where, {"recipe": str, "operations": list})
-        return cls.of(content["recipe"], *content["operations"], where=where)
 
 
 @dataclass(frozen=True)
@@ -95,20 +40,59 @@ class Draw:
 
     op: str
     ranges: tuple[tuple[str, tuple[Value, ...]], ...]
+    probability: float = 1.0
+    weight: float = 1.0
 
-    def step(self, rng: np.random.Generator) -> Step:
+    def steps(self, rng: np.random.Generator) -> Iterator[Step]:
         ranges, values = dict(self.ranges), []
         for name, kind in OPERATIONS[self.op].parameters.items():
-            values.append((name, kind.draw(ranges.get(name, (0, MAX_SEED)), rng)))
-        return Step(self.op, tuple(values))
+            ends = ranges.get(name, (0, MAX_SEED))
+            values.append((name, ends[0] if _is_default(ends, kind.default) else kind.draw(ends, rng)))
+        yield Step(self.op, tuple(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        kinds = OPERATIONS[self.op].parameters
+        ranges = {k: v for k, v in self.ranges if not _is_default(v, kinds[k].default)}
+        return {"op": self.op, **{k: v[0] if len(set(v)) == 1 else v for k, v in ranges.items()}, **_chances(self)}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One place of a recipe: with ``probability`` one of its options happens, each as likely."""
+class OneOf:
+    """One of several entries happens, as likely as its weight says."""
 
-    options: tuple[Draw, ...]
+    options: tuple["Entry", ...]
     probability: float = 1.0
+    weight: float = 1.0
+
+    def steps(self, rng: np.random.Generator) -> Iterator[Step]:
+        weights = np.array([option.weight for option in self.options])
+        if (weights == weights[0]).all():
+            chosen = int(rng.integers(len(weights)))
+        else:
+            chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
+        yield from _happen(self.options[chosen], rng)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"one_of": [option.to_dict() for option in self.options], **_chances(self)}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Several entries, one after the other."""
+
+    entries: tuple["Entry", ...]
+    probability: float = 1.0
+    weight: float = 1.0
+
+    def steps(self, rng: np.random.Generator) -> Iterator[Step]:
+        for entry in self.entries:
+            yield from _happen(entry, rng)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"steps": [entry.to_dict() for entry in self.entries], **_chances(self)}
+
+
+Entry = Draw | OneOf | Steps
 
 
 @dataclass(frozen=True)
@@ -120,22 +104,32 @@ class Recipe:
     source: str
     order: Literal["given", "shuffled"]
     operations: tuple[Entry, ...]
+    license: str = ""
 
-    def sample(self, seed: int) -> Trace:
-        """Draw a trace. Each place has its own random numbers, so a new last place leaves the others alone."""
+    def sample(self, seed: int, grid: int = REFERENCE_SIZE) -> Trace:
+        """Draw a trace. Each place has its own random numbers, so a new last place leaves the others alone.
+
+        Args:
+            grid: side in pixels of the face on whose pixels noise, compression and low resolutions are meant. The size
+                of the faces at hand gives each of their pixels the noise that the recipe says; 512 what a face of that
+                size would show when it is looked at in another.
+        """
+        check_grid(grid, self.name)
         children = np.random.SeedSequence(seed).spawn(1 + len(self.operations))
         shuffle, *streams = [np.random.default_rng(child) for child in children]
-        steps = []
-        for entry, rng in zip(self.operations, streams, strict=True):
-            if rng.random() < entry.probability:
-                steps.append(entry.options[rng.integers(len(entry.options))].step(rng))
+        groups = [tuple(_happen(entry, rng, top=True)) for entry, rng in zip(self.operations, streams, strict=True)]
+        groups = [group for group in groups if group]
         if self.order == "shuffled":
-            steps = [steps[n] for n in shuffle.permutation(len(steps))]
-        return Trace(self.name, tuple(steps))
+            groups = [groups[n] for n in shuffle.permutation(len(groups))]
+        return Trace(self.name, tuple(step for group in groups for step in group), grid)
+
+    def to_dict(self) -> dict[str, Any]:
+        head = {"name": self.name, "description": self.description, "source": self.source}
+        head |= {"license": self.license} if self.license else {}
+        return {**head, "order": self.order, "operations": [entry.to_dict() for entry in self.operations]}
 
     def to_json(self) -> str:
-        head = {"name": self.name, "description": self.description, "source": self.source, "order": self.order}
-        return json.dumps({**head, "operations": [_entry_json(entry) for entry in self.operations]}, indent=2)
+        return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "recipe") -> Self:
@@ -145,11 +139,13 @@ class Recipe:
             ValueError: not JSON, an unknown operation or key, a missing key, a value out of range.
         """
         keys = {"name": str, "description": str, "source": str, "order": str, "operations": list}
-        content = _object(_parse(text, where), where, keys)
+        optional = {"license": "", "$schema": ""}
+        content = json_object(parse_json(text, where), where, {**keys, **dict.fromkeys(optional, str)}, optional)
+        del content["$schema"]
         if content["order"] not in ("given", "shuffled"):
             raise ValueError(f"{where}: order = {content['order']!r}: expected one of given, shuffled")
-        entries = [_entry(entry, f"{where}: operations[{i}]") for i, entry in enumerate(content["operations"])]
-        return cls(**{**content, "operations": tuple(entries)})
+        content["operations"] = _entries(content["operations"], f"{where}: operations")
+        return cls(**content)
 
 
 def recipe_names() -> list[str]:
@@ -181,71 +177,54 @@ def pair_seed(key: str, epoch: int, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
 
 
-def _parse(text: str | bytes, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{where}: not valid JSON ({error})") from None
+def _happen(entry: Entry, rng: np.random.Generator, top: bool = False) -> Iterator[Step]:
+    """The entry's steps, or none by chance; a place of the list always draws for that, so that chances may change."""
+    if not (top or entry.probability < 1) or rng.random() < entry.probability:
+        yield from entry.steps(rng)
 
 
-def _object(content: Any, where: str, keys: Mapping[str, type]) -> dict[str, Any]:
-    """``content``, when it is a JSON object with exactly these keys of these types."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{where}: expected an object, got {content!r}")
-    for key in content:
-        if key not in keys:
-            raise ValueError(f"{where}: unknown key {key!r}; known keys: {', '.join(keys)}")
-    for key, kind in keys.items():
-        if key not in content:
-            raise ValueError(f"{where}: missing key {key!r}; needed keys: {', '.join(keys)}")
-        if not isinstance(content[key], kind):
-            raise ValueError(f"{where}: {key} = {content[key]!r}: expected {kind.__name__}")
-    return content
+def _is_default(ends: tuple[Value, ...], default: Value | None) -> bool:
+    return default is not None and set(ends) == {default}
 
 
-def _parameters(content: Any, where: str, seeded: bool) -> dict[str, Range | Names]:
-    """What the operation that ``content`` names takes, when it says all of that and no more."""
-    op = content.get("op") if isinstance(content, Mapping) else content
-    if not isinstance(op, str) or op not in OPERATIONS:
-        raise ValueError(f"{where}: op = {op!r}: expected one of {', '.join(OPERATIONS)}")
-    kinds = {name: kind for name, kind in OPERATIONS[op].parameters.items() if seeded or name != "seed"}
-    _object(content, f"{where} ({op})", {"op": str, **dict.fromkeys(kinds, object)})
-    return kinds
+def _chances(entry: Entry) -> dict[str, float]:
+    return {name: value for name in ("probability", "weight") if (value := getattr(entry, name)) != 1}
 
 
-def _step(content: Any, where: str) -> Step:
-    kinds = _parameters(content, where, seeded=True)
-    for name, kind in kinds.items():
-        if not kind.holds(content[name]):
-            raise ValueError(f"{where}.{name} = {content[name]!r}: expected {kind}")
-    return Step(content["op"], tuple((name, content[name]) for name in kinds))
-
-
-def _draw(content: Any, where: str) -> Draw:
-    ranges = []
-    for name, kind in _parameters(content, where, seeded=False).items():
-        ends = kind.spread(content[name])
-        if ends is None:
-            either = "[low, high]" if isinstance(kind, Range) else "a list of them"
-            raise ValueError(f"{where}.{name} = {content[name]!r}: expected {kind}, or {either}")
-        ranges.append((name, ends))
-    return Draw(content["op"], tuple(ranges))
+def _entries(contents: Any, where: str) -> tuple[Entry, ...]:
+    if not isinstance(contents, list):
+        raise ValueError(f"{where} = {contents!r}: expected a list")
+    return tuple(_entry(content, f"{where}[{i}]") for i, content in enumerate(contents))
 
 
 def _entry(content: Any, where: str) -> Entry:
     if not isinstance(content, dict):
         raise ValueError(f"{where}: expected an object, got {content!r}")
     content = dict(content)
-    probability = content.pop("probability", 1.0)
-    if not Range(0, 1).holds(probability):
-        raise ValueError(f"{where}.probability = {probability!r}: expected {Range(0, 1)}")
-    options = _object(content, where, {"one_of": list})["one_of"] if "one_of" in content else [content]
-    if not options:
-        raise ValueError(f"{where}.one_of: expected at least one operation")
-    return Entry(tuple(_draw(option, where) for option in options), probability)
+    chances: dict[str, float] = {}
+    for name, kind in {"probability": Range(0, 1), "weight": Range(0, 1e6)}.items():
+        chances[name] = content.pop(name, 1.0)
+        if not kind.holds(chances[name]):
+            raise ValueError(f"{where}.{name} = {chances[name]!r}: expected {kind}")
+    for group in ("one_of", "steps"):
+        if group in content:
+            inside = _entries(json_object(content, where, {group: list})[group], f"{where}.{group}")
+            if not inside:
+                raise ValueError(f"{where}.{group}: expected at least one operation")
+            if group == "steps":
+                return Steps(inside, **chances)
+            if not any(option.weight for option in inside):
+                raise ValueError(f"{where}.one_of: expected a weight above 0")
+            return OneOf(inside, **chances)
+    return Draw(content.get("op", ""), _ranges(content, where), **chances)
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
-    options = [{"op": d.op, **{k: v[0] if len(set(v)) == 1 else v for k, v in d.ranges}} for d in entry.options]
-    content: dict[str, Any] = options[0] if len(options) == 1 else {"one_of": options}
-    return content if entry.probability == 1 else {**content, "probability": entry.probability}
+def _ranges(content: Any, where: str) -> tuple[tuple[str, tuple[Value, ...]], ...]:
+    ranges = []
+    for name, (kind, spec) in operation_values(content, where, seeded=False).items():
+        ends = kind.spread(spec)
+        if ends is None:
+            either = "[low, high]" if isinstance(kind, Range) else "a list of them"
+            raise ValueError(f"{where}.{name} = {spec!r}: expected {kind}, or {either}")
+        ranges.append((name, ends))
+    return tuple(ranges)

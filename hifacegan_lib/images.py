@@ -85,8 +85,7 @@ def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
         ValueError: not a uint8 H x W x 3 array with a pixel in it, or a suffix that is no image format.
     """
     path = Path(path)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"{path}: expected uint8 H x W x 3, at least one pixel, got {image.dtype} {image.shape}")
+    check_pixels(image, f"{path}: ")
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: '{path.suffix}' is none of {', '.join(sorted(SUFFIXES))}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +96,14 @@ def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def check_pixels(image: Pixels, where: str = "") -> None:
+    """Raise ValueError unless ``image`` is uint8 H x W x 3 with at least one pixel; ``where`` opens the message."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"{where}expected a uint8 H x W x 3 array, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"{where}expected uint8 H x W x 3 with at least one pixel, got {image.dtype} {image.shape}")
 
 
 def to_float(image: Pixels) -> torch.Tensor:

@@ -1,144 +1,34 @@
-"""What can happen to the pixels of a face: shrinking, blocks, noise, blur, compression.
+"""The table of what can happen to a face, and what each operation takes.
 
-Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size, from 1 x 1 up. Lengths are
-in this image's own pixels, noise levels in grey levels of 255. Noise is drawn for each pixel and channel by its seed,
-added in float32, rounded and clipped: it never wraps. ``OPERATIONS`` says what each one takes.
+Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size (all but ``resize``), from
+1 x 1 up. Lengths are in this image's own pixels, noise levels in grey levels of 255; whatever is random follows from
+its seed. ``OPERATIONS[name](image, ...)`` checks both image and numbers; the functions themselves trust their caller.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from statistics import NormalDist
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from hifacegan_lib.images import Pixels
+from hifacegan_lib import blurs, compression, light, noises, prints, resampling
+from hifacegan_lib.images import Pixels, check_pixels
 
-INTERPOLATIONS = {
-    "area": cv2.INTER_AREA,
-    "cubic": cv2.INTER_CUBIC,
-    "linear": cv2.INTER_LINEAR,
-    "nearest": cv2.INTER_NEAREST,
-}
-
-Quantiles = NDArray[np.float32]
 Value = float | str
-LEVELS = 65536  # of a noise, equally likely: one for each 16-bit number
-
-
-def downsample(image: Pixels, ratio: float, kernel: str = "area") -> Pixels:
-    """Shrink to ``ratio`` of each side (at least one pixel), and back by cubic interpolation.
-
-    Only "area" averages; "cubic", "linear" and "nearest" skip pixels, and so alias, as OpenCV does.
-    """
-    height, width = image.shape[:2]
-    small = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    shrunk = cv2.resize(image, small, interpolation=INTERPOLATIONS[kernel])
-    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
-def mosaic(image: Pixels, block: float) -> Pixels:
-    """Means over blocks; as many blocks as fit the side when ``block`` does not divide it."""
-    height, width = image.shape[:2]
-    few = (max(1, round(width / max(block, 1))), max(1, round(height / max(block, 1))))
-    means = cv2.resize(image, few, interpolation=cv2.INTER_AREA)
-    return cv2.resize(means, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-def gaussian_noise(image: Pixels, sigma: float, seed: int) -> Pixels:
-    """Add N(0, sigma^2) to each pixel and channel; sigma of 255."""
-    return _add_noise(image, sigma * _normal_quantiles(), seed)
-
-
-def laplace_noise(image: Pixels, scale: float, seed: int) -> Pixels:
-    """Add noise of density exp(-|x| / scale) / (2 scale); its standard deviation is 1.41 scale, of 255."""
-    return _add_noise(image, scale * _laplace_quantiles(), seed)
-
-
-def poisson_noise(image: Pixels, rate: float, seed: int) -> Pixels:
-    """Add a Poisson(rate) count of grey levels, with random sign, to each pixel and channel."""
-    return _add_noise(image, _poisson_quantiles(rate), seed)
-
-
-def gaussian_blur(image: Pixels, sigma: float) -> Pixels:
-    """Convolve with a Gaussian of ``sigma`` pixels, integrated over each pixel: right for less than one pixel too."""
-    if sigma <= 0:
-        return image.copy()
-    radius = math.ceil(3 * sigma)
-    below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
-    taps = np.diff(below) / (below[-1] - below[0])  # 2 radius + 1
-    return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
-
-
-def median_blur(image: Pixels, size: float) -> Pixels:
-    """Median over size x size, the nearest odd size; below 5 the mixture of the medians of both neighbouring ones."""
-    odd = max(1, 2 * math.floor((size - 1) / 2) + 1)
-    share = max(0.0, (size - odd) / 2)  # of the larger size, odd + 2
-    if size > 5:
-        share = round(share)
-    smaller = cv2.medianBlur(image, odd) if share < 1 else image
-    larger = cv2.medianBlur(image, odd + 2) if share > 0 else image
-    return cv2.addWeighted(smaller, 1 - share, larger, share, 0)
-
-
-def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
-    """Average along a straight line of ``length`` pixels; angle in degrees, 0 is horizontal, 90 vertical."""
-    points = 32 * max(1, math.ceil(length))
-    line = ((np.arange(points) + 0.5) / points - 0.5) * length
-    x, y = line * math.cos(math.radians(angle)), -line * math.sin(math.radians(angle))
-    radius = math.ceil((length - 1) / 2)
-    edges = np.arange(-radius, radius + 2) - 0.5
-    kernel = np.histogram2d(y, x, bins=(edges, edges))[0]  # how much of the line crosses each pixel
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
-
-
-def jpeg(image: Pixels, quality: int) -> Pixels:
-    """Write as JPEG with 4:2:0 chroma and read back; quality 1 to 100."""
-    flags = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
-    flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-
-
-def _add_noise(image: Pixels, quantiles: Quantiles, seed: int) -> Pixels:
-    """Each sample picks one of 65,536 equally likely levels: as fine as 8 bits can show, and cheaper than a sampler."""
-    picks = np.frombuffer(np.random.default_rng(seed).bytes(2 * image.size), "<u2")
-    noise = quantiles[picks].reshape(image.shape)
-    return cv2.add(image, noise, dtype=cv2.CV_8U)  # in float32; rounds and clips, never wraps
-
-
-@lru_cache(maxsize=1)
-def _normal_quantiles() -> Quantiles:
-    inverse = NormalDist().inv_cdf
-    return np.array([inverse((k + 0.5) / LEVELS) for k in range(LEVELS)], np.float32)
-
-
-@lru_cache(maxsize=1)
-def _laplace_quantiles() -> Quantiles:
-    u = (np.arange(LEVELS) + 0.5) / LEVELS - 0.5
-    return (-np.sign(u) * np.log1p(-2 * np.abs(u))).astype(np.float32)
-
-
-def _poisson_quantiles(rate: float) -> Quantiles:
-    if rate <= 0:
-        return np.zeros(LEVELS, np.float32)
-    terms = [k * math.log(rate) - rate - math.lgamma(k + 1) for k in range(int(rate + 12 * math.sqrt(rate)) + 20)]
-    half = np.searchsorted(np.cumsum(np.exp(terms)), (np.arange(LEVELS // 2) + 0.5) / (LEVELS // 2))
-    return np.concatenate([half, -half]).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number and where it may lie, both ends included; a ``length`` counts pixels of a 512-pixel face."""
+    """A number and where it may lie, both ends included; a ``length`` counts pixels of a 512-pixel face.
+
+    With a ``default`` it may be left out.
+    """
 
     low: float
     high: float
     whole: bool = False
     length: bool = False
+    default: float | None = None
 
     def __str__(self) -> str:
         return f"a {'whole ' if self.whole else ''}number from {self.low:.10g} to {self.high:.10g}"
@@ -160,16 +50,17 @@ class Range:
 
 @dataclass(frozen=True)
 class Names:
-    """One of some words."""
+    """One of some words; with a ``default`` it may be left out."""
 
     names: tuple[str, ...]
+    default: str | None = None
     length = False
 
     def __str__(self) -> str:
         return "one of " + ", ".join(self.names)
 
     def holds(self, value: Any) -> bool:
-        return value in self.names
+        return isinstance(value, str) and value in self.names
 
     def spread(self, spec: Any) -> tuple[Value, ...] | None:
         """The words of a recipe's word or [word, ...]; none when it is neither."""
@@ -182,29 +73,129 @@ class Names:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function of pixels, the numbers that it takes, and how a trace puts it in words."""
+    """A function of pixels, how a trace puts it in words, the numbers that it takes.
+
+    ``wants`` names what it must know of its surroundings: "grain", image pixels for each pixel of the grid that noise
+    and compression live on; "shape", height and width of the clean face.
+    """
 
     function: Callable[..., Pixels]
     words: str
     parameters: Mapping[str, Range | Names]
+    wants: tuple[str, ...] = ()
+
+    def __call__(self, image: Pixels, **numbers: Any) -> Pixels:
+        """Check, then apply; lengths in pixels of this image.
+
+        Raises:
+            ValueError: not uint8 H x W x 3 with a pixel in it; a number that is missing, unknown or out of its range.
+        """
+        check_pixels(image)
+        given = {"shape": image.shape[:2], **numbers} if "shape" in self.wants else dict(numbers)
+        for name in given.keys() - self.parameters.keys() - set(self.wants):
+            raise ValueError(f"unknown number {name!r}; known: {', '.join(self.parameters)}")
+        for name, kind in self.parameters.items():
+            if name not in given and kind.default is None:
+                raise ValueError(f"missing number {name!r}: expected {kind}")
+            if name in given and not kind.holds(given[name]):
+                raise ValueError(f"{name} = {given[name]!r}: expected {kind}")
+        return self.function(image, **given)
+
+    def missing(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The values that were left out, at their defaults."""
+        return {k: d for k, kind in self.parameters.items() if k not in values and (d := kind.default) is not None}
 
 
 MAX_SEED = 2**32 - 1
-_GREY, _SEED = Range(0, 255), Range(0, MAX_SEED, whole=True)
-_KERNEL = Names(tuple(INTERPOLATIONS))
+_GREY, _ANGLE, _SHARE = Range(0, 255), Range(0, 360), Range(0, 1)
+_SEED, _QUALITY = Range(0, MAX_SEED, whole=True), Range(1, 100, whole=True)
+_KERNEL = Names(tuple(resampling.INTERPOLATIONS))
+_DEVIATION = Range(0, 64, length=True)
+_SHAPE: dict[str, Range | Names] = {
+    "sigma": _DEVIATION,
+    "beta": Range(0.25, 8),
+    "across": Range(0, 64, length=True, default=0),
+    "angle": Range(0, 360, default=0),
+}
+_NOISE: dict[str, Range | Names] = {"seed": _SEED, "channels": Names(("rgb", "grey"), default="rgb")}
+_GRAIN = ("grain",)
+
 OPERATIONS = {
-    "downsample": Operation(downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), "kernel": _KERNEL}),
-    "mosaic": Operation(mosaic, "mosaic {block:.3g} px", {"block": Range(1, 512, length=True)}),
-    "gaussian_noise": Operation(gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY, "seed": _SEED}),
-    "laplace_noise": Operation(laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY, "seed": _SEED}),
-    "poisson_noise": Operation(poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY, "seed": _SEED}),
-    "gaussian_blur": Operation(gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True)}),
-    "median_blur": Operation(median_blur, "median blur {size:.2g} px", {"size": Range(1, 101, length=True)}),
-    "motion_blur": Operation(
-        motion_blur,
-        "motion blur {length:.2g} px at {angle:.0f}°",
-        {"length": Range(1, 256, length=True), "angle": Range(0, 360)},
+    "downsample": Operation(
+        resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), "kernel": _KERNEL}, _GRAIN
     ),
-    "jpeg": Operation(jpeg, "jpeg q{quality}", {"quality": Range(1, 100, whole=True)}),
+    "resize": Operation(
+        resampling.resample,
+        "to {ratio:.2g}x {kernel}",
+        {"ratio": Range(1 / 64, 2), "kernel": _KERNEL},
+        ("grain", "shape"),
+    ),
+    "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": Range(1, 512, length=True)}),
+    "gaussian_blur": Operation(
+        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True)}
+    ),
+    "anisotropic_blur": Operation(
+        blurs.anisotropic_blur,
+        "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°",
+        {"sigma": _DEVIATION, "across": _DEVIATION, "angle": _ANGLE},
+    ),
+    "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
+    "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
+    "median_blur": Operation(blurs.median_blur, "median blur {size:.2g} px", {"size": Range(1, 101, length=True)}),
+    "motion_blur": Operation(
+        blurs.motion_blur,
+        "motion blur {length:.2g} px at {angle:.0f}°",
+        {"length": Range(1, 256, length=True), "angle": _ANGLE},
+    ),
+    "sinc": Operation(
+        blurs.sinc,
+        "sinc {wavelength:.2g} px",
+        {"wavelength": Range(2, 64, length=True), "size": Range(3, 101, length=True, default=21)},
+    ),
+    "gaussian_noise": Operation(
+        noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY, **_NOISE}, _GRAIN
+    ),
+    "laplace_noise": Operation(noises.laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY, **_NOISE}, _GRAIN),
+    "poisson_noise": Operation(noises.poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY, **_NOISE}, _GRAIN),
+    "speckle_noise": Operation(noises.speckle_noise, "speckle noise {sigma:.2g}", {"sigma": _SHARE, **_NOISE}, _GRAIN),
+    "shot_noise": Operation(noises.shot_noise, "shot noise {scale:.2g}", {"scale": Range(0, 16), **_NOISE}, _GRAIN),
+    "sensor_noise": Operation(
+        noises.sensor_noise,
+        "sensor noise, shot {shot:.2g}, read {read:.2g}",
+        {"shot": Range(0, 0.1), "read": Range(0, 0.2), "seed": _SEED},
+        _GRAIN,
+    ),
+    "jpeg": Operation(compression.jpeg, "jpeg q{quality}", {"quality": _QUALITY}, _GRAIN),
+    "webp": Operation(compression.webp, "webp q{quality}", {"quality": _QUALITY}, _GRAIN),
+    "colour_jitter": Operation(
+        light.colour_jitter,
+        "colours {brightness:.2g} {contrast:.2g} {saturation:.2g} {hue:.2g}",
+        {
+            "brightness": Range(0, 2, default=1),
+            "contrast": Range(0, 2, default=1),
+            "saturation": Range(0, 2, default=1),
+            "hue": Range(-0.5, 0.5, default=0),
+        },
+    ),
+    "colour_shift": Operation(
+        light.colour_shift,
+        "colours {red:+.0f} {green:+.0f} {blue:+.0f}",
+        {"red": Range(-255, 255), "green": Range(-255, 255), "blue": Range(-255, 255)},
+    ),
+    "grey": Operation(light.grey, "grey {amount:.2g}", {"amount": Range(0, 1, default=1)}),
+    "haze": Operation(
+        light.haze, "haze {amount:.2g}", {"amount": _SHARE, "seed": _SEED, "light": Range(0, 255, default=230)}
+    ),
+    "uneven_light": Operation(
+        light.uneven_light, "light -{strength:.2g} from {angle:.0f}°", {"strength": _SHARE, "angle": _ANGLE}
+    ),
+    "scratches": Operation(
+        prints.scratches,
+        "{count} scratches",
+        {"count": Range(0, 200, whole=True), "width": Range(0, 32, length=True), "opacity": _SHARE, "seed": _SEED},
+    ),
+    "fold": Operation(
+        prints.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": Range(0, 64, length=True), "seed": _SEED}
+    ),
 }
 """Name in JSON -> what it does and what it takes. A recipe gives ranges, all but the seed; a trace gives values."""

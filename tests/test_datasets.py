@@ -11,13 +11,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifacegan_lib.datasets import FaceLoader, FacePairs, LoaderConfig, frame, get_face_loader
+from hifacegan_lib.datasets import FaceLoader, FacePairs, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations import Trace, load_recipe, pair_seed
-from hifacegan_lib.images import center_square, load_image, resize, save_image, to_float, to_uint8
+from hifacegan_lib.framing import draw_frame
+from hifacegan_lib.images import Pixels, center_square, load_image, resize, save_image, to_float, to_uint8
 from hifacegan_lib.manifest import Manifest
 from hifacegan_lib.preparation import prepare
 
 Batches = list[dict[str, Any]]
+
+
+def frame(image: Pixels, size: int, crop_min: float, flip_probability: float, seed: int) -> Pixels:
+    return draw_frame(*image.shape[:2], size, crop_min, flip_probability, seed).apply(image)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +79,11 @@ def test_the_clean_face_is_framed_first_and_degraded_at_that_size(data: Path) ->
     for batch in loader(data, seed=3):
         for key, trace, clean, degraded in zip(*(batch[k] for k in ("key", "trace", "clean", "degraded")), strict=True):
             seed = pair_seed(key, 0, 3)
-            expected = frame(load_image(data / "faces" / key), 24, 0.7, 0.5, seed)
-            assert torch.equal(clean, to_float(expected))
-            assert Trace.from_json(trace) == load_recipe("report").sample(seed)
+            source = load_image(data / "faces" / key)
+            cut = draw_frame(*source.shape[:2], 24, 0.7, 0.5, seed)
+            assert torch.equal(clean, to_float(cut.apply(source)))
+            assert Trace.from_json(trace) == load_recipe("report").sample(seed, grid=24).framed(cut)
+            assert torch.equal(degraded, to_float(Trace.from_json(trace).replay(source)))
             assert torch.equal(degraded, to_float(Trace.from_json(trace).apply(to_uint8(clean))))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hifacegan_lib import operations
+from hifacegan_lib import blurs, noises
 from hifacegan_lib.degradations import Recipe, Trace, load_recipe, pair_seed, recipe_names
 from hifacegan_lib.images import Pixels, resize
 
@@ -152,11 +152,11 @@ def test_a_recipe_does_not_share_its_stream_with_whoever_else_uses_the_seed() ->
 
 def test_lengths_scale_with_the_face_and_levels_do_not(face: Pixels) -> None:
     blurred = Trace.of("mine", BLUR).apply(face)
-    np.testing.assert_array_equal(blurred, operations.gaussian_blur(face, 16 * 64 / 512))
-    noisy = Trace.of("mine", NOISE).apply(face)
-    np.testing.assert_array_equal(noisy, operations.gaussian_noise(face, 20, 7))
+    np.testing.assert_array_equal(blurred, blurs.gaussian_blur(face, 16 * 64 / 512))
+    noisy = Trace.of("mine", NOISE, grid=64).apply(face)
+    np.testing.assert_array_equal(noisy, noises.gaussian_noise(face, 20, 7))
     wide = np.concatenate([face, face], 1)  # the shorter side counts
-    np.testing.assert_array_equal(Trace.of("mine", BLUR).apply(wide), operations.gaussian_blur(wide, 2))
+    np.testing.assert_array_equal(Trace.of("mine", BLUR).apply(wide), blurs.gaussian_blur(wide, 2))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_one_trace_does_the_same_damage_at_every_size(operation: dict[str, Any],
 
 
 def test_order_matters(face: Pixels) -> None:
-    there, back = Trace.of("mine", NOISE, BLUR), Trace.of("mine", BLUR, NOISE)
+    there, back = Trace.of("mine", NOISE, BLUR, grid=64), Trace.of("mine", BLUR, NOISE, grid=64)
     assert dataclasses.replace(there, operations=there.operations[::-1]) == back
 
     def error(trace: Trace) -> float:
@@ -212,7 +212,7 @@ def test_apply_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"op": "sharpen"}, ["operations[1]", "'sharpen'", "expected one of downsample, mosaic"]),
+        ({"op": "sharpen"}, ["operations[1]", "'sharpen'", "expected one of downsample, resize, mosaic"]),
         ({"op": ["jpeg"], "quality": 3}, ["operations[1]", "expected one of"]),
         ({"op": "jpeg"}, ["operations[1] (jpeg)", "missing key 'quality'"]),
         ({"op": "jpeg", "quality": 50, "qality": 3}, ["unknown key 'qality'", "known keys: op, quality"]),
@@ -229,7 +229,10 @@ def test_apply_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
         ({"op": "downsample", "ratio": 0.5, "kernel": []}, ["kernel = []"]),
         ({"op": "jpeg", "quality": 50, "probability": 1.5}, ["probability = 1.5", "from 0 to 1"]),
         ({"one_of": []}, ["operations[1].one_of", "at least one"]),
-        ({"one_of": [{"op": "jpeg", "quality": 50, "probability": 0.5}]}, ["unknown key 'probability'"]),
+        ({"one_of": [{"op": "jpeg", "quality": 50, "weight": -1}]}, ["one_of[0].weight = -1"]),
+        ({"one_of": [{"op": "jpeg", "quality": 50, "weight": 0}]}, ["one_of: expected a weight above 0"]),
+        ({"steps": []}, ["operations[1].steps", "at least one"]),
+        ({"steps": [{"op": "grey", "amount": 2}]}, ["steps[0].amount = 2"]),
         ({"one_of": [{"op": "jpeg", "quality": 0}]}, ["quality = 0"]),
         ({"one_of": {"op": "jpeg"}}, ["one_of", "expected list"]),
         ({"one_of": [], "op": "jpeg"}, ["unknown key 'op'"]),

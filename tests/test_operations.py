@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import data
 
-from hifacegan_lib import operations
+from hifacegan_lib import blurs, compression, noises, resampling
 from hifacegan_lib.images import Pixels, resize
 from hifacegan_lib.operations import OPERATIONS, Range
 
@@ -88,7 +88,7 @@ def test_noise_has_its_moments_and_independent_channels(name: str, deviation: fl
 
 
 def test_poisson_noise_counts() -> None:
-    noise = np.abs(operations.poisson_noise(np.full((512, 512, 3), 127, np.uint8), 10.0, 1).astype(float) - 127)
+    noise = np.abs(noises.poisson_noise(np.full((512, 512, 3), 127, np.uint8), 10.0, 1).astype(float) - 127)
     assert noise.mean() == pytest.approx(10, rel=0.01)
     assert noise.var() == pytest.approx(10, rel=0.02)
     assert (noise == 10).mean() == pytest.approx(10**10 * np.exp(-10) / 3628800, rel=0.02)
@@ -111,60 +111,60 @@ def test_noise_of_level_zero_is_none(name: str, face: Pixels) -> None:
 def test_mosaic_is_the_mean_of_each_block(face: Pixels) -> None:
     means = face.reshape(16, 8, 16, 8, 3).mean((1, 3))
     expected = means.repeat(8, 0).repeat(8, 1)
-    assert np.abs(operations.mosaic(face, 8) - expected).max() <= 0.5
+    assert np.abs(resampling.mosaic(face, 8) - expected).max() <= 0.5
 
 
 def test_downsampling_by_area_averages_and_returns_by_cubic(face: Pixels) -> None:
     means = torch.from_numpy(face.reshape(32, 4, 32, 4, 3).mean((1, 3)).round()).permute(2, 0, 1)[None]
     back = F.interpolate(means, scale_factor=4, mode="bicubic").clamp(0, 255).round()[0].permute(1, 2, 0).byte().numpy()
-    assert mean_difference(operations.downsample(face, 0.25), back) < 0.05
-    np.testing.assert_array_equal(operations.downsample(face, 1.0), face)
+    assert mean_difference(resampling.downsample(face, 0.25), back) < 0.05
+    np.testing.assert_array_equal(resampling.downsample(face, 1.0), face)
 
 
 def test_downsampling_reaches_one_pixel() -> None:
-    assert np.unique(operations.downsample(np.arange(27, dtype=np.uint8).reshape(3, 3, 3), 1 / 64)).size == 3
+    assert np.unique(resampling.downsample(np.arange(27, dtype=np.uint8).reshape(3, 3, 3), 1 / 64)).size == 3
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.5, 6.0])
 def test_gaussian_blur_matches_scipy(sigma: float, face: Pixels) -> None:
     expected = ndimage.gaussian_filter(face.astype(float), (sigma, sigma, 0), mode="mirror")
-    assert mean_difference(operations.gaussian_blur(face, sigma), expected.round().astype(np.uint8)) < 0.6
+    assert mean_difference(blurs.gaussian_blur(face, sigma), expected.round().astype(np.uint8)) < 0.6
 
 
 def test_gaussian_blurs_add_up_in_variance(face: Pixels) -> None:
-    twice = operations.gaussian_blur(operations.gaussian_blur(face, 3), 4)
-    assert mean_difference(twice, operations.gaussian_blur(face, 5)) < 0.5
-    np.testing.assert_array_equal(operations.gaussian_blur(face, 0), face)
-    np.testing.assert_array_equal(operations.gaussian_blur(face, 1e-6), face)
+    twice = blurs.gaussian_blur(blurs.gaussian_blur(face, 3), 4)
+    assert mean_difference(twice, blurs.gaussian_blur(face, 5)) < 0.5
+    np.testing.assert_array_equal(blurs.gaussian_blur(face, 0), face)
+    np.testing.assert_array_equal(blurs.gaussian_blur(face, 1e-6), face)
 
 
 @pytest.mark.parametrize("size", [3, 5, 9])
 def test_median_blur_matches_scipy(size: int, face: Pixels) -> None:
     expected = ndimage.median_filter(face, (size, size, 1), mode="nearest")
-    np.testing.assert_array_equal(operations.median_blur(face, size), expected)
+    np.testing.assert_array_equal(blurs.median_blur(face, size), expected)
 
 
 def test_median_blur_grows_evenly_between_odd_sizes(face: Pixels) -> None:
     sizes = [1, 1.5, 2, 2.5, 3, 4, 5]
-    steps = [mean_difference(face, operations.median_blur(face, size)) for size in sizes]
+    steps = [mean_difference(face, blurs.median_blur(face, size)) for size in sizes]
     assert steps[0] == 0
     assert steps == sorted(steps)
-    np.testing.assert_array_equal(operations.median_blur(face, 7.9), operations.median_blur(face, 7))
+    np.testing.assert_array_equal(blurs.median_blur(face, 7.9), blurs.median_blur(face, 7))
 
 
 def test_motion_blur_is_the_mean_along_its_line(face: Pixels) -> None:
     expected = ndimage.uniform_filter1d(face.astype(float), 5, axis=1, mode="mirror")
-    assert np.abs(operations.motion_blur(face, 5, 0) - expected).max() <= 1
-    down = operations.motion_blur(face.transpose(1, 0, 2), 5, 90).transpose(1, 0, 2)
-    assert mean_difference(down, operations.motion_blur(face, 5, 0)) < 0.1
-    assert mean_difference(operations.motion_blur(face, 9, 30), operations.motion_blur(face, 9, 210)) < 0.1
-    np.testing.assert_array_equal(operations.motion_blur(face, 1, 40), face)
+    assert np.abs(blurs.motion_blur(face, 5, 0) - expected).max() <= 1
+    down = blurs.motion_blur(face.transpose(1, 0, 2), 5, 90).transpose(1, 0, 2)
+    assert mean_difference(down, blurs.motion_blur(face, 5, 0)) < 0.1
+    assert mean_difference(blurs.motion_blur(face, 9, 30), blurs.motion_blur(face, 9, 210)) < 0.1
+    np.testing.assert_array_equal(blurs.motion_blur(face, 1, 40), face)
 
 
 def test_motion_blur_at_45_degrees_rises_to_the_right() -> None:
     point = np.zeros((21, 21, 3), np.uint8)
     point[10, 10] = 255
-    blurred = operations.motion_blur(point, 12, 45)[..., 0]
+    blurred = blurs.motion_blur(point, 12, 45)[..., 0]
     assert blurred[7, 13] > 0
     assert blurred[7, 7] == 0
 
@@ -173,11 +173,11 @@ def test_motion_blur_at_45_degrees_rises_to_the_right() -> None:
 def test_jpeg_matches_pillow(quality: int, face: Pixels) -> None:
     buffer = io.BytesIO()
     Image.fromarray(face).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
-    assert mean_difference(operations.jpeg(face, quality), np.asarray(Image.open(buffer))) < 0.5
+    assert mean_difference(compression.jpeg(face, quality), np.asarray(Image.open(buffer))) < 0.5
 
 
 def test_jpeg_loses_less_at_higher_quality_and_keeps_red_red(face: Pixels) -> None:
-    losses = [mean_difference(face, operations.jpeg(face, quality)) for quality in (5, 20, 50, 90)]
+    losses = [mean_difference(face, compression.jpeg(face, quality)) for quality in (5, 20, 50, 90)]
     assert losses == sorted(losses, reverse=True)
     red = np.full((16, 16, 3), (255, 0, 0), np.uint8)
-    assert mean_difference(red, operations.jpeg(red, 90)) < 2
+    assert mean_difference(red, compression.jpeg(red, 90)) < 2

@@ -1,0 +1,116 @@
+"""Blur: a kernel over the image, mirrored at its edges; the median; a low-pass that rings.
+
+The kernels of face-restoration's usual damage (Real-ESRGAN, arXiv 2107.10833, gives them names) are functions of
+
+    r^2 = (u / sigma)^2 + (v / across)^2,        (u, v) = (x, y) turned by the angle
+
+Gaussian exp(-r^2 / 2), generalised Gaussian exp(-(r^2)^beta / 2), plateau 1 / (1 + (r^2)^beta): beta below 1 gives long
+tails, above 1 a flat top. Each is integrated over its pixels, so a deviation of less than a pixel is right too.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from statistics import NormalDist
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import j1
+
+from hifacegan_lib.images import Pixels
+
+Kernel = NDArray[np.float32]
+Profile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
+
+
+def gaussian_blur(image: Pixels, sigma: float) -> Pixels:
+    """Convolve with a Gaussian of ``sigma`` pixels."""
+    if sigma <= 0:
+        return image.copy()
+    radius = math.ceil(3 * sigma)
+    below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
+    taps = np.diff(below) / (below[-1] - below[0])  # 2 radius + 1
+    return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
+
+
+def anisotropic_blur(image: Pixels, sigma: float, across: float, angle: float) -> Pixels:
+    """A Gaussian of ``sigma`` pixels along ``angle`` (degrees, 90 is upright) and ``across`` pixels across it."""
+    return _blur(image, lambda r2: np.exp(-r2 / 2), sigma, across, angle)
+
+
+def generalized_blur(image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0) -> Pixels:
+    """A generalised Gaussian; ``across`` 0: as ``sigma``."""
+    return _blur(image, lambda r2: np.exp(-(r2**beta) / 2), sigma, across or sigma, angle)
+
+
+def plateau_blur(image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0) -> Pixels:
+    """A plateau; ``across`` 0: as ``sigma``."""
+    return _blur(image, lambda r2: 1 / (1 + r2**beta), sigma, across or sigma, angle)
+
+
+def sinc(image: Pixels, wavelength: float, size: float = 21) -> Pixels:
+    """A circular low-pass that takes all waves shorter than ``wavelength`` pixels, cut off at ``size``: it rings.
+
+    The kernel is w J1(w r) / (2 pi r), w = 2 pi / wavelength. Two pixels and less change nothing: no such wave exists.
+    """
+    if wavelength <= 2:
+        return image.copy()
+    radius = min(max(1, round((size - 1) / 2)), WIDEST * max(image.shape))
+    w = 2 * math.pi / wavelength
+    away = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1])
+    away[radius, radius] = 1
+    kernel = w * j1(w * away) / (2 * math.pi * away)
+    kernel[radius, radius] = w**2 / (4 * math.pi)
+    return _convolve(image, kernel)
+
+
+def median_blur(image: Pixels, size: float) -> Pixels:
+    """Median over size x size, the nearest odd size; below 5 the mixture of the medians of both neighbouring ones."""
+    odd = max(1, 2 * math.floor((size - 1) / 2) + 1)
+    share = max(0.0, (size - odd) / 2)  # of the larger size, odd + 2
+    if size > 5:
+        share = round(share)
+    smaller = cv2.medianBlur(image, odd) if share < 1 else image
+    larger = cv2.medianBlur(image, odd + 2) if share > 0 else image
+    return cv2.addWeighted(smaller, 1 - share, larger, share, 0)
+
+
+def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
+    """Average along a straight line of ``length`` pixels; angle in degrees, 0 is horizontal, 90 vertical."""
+    return _convolve(image, _line(length, angle))
+
+
+def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float) -> Pixels:
+    """Filter with profile(r^2); deviations in pixels, of which nearly nothing may be left."""
+    if max(sigma, across) < 0.05:
+        return image.copy()
+    return _convolve(image, _kernel(profile, max(sigma, 0.05), max(across, 0.05), angle, max(image.shape)))
+
+
+def _kernel(profile: Profile, sigma: float, across: float, angle: float, side: int) -> Kernel:
+    """profile(r^2), integrated over the pixels of a square of three deviations each way; sums to 1."""
+    radius = min(math.ceil(3 * max(sigma, across)), WIDEST * side)
+    fine = max(1, math.ceil(4 / min(sigma, across, 4)))  # samples a side of each pixel
+    place = (np.arange((2 * radius + 1) * fine) + 0.5) / fine - radius - 0.5
+    turn = math.radians(angle)
+    u = place[None, :] * math.cos(turn) - place[:, None] * math.sin(turn)
+    v = place[None, :] * math.sin(turn) + place[:, None] * math.cos(turn)
+    values = profile((u / sigma) ** 2 + (v / across) ** 2)
+    return values.reshape(2 * radius + 1, fine, 2 * radius + 1, fine).sum((1, 3))
+
+
+@lru_cache(maxsize=64)
+def _line(length: float, angle: float) -> Kernel:
+    """How much of a line through the middle crosses each pixel."""
+    points = 32 * max(1, math.ceil(length))
+    line = ((np.arange(points) + 0.5) / points - 0.5) * length
+    x, y = line * math.cos(math.radians(angle)), -line * math.sin(math.radians(angle))
+    radius = math.ceil((length - 1) / 2)
+    edges = np.arange(-radius, radius + 2) - 0.5
+    return np.histogram2d(y, x, bins=(edges, edges))[0]
+
+
+def _convolve(image: Pixels, kernel: NDArray[np.floating]) -> Pixels:
+    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
