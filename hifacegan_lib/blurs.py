@@ -5,7 +5,8 @@ The kernels of face-restoration's usual damage (Real-ESRGAN, arXiv 2107.10833, g
     r^2 = (u / sigma)^2 + (v / across)^2,        (u, v) = (x, y) turned by the angle
 
 Gaussian exp(-r^2 / 2), generalised Gaussian exp(-(r^2)^beta / 2), plateau 1 / (1 + (r^2)^beta): beta below 1 gives long
-tails, above 1 a flat top. Each is integrated over its pixels, so a deviation of less than a pixel is right too.
+tails, above 1 a flat top. Each is integrated over its pixels, so a deviation of less than a pixel is right too, and
+cut off to a square of ``size`` pixels a side; 0: three deviations each way.
 """
 
 import math
@@ -25,39 +26,43 @@ Profile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
 
 
-def gaussian_blur(image: Pixels, sigma: float) -> Pixels:
+def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
     """Convolve with a Gaussian of ``sigma`` pixels."""
     if sigma <= 0:
         return image.copy()
-    radius = math.ceil(3 * sigma)
+    radius = _radius(sigma, size, max(image.shape))
     below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
     taps = np.diff(below) / (below[-1] - below[0])  # 2 radius + 1
     return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
 
 
-def anisotropic_blur(image: Pixels, sigma: float, across: float, angle: float) -> Pixels:
+def anisotropic_blur(image: Pixels, sigma: float, across: float, angle: float, size: float = 0) -> Pixels:
     """A Gaussian of ``sigma`` pixels along ``angle`` (degrees, 90 is upright) and ``across`` pixels across it."""
-    return _blur(image, lambda r2: np.exp(-r2 / 2), sigma, across, angle)
+    return _blur(image, lambda r2: np.exp(-r2 / 2), sigma, across, angle, size)
 
 
-def generalized_blur(image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0) -> Pixels:
+def generalized_blur(
+    image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0, size: float = 0
+) -> Pixels:
     """A generalised Gaussian; ``across`` 0: as ``sigma``."""
-    return _blur(image, lambda r2: np.exp(-(r2**beta) / 2), sigma, across or sigma, angle)
+    return _blur(image, lambda r2: np.exp(-(r2**beta) / 2), sigma, across or sigma, angle, size)
 
 
-def plateau_blur(image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0) -> Pixels:
+def plateau_blur(
+    image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0, size: float = 0
+) -> Pixels:
     """A plateau; ``across`` 0: as ``sigma``."""
-    return _blur(image, lambda r2: 1 / (1 + r2**beta), sigma, across or sigma, angle)
+    return _blur(image, lambda r2: 1 / (1 + r2**beta), sigma, across or sigma, angle, size)
 
 
 def sinc(image: Pixels, wavelength: float, size: float = 21) -> Pixels:
     """A circular low-pass that takes all waves shorter than ``wavelength`` pixels, cut off at ``size``: it rings.
 
-    The kernel is w J1(w r) / (2 pi r), w = 2 pi / wavelength. Two pixels and less change nothing: no such wave exists.
+    The kernel is w J1(w r) / (2 pi r), w = 2 pi / wavelength. Two pixels and less leave the image as it is.
     """
     if wavelength <= 2:
         return image.copy()
-    radius = min(max(1, round((size - 1) / 2)), WIDEST * max(image.shape))
+    radius = _radius(wavelength, size, max(image.shape))
     w = 2 * math.pi / wavelength
     away = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1])
     away[radius, radius] = 1
@@ -82,16 +87,21 @@ def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
     return _convolve(image, _line(length, angle))
 
 
-def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float) -> Pixels:
+def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float, size: float) -> Pixels:
     """Filter with profile(r^2); deviations in pixels, of which nearly nothing may be left."""
     if max(sigma, across) < 0.05:
         return image.copy()
-    return _convolve(image, _kernel(profile, max(sigma, 0.05), max(across, 0.05), angle, max(image.shape)))
+    radius = _radius(max(sigma, across), size, max(image.shape))
+    return _convolve(image, _kernel(profile, max(sigma, 0.05), max(across, 0.05), angle, radius))
 
 
-def _kernel(profile: Profile, sigma: float, across: float, angle: float, side: int) -> Kernel:
-    """profile(r^2), integrated over the pixels of a square of three deviations each way; sums to 1."""
-    radius = min(math.ceil(3 * max(sigma, across)), WIDEST * side)
+def _radius(sigma: float, size: float, side: int) -> int:
+    """Of a kernel: three deviations, or half of ``size``, but at least a pixel; on an image of ``side``."""
+    return min(max(1, round((size - 1) / 2)) if size else math.ceil(3 * sigma), WIDEST * side)
+
+
+def _kernel(profile: Profile, sigma: float, across: float, angle: float, radius: int) -> Kernel:
+    """profile(r^2), integrated over the pixels of a square."""
     fine = max(1, math.ceil(4 / min(sigma, across, 4)))  # samples a side of each pixel
     place = (np.arange((2 * radius + 1) * fine) + 0.5) / fine - radius - 0.5
     turn = math.radians(angle)

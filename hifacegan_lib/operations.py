@@ -110,12 +110,13 @@ MAX_SEED = 2**32 - 1
 _GREY, _ANGLE, _SHARE = Range(0, 255), Range(0, 360), Range(0, 1)
 _SEED, _QUALITY = Range(0, MAX_SEED, whole=True), Range(1, 100, whole=True)
 _KERNEL = Names(tuple(resampling.INTERPOLATIONS))
-_DEVIATION = Range(0, 64, length=True)
+_DEVIATION, _CUT = Range(0, 64, length=True), Range(0, 255, length=True, default=0)
 _SHAPE: dict[str, Range | Names] = {
     "sigma": _DEVIATION,
     "beta": Range(0.25, 8),
     "across": Range(0, 64, length=True, default=0),
     "angle": Range(0, 360, default=0),
+    "size": _CUT,
 }
 _NOISE: dict[str, Range | Names] = {"seed": _SEED, "channels": Names(("rgb", "grey"), default="rgb")}
 _GRAIN = ("grain",)
@@ -132,12 +133,12 @@ OPERATIONS = {
     ),
     "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": Range(1, 512, length=True)}),
     "gaussian_blur": Operation(
-        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True)}
+        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True), "size": _CUT}
     ),
     "anisotropic_blur": Operation(
         blurs.anisotropic_blur,
         "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°",
-        {"sigma": _DEVIATION, "across": _DEVIATION, "angle": _ANGLE},
+        {"sigma": _DEVIATION, "across": _DEVIATION, "angle": _ANGLE, "size": _CUT},
     ),
     "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
     "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
