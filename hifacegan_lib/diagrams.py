@@ -99,3 +99,69 @@ def detections(photo: Pixels, boxes: Sequence[tuple[int, int, int, int]], crop: 
         axes[0, 0].add_patch(Rectangle((left, top), width, height, edgecolor=f"C{n}", facecolor="none", linewidth=2))
     _show(axes[0, 1], crop, f"face, {crop.shape[1]} x {crop.shape[0]} px")
     return figure
+
+
+def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequence[str]], inch: float = 0.9) -> Figure:
+    """A row of faces for each name, mild to strong, a caption below each; two rows side by side to save paper."""
+    steps = len(next(iter(rows.values())))
+    lines = -(-len(rows) // 2)
+    size = ((2 * steps + 2.6) * inch, lines * (inch + 0.18))
+    figure, axes = _canvas(lines, 2 * steps + 1, figsize=size, width_ratios=[1] * steps + [1.2] + [1] * steps)
+    figure.subplots_adjust(left=1.1 * inch / size[0], right=1, top=1, bottom=0.2 / size[1], wspace=0.05, hspace=0.24)
+    for axis in axes.flat:
+        axis.axis("off")
+    for n, (name, images) in enumerate(rows.items()):
+        line = axes[n % lines, (steps + 1) * (n // lines) :][:steps]
+        for axis, image, caption in zip(line, images, captions[name], strict=True):
+            axis.axis("on")
+            _show(axis, image)
+            axis.set_xlabel(caption, fontsize=8, labelpad=1.5)
+        line[0].set_ylabel(name.replace("_", "\n"), fontsize=9, rotation=0, ha="right", va="center", labelpad=5)
+    return figure
+
+
+def families(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
+    """Quantity -> family -> name -> values, rung by rung: a row of panels for each quantity, a column for each family."""
+    names = list(next(iter(panels.values())))
+    figure, axes = _canvas(
+        len(panels), len(names), figsize=(2.5 * len(names) + 0.5, 2.3 * len(panels) + 1.3), sharey="row", sharex=True
+    )
+    for row, (quantity, groups) in zip(axes, panels.items(), strict=True):
+        row[0].set_ylabel(quantity)
+        for axis, lines in zip(row, groups.values(), strict=True):
+            for name, values in lines.items():
+                axis.plot(range(1, len(values) + 1), values, "o-", markersize=4, linewidth=1.5, label=name.replace("_", " "))
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+    for top, bottom, name in zip(axes[0], axes[-1], names, strict=True):
+        top.set_title(name, fontsize=10)
+        bottom.set(xlabel="mild to strong", xticks=range(1, len(values) + 1))
+        labels = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.28), "frameon": False, "fontsize": 8}
+        bottom.legend(*bottom.get_legend_handles_labels(), **labels)
+    figure.tight_layout(pad=0.5)
+    return figure
+
+
+def falloff(changes: Mapping[str, Map], columns: int = 6, span: float = 30) -> Figure:
+    """What each rung does to each octave, dB: blue is lost, red is added, white is as in the clean face.
+
+    Args:
+        changes: name -> rungs x octaves.
+        span: dB at which the colours end.
+    """
+    lines = -(-len(changes) // columns)
+    figure, axes = _canvas(lines, columns, figsize=(1.75 * columns + 0.8, 1.45 * lines), layout="constrained")
+    for axis in axes.flat[len(changes) :]:
+        axis.axis("off")
+    for n, (axis, (name, change)) in enumerate(zip(axes.flat, changes.items(), strict=False)):
+        shown = axis.imshow(change, cmap="RdBu_r", vmin=-span, vmax=span, aspect="auto", origin="lower")
+        axis.set_title(name.replace("_", " "), fontsize=9)
+        axis.set(xticks=range(change.shape[1]), yticks=[0, len(change) - 1], xticklabels=[], yticklabels=[])
+        axis.tick_params(length=0)
+        if n % columns == 0:
+            axis.set_yticklabels(["mild", "strong"], fontsize=8)
+        if n >= len(changes) - columns:
+            axis.set_xticklabels([2**octave for octave in range(change.shape[1])], fontsize=8)
+            axis.set_xlabel("cycles a face", fontsize=8)
+    figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.6, label="change of power, dB", aspect=30)
+    return figure

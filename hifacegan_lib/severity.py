@@ -73,7 +73,7 @@ LADDERS = {
 
 @dataclass(frozen=True)
 class Climb:
-    """What the rungs do, means over the faces: PSNR in dB, SSIM, and dB gained or lost in each octave, rungs x octaves."""
+    """What the rungs do, means over the faces: PSNR in dB, SSIM, dB gained in each octave (rungs x octaves)."""
 
     psnr: Values
     ssim: Values
@@ -108,7 +108,7 @@ def climb(op: str, faces: Sequence[Pixels]) -> Climb:
 def surprises(op: str, measured: Climb) -> list[str]:
     """Where the measured ladder is not what theory says, in words; none is as it should be.
 
-    Fine power that is lost may come back by 1.5 dB: rounding to eight bits is a floor, a kernel that is cut off ripples.
+    Fine power that is lost may come back by 1.5 dB: eight bits are a floor, a cut-off kernel ripples.
     """
     ladder, found = LADDERS[op], []
     if ladder.falls and (np.diff(measured.psnr) > 0).any():
