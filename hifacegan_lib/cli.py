@@ -99,9 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         "recipes",
         _recipes,
         "list the shipped recipes, or print one as JSON to begin one's own with",
-        "hifacegan recipes\n  hifacegan recipes face_renov > mine.json",
+        "hifacegan recipes\n  hifacegan recipes face_renov > mine.json\n  hifacegan recipes --schema > schema.json",
     )
     recipes.add_argument("name", nargs="?", help="a shipped recipe or a JSON file, which is checked")
+    recipes.add_argument(
+        "--schema", action="store_true", help="print the JSON schema that recipes follow, for an editor"
+    )
 
     restore = _command(
         commands,
@@ -191,7 +194,7 @@ def _degrade(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations import load_recipe, pair_seed
     from hifacegan_lib.framing import whole_frame
     from hifacegan_lib.runs import write_json
-    from hifacegan_lib.traces import REFERENCE_SIZE
+    from hifacegan_lib.traces import REFERENCE_SIZE, parse_json
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = _images_in(arguments.source)
@@ -211,7 +214,9 @@ def _degrade(arguments: argparse.Namespace) -> int:
             tqdm.write(f"left out: {error}", file=sys.stderr)
             failures += 1
     if traces:
-        write_json(arguments.out / "traces.json", traces)
+        kept = arguments.out / "traces.json"  # an earlier call's pictures are still there
+        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}
+        write_json(kept, {**before, **traces})
     print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
     return 1 if failures else 0
 
@@ -236,8 +241,12 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _recipes(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import schema
     from hifacegan_lib.degradations import load_recipe, recipe_names
 
+    if arguments.schema:
+        print(schema.schema_json(), end="")
+        return 0
     if arguments.name:
         print(load_recipe(arguments.name).to_json())
         return 0

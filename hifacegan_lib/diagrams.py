@@ -121,7 +121,7 @@ def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequenc
 
 
 def families(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
-    """Quantity -> family -> name -> values, rung by rung: a row of panels for each quantity, a column for each family."""
+    """Quantity -> family -> name -> values by rung: a row of panels for each quantity, a column for each family."""
     names = list(next(iter(panels.values())))
     figure, axes = _canvas(
         len(panels), len(names), figsize=(2.5 * len(names) + 0.5, 2.3 * len(panels) + 1.3), sharey="row", sharex=True
@@ -130,7 +130,9 @@ def families(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) 
         row[0].set_ylabel(quantity)
         for axis, lines in zip(row, groups.values(), strict=True):
             for name, values in lines.items():
-                axis.plot(range(1, len(values) + 1), values, "o-", markersize=4, linewidth=1.5, label=name.replace("_", " "))
+                axis.plot(
+                    range(1, len(values) + 1), values, "o-", markersize=4, linewidth=1.5, label=name.replace("_", " ")
+                )
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
     for top, bottom, name in zip(axes[0], axes[-1], names, strict=True):

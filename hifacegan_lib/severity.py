@@ -105,6 +105,14 @@ def climb(op: str, faces: Sequence[Pixels]) -> Climb:
     return Climb(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
+def by_family(climbs: Mapping[str, Climb], quantity: Literal["psnr", "ssim"]) -> dict[str, dict[str, Values]]:
+    """Family -> operation -> the quantity, rung by rung."""
+    groups: dict[str, dict[str, Values]] = {}
+    for op, measured in climbs.items():
+        groups.setdefault(LADDERS[op].family, {})[op] = getattr(measured, quantity)
+    return groups
+
+
 def surprises(op: str, measured: Climb) -> list[str]:
     """Where the measured ladder is not what theory says, in words; none is as it should be.
 

@@ -1,13 +1,17 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hifacegan_lib import checkpoints, cli, images
+from hifacegan_lib.degradations import load_recipe, recipe_names
+from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.generator import Generator, GeneratorConfig
 
-COMMANDS = ["run", "prepare", "degrade", "restore", "weights"]
+COMMANDS = ["run", "prepare", "degrade", "replay", "recipes", "restore", "weights"]
 
 
 @pytest.fixture
@@ -57,6 +61,66 @@ def test_degrade_leaves_what_is_there_and_says_so(
     assert cli.main(command) == 1
     assert "exists already" in capsys.readouterr().err
     assert cli.main([*command, "--overwrite"]) == 0
+
+
+def test_a_later_call_keeps_the_earlier_traces(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "damaged"
+    assert cli.main(["degrade", str(faces / "one.png"), str(out)]) == 0
+    assert cli.main(["degrade", str(faces / "deep"), str(out)]) == 0
+    assert sorted(json.loads((out / "traces.json").read_text())) == ["one.png", "two.jpg"]
+
+
+@pytest.mark.parametrize("options", [[], ["--size", "16"]])
+def test_replay_gives_the_pixels_of_every_degraded_file_again(faces: Path, tmp_path: Path, options: list[str]) -> None:
+    out = tmp_path / "damaged"
+    assert cli.main(["degrade", str(faces), str(out), "--recipe", "face_renov", "--seed", "3", *options]) == 0
+    for name in ("one.png", "deep/two.jpg"):
+        again, first = tmp_path / "again.png", (out / name).with_suffix(".png")
+        assert cli.main(["replay", str(out / "traces.json"), str(faces / name), str(again), "--overwrite"]) == 0
+        np.testing.assert_array_equal(images.load_image(again), images.load_image(first))
+
+
+def test_replay_in_another_process_of_a_loaders_pair(faces: Path, tmp_path: Path) -> None:
+    source = images.load_image(faces / "one.png")
+    frame = draw_frame(40, 32, 24, crop_min=0.5, flip_probability=1, seed=5)
+    trace = load_recipe("realesrgan").sample(7, grid=24).framed(frame)
+    (tmp_path / "trace.json").write_text(trace.to_json())
+    command = ["replay", str(tmp_path / "trace.json"), str(faces / "one.png"), str(tmp_path / "again.png")]
+    done = subprocess.run([sys.executable, "-m", "hifacegan_lib.cli", *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert trace.describe() in done.stdout
+    np.testing.assert_array_equal(images.load_image(tmp_path / "again.png"), trace.apply(frame.apply(source)))
+
+
+def test_replay_names_what_is_missing(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, image = tmp_path / "damaged", str(faces / "one.png")
+    assert cli.main(["degrade", str(faces), str(out)]) == 0
+    traces, again = str(out / "traces.json"), tmp_path / "again.png"
+    assert cli.main(["replay", traces, image, str(again), "--key", "three.png"]) == 1
+    assert "no trace of 'three.png'" in capsys.readouterr().err
+    small = tmp_path / "one.png"
+    images.save_image(small, np.zeros((4, 4, 3), np.uint8))
+    assert cli.main(["degrade", str(faces), str(out), "--size", "16", "--overwrite"]) == 0
+    assert cli.main(["replay", traces, str(small), str(again)]) == 1
+    assert "expected the image that it was cut from" in capsys.readouterr().err
+    assert not again.exists()
+    images.save_image(again, np.zeros((4, 4, 3), np.uint8))
+    assert cli.main(["replay", traces, image, str(again)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_recipes_lists_all_and_prints_one_to_begin_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["recipes"]) == 0
+    assert all(line.split()[0] in recipe_names() for line in capsys.readouterr().out.splitlines())
+    assert cli.main(["recipes", "--schema"]) == 0
+    assert "face" in str(json.loads(capsys.readouterr().out))
+    assert cli.main(["recipes", "face_renov"]) == 0
+    own = tmp_path / "own.json"
+    own.write_text(capsys.readouterr().out)
+    assert load_recipe(own) == load_recipe("face_renov")
+    own.write_text(own.read_text().replace("0.25", "2.5"))
+    assert cli.main(["recipes", str(own)]) == 1
+    assert "own.json: operations[3].ratio = [0.125, 2.5]" in capsys.readouterr().err
 
 
 def test_restore_uses_the_checkpoints_size(faces: Path, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ MAP: dict[str, set[str]] = {
     "report": {"evaluation"},
     "figures": {"images"},
     "diagrams": {"figures", "images"},
+    "schema": {"operations"},
+    "severity": {"figures", "images", "metrics", "traces"},
     "widgets": {"figures", "degradations", "images"},
     # wiring
     "runs": {"params"},
