@@ -23,6 +23,17 @@ from hifacegan_lib.images import Pixels
 
 Kernel = NDArray[np.float32]
 Profile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+WINDOWS = {1: (), 3: ((3, 1),), 5: ((5, 1),), 7: ((3, 1), (3, 2)), 9: ((3, 1), (3, 3)), 11: ((3, 1), (5, 2))}
+WINDOWS |= {
+    13: ((5, 1), (5, 2)),
+    15: ((3, 1), (5, 3)),
+    17: ((5, 1), (5, 3)),
+    21: ((5, 1), (5, 4)),
+    25: ((5, 1), (5, 5)),
+}
+WINDOWS |= {33: (*WINDOWS[9], (5, 6)), 45: (*WINDOWS[9], (5, 9)), 55: (*WINDOWS[15], (5, 10))}
+WINDOWS |= {75: (*WINDOWS[15], (5, 15)), 101: (*WINDOWS[25], (5, 19)), 125: (*WINDOWS[25], (5, 25))}
+WINDOWS |= {225: (*WINDOWS[45], (5, 45)), 375: (*WINDOWS[75], (5, 75))}  # size -> (window, step) of its medians
 WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
 
 
@@ -32,7 +43,7 @@ def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
         return image.copy()
     radius = _radius(sigma, size, max(image.shape))
     below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
-    taps = np.diff(below) / (below[-1] - below[0])  # 2 radius + 1
+    taps = (np.diff(below) / (below[-1] - below[0])).astype(np.float32)  # 2 radius + 1; OpenCV is slow with float64
     return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
 
 
@@ -72,19 +83,47 @@ def sinc(image: Pixels, wavelength: float, size: float = 21) -> Pixels:
 
 
 def median_blur(image: Pixels, size: float) -> Pixels:
-    """Median over size x size, the nearest odd size; below 5 the mixture of the medians of both neighbouring ones."""
+    """Median over size x size: to 5 a mixture of the exact ones of 1, 3 and 5, then the remedian of the nearest size.
+
+    The remedian (Rousseeuw and Bassett 1990) is a median of medians of parts of the window: of 15 x 15 the median of
+    5 x 5 medians of 3 x 3. It keeps edges and throws out outliers as the median does, at a tenth of its time.
+    """
+    if size > 5:
+        return _remedian(image, min(WINDOWS, key=lambda window: abs(window - size)))
     odd = max(1, 2 * math.floor((size - 1) / 2) + 1)
     share = max(0.0, (size - odd) / 2)  # of the larger size, odd + 2
-    if size > 5:
-        share = round(share)
-    smaller = cv2.medianBlur(image, odd) if share < 1 else image
-    larger = cv2.medianBlur(image, odd + 2) if share > 0 else image
+    smaller = _remedian(image, odd) if share < 1 else image
+    larger = _remedian(image, odd + 2) if share > 0 else image
     return cv2.addWeighted(smaller, 1 - share, larger, share, 0)
 
 
 def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
     """Average along a straight line of ``length`` pixels; angle in degrees, 0 is horizontal, 90 vertical."""
     return _convolve(image, _line(length, angle))
+
+
+def _remedian(image: Pixels, size: int) -> Pixels:
+    for window, step in WINDOWS[size]:
+        image = cv2.medianBlur(image, window) if step == 1 else _spaced_median(image, window, step)
+    return image
+
+
+def _spaced_median(image: Pixels, window: int, step: int) -> Pixels:
+    """Median of window x window pixels that lie ``step`` apart, the edges mirrored.
+
+    Pixels of the same remainder by ``step`` are moved together, so OpenCV's median of neighbours does it at once.
+    """
+    height, width = image.shape[:2]
+    edge = window // 2
+    below, right = -height % step, -width % step
+    edges = [edge * step, edge * step + below, edge * step, edge * step + right]
+    rows, columns = (height + below) // step + 2 * edge, (width + right) // step + 2 * edge
+    planes = []
+    for plane in cv2.split(cv2.copyMakeBorder(image, *edges, cv2.BORDER_REFLECT_101)):
+        together = plane.reshape(rows, step, columns, step).transpose(1, 0, 3, 2).reshape(step * rows, step * columns)
+        medians = cv2.medianBlur(together, window).reshape(step, rows, step, columns)[:, edge:-edge, :, edge:-edge]
+        planes.append(medians.transpose(1, 0, 3, 2).reshape(height + below, width + right)[:height, :width])
+    return cv2.merge(planes)
 
 
 def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float, size: float) -> Pixels:
@@ -102,13 +141,15 @@ def _radius(sigma: float, size: float, side: int) -> int:
 
 def _kernel(profile: Profile, sigma: float, across: float, angle: float, radius: int) -> Kernel:
     """profile(r^2), integrated over the pixels of a square."""
-    fine = max(1, math.ceil(4 / min(sigma, across, 4)))  # samples a side of each pixel
-    place = (np.arange((2 * radius + 1) * fine) + 0.5) / fine - radius - 0.5
+    width = 2 * radius + 1
+    fine = max(1, min(math.ceil(4 / min(sigma, across, 4)), 1024 // width))  # samples a side of each pixel
+    sigma, across = max(sigma, 0.6 / fine), max(across, 0.6 / fine)  # no narrower than the samples can see
+    place = (np.arange(width * fine) + 0.5) / fine - radius - 0.5
     turn = math.radians(angle)
     u = place[None, :] * math.cos(turn) - place[:, None] * math.sin(turn)
     v = place[None, :] * math.sin(turn) + place[:, None] * math.cos(turn)
     values = profile((u / sigma) ** 2 + (v / across) ** 2)
-    return values.reshape(2 * radius + 1, fine, 2 * radius + 1, fine).sum((1, 3))
+    return values.reshape(width, fine, width, fine).sum((1, 3))
 
 
 @lru_cache(maxsize=64)

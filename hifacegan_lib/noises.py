@@ -20,24 +20,23 @@ from numpy.typing import NDArray
 from hifacegan_lib.images import Pixels
 
 Quantiles = NDArray[np.float32]
-Noise = NDArray[np.float32]
 LEVELS = 65536  # of a distribution, equally likely: one for each 16-bit number
 COUNTS = 4096  # of photons, likewise, for each of the 256 grey levels
 
 
 def gaussian_noise(image: Pixels, sigma: float, seed: int, channels: str = "rgb", grain: float = 1.0) -> Pixels:
     """Add N(0, sigma^2); sigma in grey levels of 255."""
-    return _add(image, _draw(image, _normal_quantiles() * np.float32(sigma * min(grain, 1)), seed, channels, grain))
+    return _add(image, _draw(image, _levels(_normal_quantiles(), sigma, grain), seed, channels, grain))
 
 
 def laplace_noise(image: Pixels, scale: float, seed: int, channels: str = "rgb", grain: float = 1.0) -> Pixels:
     """Add noise of density exp(-|x| / scale) / (2 scale); its standard deviation is 1.41 scale, of 255."""
-    return _add(image, _draw(image, _laplace_quantiles() * np.float32(scale * min(grain, 1)), seed, channels, grain))
+    return _add(image, _draw(image, _levels(_laplace_quantiles(), scale, grain), seed, channels, grain))
 
 
 def poisson_noise(image: Pixels, rate: float, seed: int, channels: str = "rgb", grain: float = 1.0) -> Pixels:
     """Add a Poisson(rate) count of grey levels, with random sign: the paper's, which does not depend on the pixel."""
-    return _add(image, _draw(image, _poisson_quantiles(rate) * np.float32(min(grain, 1)), seed, channels, grain))
+    return _add(image, _draw(image, _levels(_poisson_quantiles(rate), 1, grain), seed, channels, grain))
 
 
 def speckle_noise(image: Pixels, sigma: float, seed: int, channels: str = "rgb", grain: float = 1.0) -> Pixels:
@@ -63,15 +62,20 @@ def sensor_noise(image: Pixels, shot: float, read: float, seed: int, grain: floa
     return _from_linear().take((light.clip(0, 1) * np.float32(LEVELS - 1) + np.float32(0.5)).astype(np.uint16))
 
 
-def _add(image: Pixels, noise: Noise) -> Pixels:
-    return cv2.add(image, _three(noise), dtype=cv2.CV_8U)  # in float32; rounds and clips, never wraps
+def _levels(quantiles: Quantiles, level: float, grain: float) -> NDArray[np.int16]:
+    """Whole grey levels: what the sum with a whole one would be rounded to anyway, in half the memory."""
+    return np.rint(quantiles * np.float32(level * min(grain, 1))).astype(np.int16)
 
 
-def _three(noise: Noise) -> Noise:
+def _add(image: Pixels, noise: NDArray[Any]) -> Pixels:
+    return cv2.add(image, _three(noise), dtype=cv2.CV_8U)  # rounds and clips, never wraps
+
+
+def _three(noise: NDArray[Any]) -> NDArray[Any]:
     return noise if noise.shape[2] == 3 else cv2.merge([noise, noise, noise])
 
 
-def _draw(image: Pixels, quantiles: Quantiles, seed: int, channels: str, grain: float) -> Noise:
+def _draw(image: Pixels, quantiles: NDArray[Any], seed: int, channels: str, grain: float) -> NDArray[Any]:
     """H x W x 3, or x 1 for "grey", of the distribution."""
     return _spread(quantiles.take(_picks(image, seed, channels, grain)), image)
 
@@ -80,8 +84,9 @@ def _picks(image: Pixels, seed: int, channels: str, grain: float) -> NDArray[np.
     """16 random bits for each channel of each pixel of the noise's own grid."""
     height, width = (math.ceil(side / max(grain, 1)) for side in image.shape[:2])
     depth = 3 if channels == "rgb" else 1
-    bits = np.random.default_rng(seed).bytes(2 * height * width * depth)
-    return np.frombuffer(bits, "<u2").reshape(height, width, depth)
+    number = height * width * depth
+    words = np.random.PCG64(seed).random_raw(-(-number // 4)).astype("<u8", copy=False)
+    return words.view("<u2")[:number].reshape(height, width, depth)
 
 
 def _spread(grid: NDArray[Any], image: Pixels) -> NDArray[Any]:

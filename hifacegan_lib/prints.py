@@ -65,7 +65,7 @@ def _cover(lines: list[tuple[np.ndarray, float, bool]], width: float, shape: tup
         thick = width * part * times
         shade = min(255, max(1, round(255 * thick)))  # thinner than a pixel of the canvas: fainter
         place = (points * size * 16).round().astype(np.int32)
-        cv2.polylines(canvas, [place], False, shade, max(1, round(thick)), cv2.LINE_AA, 4)
+        cv2.polylines(canvas, [place], False, shade, max(1, min(round(thick), 32767)), cv2.LINE_AA, 4)
     return cv2.resize(canvas, (wide, height), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
 
 
