@@ -99,7 +99,19 @@ def median_blur(image: Pixels, size: float) -> Pixels:
 
 def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
     """Average along a straight line of ``length`` pixels; angle in degrees, 0 is horizontal, 90 vertical."""
-    return _convolve(image, _line(length, angle))
+    kernel = _line(length, angle)
+    pieces = _pieces(kernel)
+    if len(pieces) > 12:
+        return _convolve(image, kernel)
+    height, width = image.shape[:2]
+    edge = len(kernel) // 2
+    wide = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT_101)
+    total = np.zeros(image.shape, np.int16)  # in 1/64 of a grey level
+    for top, left, piece in pieces:
+        near = wide[top : top + height + len(piece) - 1, left : left + width + piece.shape[1] - 1]
+        part = cv2.filter2D(near, cv2.CV_16S, piece * np.float32(64), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+        total = cv2.add(total, part[:height, :width])
+    return cv2.convertScaleAbs(total, alpha=1 / 64)
 
 
 def _remedian(image: Pixels, size: int) -> Pixels:
@@ -116,10 +128,11 @@ def _spaced_median(image: Pixels, window: int, step: int) -> Pixels:
     height, width = image.shape[:2]
     edge = window // 2
     below, right = -height % step, -width % step
-    edges = [edge * step, edge * step + below, edge * step, edge * step + right]
+    far = edge * step
+    wide = cv2.copyMakeBorder(image, far, far + below, far, far + right, cv2.BORDER_REFLECT_101)
     rows, columns = (height + below) // step + 2 * edge, (width + right) // step + 2 * edge
     planes = []
-    for plane in cv2.split(cv2.copyMakeBorder(image, *edges, cv2.BORDER_REFLECT_101)):
+    for plane in cv2.split(wide):
         together = plane.reshape(rows, step, columns, step).transpose(1, 0, 3, 2).reshape(step * rows, step * columns)
         medians = cv2.medianBlur(together, window).reshape(step, rows, step, columns)[:, edge:-edge, :, edge:-edge]
         planes.append(medians.transpose(1, 0, 3, 2).reshape(height + below, width + right)[:height, :width])
@@ -160,7 +173,23 @@ def _line(length: float, angle: float) -> Kernel:
     x, y = line * math.cos(math.radians(angle)), -line * math.sin(math.radians(angle))
     radius = math.ceil((length - 1) / 2)
     edges = np.arange(-radius, radius + 2) - 0.5
-    return np.histogram2d(y, x, bins=(edges, edges))[0]
+    return (np.histogram2d(y, x, bins=(edges, edges))[0] / points).astype(np.float32)
+
+
+def _pieces(kernel: Kernel, top: int = 0, left: int = 0) -> list[tuple[int, int, Kernel]]:
+    """(row, column, part) of what is not zero, in parts of less than 130 pixels: OpenCV skips zeros only there."""
+    rows, columns = np.flatnonzero(kernel.any(1)), np.flatnonzero(kernel.any(0))
+    if not len(rows):
+        return []
+    top, left = top + int(rows[0]), left + int(columns[0])
+    kernel = kernel[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if kernel.size < 130:
+        return [(top, left, kernel)]
+    if len(kernel) < kernel.shape[1]:
+        half = kernel.shape[1] // 2
+        return _pieces(kernel[:, :half], top, left) + _pieces(kernel[:, half:], top, left + half)
+    half = len(kernel) // 2
+    return _pieces(kernel[:half], top, left) + _pieces(kernel[half:], top + half, left)
 
 
 def _convolve(image: Pixels, kernel: NDArray[np.floating]) -> Pixels:
