@@ -23,17 +23,27 @@ from hifacegan_lib.images import Pixels
 
 Kernel = NDArray[np.float32]
 Profile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-WINDOWS = {1: (), 3: ((3, 1),), 5: ((5, 1),), 7: ((3, 1), (3, 2)), 9: ((3, 1), (3, 3)), 11: ((3, 1), (5, 2))}
-WINDOWS |= {
+WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of its medians, one after the other
+    1: (),
+    3: ((3, 1),),
+    5: ((5, 1),),
+    7: ((5, 1), (3, 1)),
+    9: ((5, 1), (5, 1)),
+    11: ((3, 1), (5, 2)),
     13: ((5, 1), (5, 2)),
     15: ((3, 1), (5, 3)),
     17: ((5, 1), (5, 3)),
     21: ((5, 1), (5, 4)),
     25: ((5, 1), (5, 5)),
+    33: ((3, 1), (3, 3), (5, 6)),
+    45: ((3, 1), (3, 3), (5, 9)),
+    55: ((3, 1), (5, 3), (5, 10)),
+    75: ((3, 1), (5, 3), (5, 15)),
+    101: ((5, 1), (5, 5), (5, 19)),
+    125: ((5, 1), (5, 5), (5, 25)),
+    225: ((3, 1), (3, 3), (5, 9), (5, 45)),
+    375: ((3, 1), (5, 3), (5, 15), (5, 75)),
 }
-WINDOWS |= {33: (*WINDOWS[9], (5, 6)), 45: (*WINDOWS[9], (5, 9)), 55: (*WINDOWS[15], (5, 10))}
-WINDOWS |= {75: (*WINDOWS[15], (5, 15)), 101: (*WINDOWS[25], (5, 19)), 125: (*WINDOWS[25], (5, 25))}
-WINDOWS |= {225: (*WINDOWS[45], (5, 45)), 375: (*WINDOWS[75], (5, 75))}  # size -> (window, step) of its medians
 WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
 
 

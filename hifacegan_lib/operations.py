@@ -142,10 +142,10 @@ OPERATIONS = {
     ),
     "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
     "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
-    "median_blur": Operation(blurs.median_blur, "median blur {size:.2g} px", {"size": Range(1, 101, length=True)}),
+    "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": Range(1, 101, length=True)}),
     "motion_blur": Operation(
         blurs.motion_blur,
-        "motion blur {length:.2g} px at {angle:.0f}°",
+        "motion blur {length:.3g} px at {angle:.0f}°",
         {"length": Range(1, 256, length=True), "angle": _ANGLE},
     ),
     "sinc": Operation(
