@@ -44,6 +44,7 @@ WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of
     225: ((3, 1), (3, 3), (5, 9), (5, 45)),
     375: ((3, 1), (5, 3), (5, 15), (5, 75)),
 }
+DENSE = 130  # elements of a kernel from which on OpenCV turns to a Fourier transform, much slower for a thin line
 WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
 
 
@@ -53,7 +54,9 @@ def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
         return image.copy()
     radius = _radius(sigma, size, max(image.shape))
     below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
-    taps = (np.diff(below) / (below[-1] - below[0])).astype(np.float32)  # 2 radius + 1; OpenCV is slow with float64
+    taps = np.diff(below)  # 2 radius + 1
+    taps += taps[::-1]  # equal to the last bit, or OpenCV takes its slow way
+    taps = (taps / taps.sum()).astype(np.float32)
     return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
 
 
@@ -109,19 +112,7 @@ def median_blur(image: Pixels, size: float) -> Pixels:
 
 def motion_blur(image: Pixels, length: float, angle: float) -> Pixels:
     """Average along a straight line of ``length`` pixels; angle in degrees, 0 is horizontal, 90 vertical."""
-    kernel = _line(length, angle)
-    pieces = _pieces(kernel)
-    if len(pieces) > 12:
-        return _convolve(image, kernel)
-    height, width = image.shape[:2]
-    edge = len(kernel) // 2
-    wide = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT_101)
-    total = np.zeros(image.shape, np.int16)  # in 1/64 of a grey level
-    for top, left, piece in pieces:
-        near = wide[top : top + height + len(piece) - 1, left : left + width + piece.shape[1] - 1]
-        part = cv2.filter2D(near, cv2.CV_16S, piece * np.float32(64), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-        total = cv2.add(total, part[:height, :width])
-    return cv2.convertScaleAbs(total, alpha=1 / 64)
+    return _convolve(image, _line(length, angle))
 
 
 def _remedian(image: Pixels, size: int) -> Pixels:
@@ -187,13 +178,13 @@ def _line(length: float, angle: float) -> Kernel:
 
 
 def _pieces(kernel: Kernel, top: int = 0, left: int = 0) -> list[tuple[int, int, Kernel]]:
-    """(row, column, part) of what is not zero, in parts of less than 130 pixels: OpenCV skips zeros only there."""
+    """(row, column, part) of what is not zero, in parts that OpenCV filters directly, where it skips the zeros."""
     rows, columns = np.flatnonzero(kernel.any(1)), np.flatnonzero(kernel.any(0))
     if not len(rows):
         return []
     top, left = top + int(rows[0]), left + int(columns[0])
     kernel = kernel[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if kernel.size < 130:
+    if kernel.size < DENSE:
         return [(top, left, kernel)]
     if len(kernel) < kernel.shape[1]:
         half = kernel.shape[1] // 2
@@ -203,4 +194,15 @@ def _pieces(kernel: Kernel, top: int = 0, left: int = 0) -> list[tuple[int, int,
 
 
 def _convolve(image: Pixels, kernel: NDArray[np.floating]) -> Pixels:
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
+    kernel = (kernel / kernel.sum()).astype(np.float32)
+    if kernel.size < DENSE or np.count_nonzero(kernel) > 250:
+        return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    height, width = image.shape[:2]
+    edge = len(kernel) // 2
+    wide = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REFLECT_101)
+    total = np.zeros(image.shape, np.int16)  # in 1/64 of a grey level
+    for top, left, piece in _pieces(kernel):
+        near = wide[top : top + height + len(piece) - 1, left : left + width + piece.shape[1] - 1]
+        part = cv2.filter2D(near, cv2.CV_16S, piece * np.float32(64), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+        total += part[:height, :width]
+    return cv2.convertScaleAbs(total.clip(0, None), alpha=1 / 64)

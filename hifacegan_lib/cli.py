@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "hifacegan replay damaged/traces.json faces/0001.png again.png\n"
         "  hifacegan replay trace.json 0001.png again.png",
     )
-    replay.add_argument("traces", type=Path, help="a trace, or traces.json as `degrade` writes it")
+    replay.add_argument("traces", type=Path, help="a trace, or traces.json, metrics.json, strip.json with many")
     replay.add_argument("image", type=Path, help="the source image, before the crop that the trace tells of")
     replay.add_argument("out", type=Path, help="image file to write; PNG keeps every pixel")
     replay.add_argument("--key", help="which of several traces (the image's name)")
@@ -228,6 +228,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.out}: exists already; --overwrite replaces it")
     where = str(arguments.traces)
     content = traces.parse_json(arguments.traces.read_bytes(), where)
+    if isinstance(content, dict) and isinstance(content.get("traces"), dict):
+        content, where = content["traces"], f"{where}: traces"
     if isinstance(content, dict) and "operations" not in content:
         path = arguments.image.as_posix()
         key = arguments.key or next((name for name in content if path.endswith(name)), arguments.image.name)

@@ -9,7 +9,7 @@ are compared face by face (:meth:`Evaluation.gain`), which is far sharper than t
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Evaluation:
         keys: the faces.
         scores: method -> metric -> its n values; unavailable metrics are absent.
         metrics: all that were asked for.
+        traces: face -> how it was damaged, a trace's JSON object, where the pairs came with it.
     """
 
     conditions: dict[str, Any]
@@ -56,6 +57,7 @@ class Evaluation:
     keys: list[str]
     scores: dict[str, dict[str, Values]]
     metrics: dict[str, Metric]
+    traces: dict[str, Any] = field(default_factory=dict)
 
     @property
     def per_image(self) -> list[dict[str, Any]]:
@@ -103,8 +105,9 @@ class Evaluation:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def to_json(self) -> str:
-        """Strict JSON: conditions, rows, per_image."""
-        value = {"conditions": self.conditions, "rows": self.rows, "per_image": self.per_image}
+        """Strict JSON: conditions, rows, per_image, traces."""
+        names = ("conditions", "rows", "per_image", "traces")
+        value = {name: getattr(self, name) for name in names}
         return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     def save(self, path: str | Path) -> Path:
@@ -138,7 +141,8 @@ def evaluate(
 
     Args:
         methods: name -> method; called without gradients, on ``device``.
-        batches: each with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1], and ``key``, N names.
+        batches: each with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1], ``key``, N names, and perhaps ``trace``,
+            N JSON texts that say how the faces were damaged.
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
         metrics: by default :func:`hifacegan_lib.metrics.standard`.
@@ -151,11 +155,13 @@ def evaluate(
     metrics = dict(standard() if metrics is None else metrics)
     unavailable: dict[str, str] = {}
     keys: list[str] = []
+    traces: dict[str, Any] = {}
     sizes: set[str] = set()
     found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in metrics} for name in everyone}
     for batch in batches:
         degraded, clean = (batch[name].to(device) for name in ("degraded", "clean"))
         keys += batch["key"]
+        traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
         sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
         for name, method in everyone.items():
             restored = restore(name, method, degraded)
@@ -186,7 +192,7 @@ def evaluate(
         "infinite": "null in per_image, left out of means, counted in psnr_infinite",
         "unavailable": {name: unavailable[name] for name in metrics if name in unavailable},
     }
-    return Evaluation({**(conditions or {}), **known}, rows, keys, scores, metrics)
+    return Evaluation({**(conditions or {}), **known}, rows, keys, scores, metrics, traces)
 
 
 def restore(name: str, method: Method, degraded: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ OPERATIONS = {
     "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": Range(1, 101, length=True)}),
     "motion_blur": Operation(
         blurs.motion_blur,
-        "motion blur {length:.3g} px at {angle:.0f}°",
+        "motion blur {length:.0f} px at {angle:.0f}°",
         {"length": Range(1, 256, length=True), "angle": _ANGLE},
     ),
     "sinc": Operation(

@@ -3,6 +3,7 @@
 Parameters in, artefacts out; every function is a few lines of wiring between a notebook's parameters and the library.
 """
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hifacegan_lib.generator import Generator
 from hifacegan_lib.manifest import Manifest
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, PhotoRestoration, Training
 from hifacegan_lib.preparation import prepare
-from hifacegan_lib.runs import data_folder, load_profile, open_run, project_root, run_folder
+from hifacegan_lib.runs import data_folder, load_profile, open_run, project_root, run_folder, write_json
 
 STRIP = 8  # validation faces in the pictures of a training run
 
@@ -74,6 +75,8 @@ def train_model(p: Training) -> Path:
     pairs = training_pairs(p)
     shutil.copyfile(data_folder(p.data_dir) / "manifest.json", folder / "manifest.json")
     strip = next(iter(fixed_pairs(p, "valid", p.image_size, p.recipe, STRIP)))
+    traces = {key: json.loads(trace) for key, trace in zip(strip["key"], strip["trace"], strict=True)}
+    write_json(folder / "strip.json", {"traces": traces})
     training.train(p, pairs.batches, strip, folder)
     return folder
 

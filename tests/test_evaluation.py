@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hifacegan_lib import evaluation, metrics
 from hifacegan_lib.evaluation import Evaluation, evaluate, examples, mean_interval
+from hifacegan_lib.traces import Trace
 
 N, SIDE = 10, 24
 BASIC = {name: metric for name, metric in metrics.standard().items() if name in ("psnr", "ssim")}
@@ -147,7 +148,12 @@ def test_conditions_say_what_the_numbers_depend_on(judged: Evaluation) -> None:
 def test_saved_json_is_strict_and_alone(judged: Evaluation, tmp_path: Path) -> None:
     path = judged.save(tmp_path / "new" / "metrics.json")
     saved = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    assert saved == {"conditions": judged.conditions, "rows": judged.rows, "per_image": judged.per_image}
+    assert saved == {
+        "conditions": judged.conditions,
+        "rows": judged.rows,
+        "per_image": judged.per_image,
+        "traces": judged.traces,
+    }
     assert len(saved["per_image"]) == 2 * N
     assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
 
@@ -214,3 +220,12 @@ def test_the_table_marks_the_best(judged: Evaluation) -> None:
     row = judged.rows[1]
     assert f"  {row['psnr']:.2f} [{row['psnr_low']:.2f}, {row['psnr_high']:.2f}] *" in smoothed
     assert f"{judged.rows[0]['psnr']:.2f} [" in degraded and (degraded + smoothed).count("*") == 2
+
+
+def test_traces_of_the_pairs_are_kept() -> None:
+    trace = Trace.of("mine", {"op": "jpeg", "quality": 30})
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    batch = {"clean": x, "degraded": x * 0.9, "key": ["a", "b"], "trace": [trace.to_json()] * 2}
+    found = evaluation.evaluate({}, [batch])
+    assert {key: Trace.from_dict(content) for key, content in found.traces.items()} == {"a": trace, "b": trace}
+    assert json.loads(found.to_json())["traces"] == found.traces
