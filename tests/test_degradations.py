@@ -282,7 +282,7 @@ def test_recipes_load_by_name_and_by_path(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(load_recipe("jpeg").to_json().replace('"jpeg"', '"own"', 1), encoding="utf-8")
     assert load_recipe(path).name == load_recipe(str(path)).name == "own"
-    with pytest.raises(ValueError, match="no recipe 'nope'; shipped: codeformer, .*face_renov, .*sr4x8x"):
+    with pytest.raises(ValueError, match=r"no recipe 'nope'; shipped: codeformer, .*face_renov, .*sr4x8x"):
         load_recipe("nope")
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_recipe(tmp_path / "gone.json")

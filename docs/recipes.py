@@ -1,0 +1,127 @@
+"""Draw docs/recipes.md and a picture of every recipe, docs/recipes/<name>.png.
+
+Each picture has eight drawn faces of 512 pixels: clean and small, damaged by the traces of seeds 0 to 7 and small, and
+an eye of each damaged one in its own pixels. Run it again after a recipe was changed or added; a test asks for it.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from hifacegan_lib.degradations import Draw, OneOf, Recipe, Steps, load_recipe, recipe_names
+from hifacegan_lib.images import Pixels, grid, resize
+from hifacegan_lib.operations import OPERATIONS, Names, Value
+from hifacegan_lib.portraits import portrait
+
+DOCS = Path(__file__).parent
+FACES, FULL, SIDE = 8, 512, 112  # faces in a row; their size, and that of a picture's cell, pixels
+EYE = (180, 140)  # top and left of the cell cut from the full face
+LARGEST = 250_000  # bytes of a picture
+PAGE = """# What each recipe does
+
+Made by `python docs/recipes.py` (`--help`) from the files in [hifacegan_lib/recipes](../hifacegan_lib/recipes). In each
+picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The faces are
+drawn, 512 pixels a side. Lengths are pixels of such a face and scale with it; noise is in grey levels of 255.
+`hifacegan recipes NAME` prints a recipe as JSON, to begin one's own with.
+
+"""
+
+
+def picture(recipe: Recipe, faces: Sequence[Pixels]) -> Pixels:
+    """Three rows: clean, damaged, a detail of the damaged."""
+    damaged = [recipe.sample(seed).apply(face) for seed, face in enumerate(faces)]
+    top, left = EYE
+    eyes = [np.ascontiguousarray(face[top : top + SIDE, left : left + SIDE]) for face in damaged]
+    return grid([*(resize(face, SIDE, SIDE) for face in [*faces, *damaged]), *eyes], len(faces))
+
+
+def save_small(path: Path, image: Pixels, recipe: Recipe) -> None:
+    """In full colours, or else in the 256 most telling ones: dithered, or else not, as noise takes most room.
+
+    The recipe goes into the file, so that a picture of an older one is found out.
+    """
+    full, text = Image.fromarray(image), PngInfo()
+    text.add_text("recipe", recipe.to_json(), zip=True)
+    full.save(path, optimize=True, pnginfo=text)
+    for dither in (Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE):
+        if path.stat().st_size > LARGEST:
+            few = full.quantize(256, dither=Image.Dither.NONE)
+            full.quantize(palette=few, dither=dither).save(path, optimize=True, pnginfo=text)
+
+
+def section(recipe: Recipe) -> str:
+    order = "In random order:" if recipe.order == "shuffled" else "In this order:"
+    lines = [line for entry in recipe.operations for line in words(entry)]
+    return "\n".join(
+        [
+            f"## {recipe.name}\n",
+            f"{recipe.description}\n",
+            f"![Clean faces, the same damaged by {recipe.name}, their eyes](recipes/{recipe.name}.png)\n",
+            f"{order}\n",
+            *lines,
+            f"\nSource: {recipe.source}",
+            f"\nLicence: {recipe.license}\n",
+        ]
+    )
+
+
+def words(entry: Draw | OneOf | Steps, depth: int = 0, chance: float = 1.0) -> Iterator[str]:
+    """An entry as lines of a nested list; ``chance`` that its group comes to it."""
+    chance *= entry.probability
+    start = "  " * depth + "- " + ("" if chance == 1 else f"({100 * chance:.3g}%) ")
+    if isinstance(entry, Draw):
+        kinds = OPERATIONS[entry.op].parameters
+        numbers = [
+            f"{name} {spread(values, kinds[name])}" for name, values in entry.ranges if not _is_default(entry, name)
+        ]
+        yield start + ", ".join([f"`{entry.op}`", *numbers])
+    elif isinstance(entry, Steps):
+        yield start + "one after the other:"
+        for inner in entry.entries:
+            yield from words(inner, depth + 1)
+    else:
+        total = sum(option.weight for option in entry.options)
+        yield start + "one of:"
+        for option in entry.options:
+            yield from words(option, depth + 1, option.weight / total)
+
+
+def spread(values: tuple[Value, ...], kind: object) -> str:
+    if isinstance(kind, Names):
+        names = [name for name in kind.names if name in values]
+        even = len(set(map(values.count, names))) == 1
+        return " or ".join(name if even else f"{name} ({values.count(name) / len(values):.0%})" for name in names)
+    low, high = values
+    unit = " px" if getattr(kind, "length", False) else ""
+    return (f"{low}" if low == high else f"{low} to {high}") + unit
+
+
+def _is_default(entry: Draw, name: str) -> bool:
+    default = OPERATIONS[entry.op].parameters[name].default
+    return default is not None and set(dict(entry.ranges)[name]) == {default}
+
+
+def page(recipes: Sequence[Recipe]) -> str:
+    table = ["| Recipe | What it does |", "| --- | --- |"]
+    table += [f"| [{recipe.name}](#{recipe.name}) | {recipe.description} |" for recipe in recipes]
+    return PAGE + "\n".join(table) + "\n\n" + "\n".join(map(section, recipes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="recipes to draw again; all when none is named (the page always is)")
+    chosen = parser.parse_args().names or recipe_names()
+    faces = [portrait(seed, FULL) for seed in range(FACES)]
+    (DOCS / "recipes").mkdir(exist_ok=True)
+    for name in chosen:
+        recipe = load_recipe(name)
+        save_small(DOCS / "recipes" / f"{name}.png", picture(recipe, faces), recipe)
+    (DOCS / "recipes.md").write_text(page([load_recipe(name) for name in recipe_names()]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
