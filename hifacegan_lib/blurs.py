@@ -129,13 +129,16 @@ def _spaced_median(image: Pixels, window: int, step: int) -> Pixels:
     below, right = -height % step, -width % step
     far = edge * step
     wide = cv2.copyMakeBorder(image, far, far + below, far, far + right, cv2.BORDER_REFLECT_101)
-    rows, columns = (height + below) // step + 2 * edge, (width + right) // step + 2 * edge
-    planes = []
-    for plane in cv2.split(wide):
-        together = plane.reshape(rows, step, columns, step).transpose(1, 0, 3, 2).reshape(step * rows, step * columns)
+    rows, columns = wide.shape[0] // step, wide.shape[1] // step
+    phases = list(cv2.split(wide.reshape(rows * step, columns, 3 * step)))  # step x RGB
+    for channel in range(3):
+        side_by_side = np.concatenate(phases[channel::3], 1).reshape(rows, step, columns * step)
+        together = side_by_side.transpose(1, 0, 2).reshape(rows * step, columns * step)
         medians = cv2.medianBlur(together, window).reshape(step, rows, step, columns)[:, edge:-edge, :, edge:-edge]
-        planes.append(medians.transpose(1, 0, 3, 2).reshape(height + below, width + right)[:height, :width])
-    return cv2.merge(planes)
+        for k, phase in enumerate(medians.transpose(2, 1, 0, 3)):
+            phases[channel + 3 * k] = np.ascontiguousarray(phase).reshape(height + below, -1)
+    whole = cv2.merge(phases).reshape(height + below, width + right, 3)
+    return np.ascontiguousarray(whole[:height, :width])
 
 
 def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float, size: float) -> Pixels:

@@ -77,7 +77,8 @@ def _three(noise: NDArray[Any]) -> NDArray[Any]:
 
 def _draw(image: Pixels, quantiles: NDArray[Any], seed: int, channels: str, grain: float) -> NDArray[Any]:
     """H x W x 3, or x 1 for "grey", of the distribution."""
-    return _spread(quantiles.take(_picks(image, seed, channels, grain)), image)
+    picks = _picks(image, seed, channels, grain)
+    return _spread(cv2.LUT(picks, quantiles).reshape(picks.shape), image)
 
 
 def _picks(image: Pixels, seed: int, channels: str, grain: float) -> NDArray[np.uint16]:
