@@ -101,7 +101,7 @@ def detections(photo: Pixels, boxes: Sequence[tuple[int, int, int, int]], crop: 
     return figure
 
 
-def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequence[str]], inch: float = 0.9) -> Figure:
+def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequence[str]], inch: float = 0.75) -> Figure:
     """A row of faces for each name, mild to strong, a caption below each; two rows side by side to save paper."""
     steps = len(next(iter(rows.values())))
     lines = -(-len(rows) // 2)
@@ -124,7 +124,7 @@ def families(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) 
     """Quantity -> family -> name -> values by rung: a row of panels for each quantity, a column for each family."""
     names = list(next(iter(panels.values())))
     figure, axes = _canvas(
-        len(panels), len(names), figsize=(2.5 * len(names) + 0.5, 2.3 * len(panels) + 1.3), sharey="row", sharex=True
+        len(panels), len(names), figsize=(2.1 * len(names) + 0.5, 2.1 * len(panels) + 1.3), sharey="row", sharex=True
     )
     for row, (quantity, groups) in zip(axes, panels.items(), strict=True):
         row[0].set_ylabel(quantity)
@@ -152,7 +152,7 @@ def falloff(changes: Mapping[str, Map], columns: int = 6, span: float = 30) -> F
         span: dB at which the colours end.
     """
     lines = -(-len(changes) // columns)
-    figure, axes = _canvas(lines, columns, figsize=(1.75 * columns + 0.8, 1.45 * lines), layout="constrained")
+    figure, axes = _canvas(lines, columns, figsize=(1.55 * columns + 0.8, 1.3 * lines), layout="constrained")
     for axis in axes.flat[len(changes) :]:
         axis.axis("off")
     for n, (axis, (name, change)) in enumerate(zip(axes.flat, changes.items(), strict=False)):

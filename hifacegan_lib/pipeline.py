@@ -44,13 +44,18 @@ def find_data(p: Params) -> Manifest:
     return prepare_data(upstream("01_data_preparation", p))
 
 
+def recipe_file(recipe: str) -> str:
+    """A shipped recipe's name as it is; a JSON file's path from the project's folder, like every path in params/."""
+    return str(project_root() / Path(recipe).expanduser()) if recipe.endswith(".json") else recipe
+
+
 def training_pairs(p: Training) -> FaceLoader:
     """Shuffled, cropped, flipped pairs of the training split."""
     find_data(p)
     config = LoaderConfig(
         data_dir=data_folder(p.data_dir),
         image_size=p.image_size,
-        recipe=p.recipe,
+        recipe=recipe_file(p.recipe),
         batch_size=p.batch_size,
         crop_min=p.crop_min,
         flip_probability=p.flip_probability,
@@ -64,7 +69,11 @@ def fixed_pairs(p: Params, split: str, image_size: int, recipe: str, batch_size:
     """Pairs for looking and measuring: whole faces, no flip, the same damage every time."""
     find_data(p)
     config = LoaderConfig(
-        data_dir=data_folder(p.data_dir), image_size=image_size, recipe=recipe, batch_size=batch_size, seed=p.seed
+        data_dir=data_folder(p.data_dir),
+        image_size=image_size,
+        recipe=recipe_file(recipe),
+        batch_size=batch_size,
+        seed=p.seed,
     )
     return get_face_loader(config, split)
 

@@ -117,8 +117,9 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
 
 
 def profiles() -> list[str]:
-    """Names of the folders below params/."""
-    return sorted(path.name for path in (project_root() / "params").iterdir() if path.is_dir())
+    """Names of the folders below params/; ``recipes`` holds what the explorer saves."""
+    folders = (path for path in (project_root() / "params").iterdir() if path.is_dir())
+    return sorted(path.name for path in folders if path.name != "recipes")
 
 
 def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Params]:

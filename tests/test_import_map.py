@@ -50,7 +50,9 @@ MAP: dict[str, set[str]] = {
     "diagrams": {"figures", "images"},
     "schema": {"operations"},
     "severity": {"figures", "images", "metrics", "traces"},
-    "widgets": {"figures", "degradations", "images"},
+    "views": {"figures", "images"},
+    "handmade": {"degradations", "images", "severity"},
+    "widgets": {"degradations", "figures", "handmade", "images", "operations", "views"},
     # wiring
     "runs": {"params"},
     "pipeline": {"preparation", "datasets", "manifest", "training", "generator", "checkpoints", "params", "runs"},
