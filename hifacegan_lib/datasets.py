@@ -23,8 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from hifacegan_lib.degradations import Recipe, load_recipe, pair_seed
 from hifacegan_lib.framing import draw_frame
-from hifacegan_lib.images import Pixels, load_image, to_float
+from hifacegan_lib.images import Pixels, load_image
 from hifacegan_lib.manifest import Entry, Manifest
+from hifacegan_lib.slots import AHEAD, Slots
 
 Batch = dict[str, Any]
 
@@ -117,15 +118,18 @@ class FaceLoader:
                 yield [(int(index), epoch) for index in places]
 
     def _load(self, schedule: Iterator[list[tuple[int, int]]]) -> Iterator[Batch]:
+        c = self.config
+        slots = Slots(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
             self.pairs,
             batch_sampler=schedule,
-            num_workers=self.config.workers,
+            num_workers=c.workers,
+            prefetch_factor=AHEAD if c.workers else None,
+            collate_fn=slots,
             worker_init_fn=_one_thread,
             generator=torch.Generator(),  # or it would draw from the global one
-            pin_memory=torch.cuda.is_available(),
         )
-        return iter(loader)
+        return map(slots.take, loader)
 
 
 def _one_thread(_: int) -> None:
@@ -133,7 +137,7 @@ def _one_thread(_: int) -> None:
 
 
 class FacePairs(Dataset[Batch]):
-    """(index, epoch) -> one pair."""
+    """(index, epoch) -> one pair, its images uint8 3 x H x W: they travel as bytes."""
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, recipe: Recipe) -> None:
         self.entries, self.config, self.recipe = list(entries), config, recipe
@@ -150,11 +154,16 @@ class FacePairs(Dataset[Batch]):
         frame = draw_frame(height, width, c.image_size, c.crop_min, c.flip_probability, seed)
         clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).framed(frame)
         return {
-            "clean": to_float(clean),
-            "degraded": to_float(trace.apply(clean)),
+            "clean": _planes(clean),
+            "degraded": _planes(trace.apply(clean)),
             "key": entry.key,
             "trace": trace.to_json(),
         }
+
+
+def _planes(image: Pixels) -> torch.Tensor:
+    """uint8 H x W x 3 -> uint8 3 x H x W."""
+    return torch.from_numpy(np.stack(cv2.split(image)))
 
 
 def load_entry(entry: Entry) -> Pixels:

@@ -68,7 +68,10 @@ def _levels(quantiles: Quantiles, level: float, grain: float) -> NDArray[np.int1
 
 
 def _add(image: Pixels, noise: NDArray[Any]) -> Pixels:
-    return cv2.add(image, _three(noise), dtype=cv2.CV_8U)  # rounds and clips, never wraps
+    if noise.dtype != np.int16:
+        return cv2.add(image, _three(noise), dtype=cv2.CV_8U)  # rounds and clips, never wraps
+    total = image + noise
+    return total.clip(0, 255, out=total).astype(np.uint8)
 
 
 def _three(noise: NDArray[Any]) -> NDArray[Any]:
@@ -86,7 +89,7 @@ def _picks(image: Pixels, seed: int, channels: str, grain: float) -> NDArray[np.
     height, width = (math.ceil(side / max(grain, 1)) for side in image.shape[:2])
     depth = 3 if channels == "rgb" else 1
     number = height * width * depth
-    words = np.random.PCG64(seed).random_raw(-(-number // 4)).astype("<u8", copy=False)
+    words = np.random.SFC64(seed).random_raw(-(-number // 4)).astype("<u8", copy=False)
     return words.view("<u2")[:number].reshape(height, width, depth)
 
 

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
 from hifacegan_lib.framing import Frame
 from hifacegan_lib.images import Pixels, check_pixels
 from hifacegan_lib.operations import OPERATIONS, Names, Range, Value
@@ -77,14 +79,16 @@ class Trace:
         """
         check_pixels(image)
         shape, ratio = image.shape[:2], 1.0
-        result = image.copy(order="C")
+        result = np.ascontiguousarray(image)
         for step in self.operations:
             side = min(result.shape[:2]) / ratio  # of the face, in pixels of the working size
             grain = (min(shape) if step.op == "resize" else side) / self.grid
             result = step.apply(result, side / REFERENCE_SIZE, grain=grain, shape=shape)
             if step.op == "resize":
                 ratio = float(dict(step.values)["ratio"])
-        return result if result.shape[:2] == shape else to_shape(result, (shape[0], shape[1]), "cubic")
+        if result.shape[:2] != shape:
+            return to_shape(result, (shape[0], shape[1]), "cubic")
+        return result if self.operations else image.copy(order="C")
 
     def replay(self, source: Pixels) -> Pixels:
         """The degraded face from the image that it was cut from; without a frame the same as :meth:`apply`.

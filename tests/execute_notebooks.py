@@ -15,12 +15,25 @@ from hifacegan_lib.params import NOTEBOOKS
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """What one stream wrote in several pieces as one piece."""
+    kept: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if kept and output.output_type == "stream" and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
 def clean(notebook: nbformat.NotebookNode) -> None:
     """Strip what differs between two runs of the same code: times, widget state, all but a progress bar's last line."""
     notebook.metadata = {k: v for k, v in notebook.metadata.items() if k == "kernelspec"}
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        if "outputs" in cell:
+            cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
                 output.text = "".join(line.rsplit("\r", 1)[-1] for line in output.text.splitlines(keepends=True))

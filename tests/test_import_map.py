@@ -15,6 +15,7 @@ MAP: dict[str, set[str]] = {
     "suppression": set(),
     "replenishment": set(),
     "discriminator": set(),
+    "slots": set(),
     "losses": set(),
     # data
     "canvas": set(),
@@ -35,7 +36,7 @@ MAP: dict[str, set[str]] = {
     "manifest": set(),
     "duplicates": {"images"},
     "preparation": {"duplicates", "manifest", "sources"},
-    "datasets": {"degradations", "framing", "images", "manifest"},
+    "datasets": {"degradations", "framing", "images", "manifest", "slots"},
     # networks
     "generator": {"suppression", "replenishment"},
     "checkpoints": {"generator"},
