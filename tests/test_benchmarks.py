@@ -1,0 +1,137 @@
+"""Benchmarks: the same work on all sides, ratios the right way round, a run that ends in a line of JSON."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from hifacegan_lib.degradations import Trace
+from hifacegan_lib.portraits import portrait
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[dict[str, ModuleType]]:
+    """What the scripts share, imported as they do it."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import _bench
+        import _ways
+
+        yield {"bench": _bench, "ways": _ways}
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in ("_bench", "_ways"):
+            sys.modules.pop(name, None)
+
+
+def both(ways: ModuleType, operation: dict[str, float | str]) -> tuple[np.ndarray, np.ndarray]:
+    """Ours and the seed's result of one operation on a portrait of 128 pixels."""
+    face = portrait(3, 128)
+    steps = Trace.of("test", operation).operations
+    return tuple(w.leave(w.make(steps, 128)(w.enter(face))).astype(float) for w in (ways.ours(), ways.seed()))
+
+
+@pytest.mark.parametrize(
+    ("operation", "tolerance"),
+    [
+        ({"op": "downsample", "ratio": 0.2, "kernel": "area"}, 0),
+        ({"op": "median_blur", "size": 20}, 0),  # 5 pixels at this size, where ours is the exact one
+        ({"op": "jpeg", "quality": 60}, 0),
+        ({"op": "gaussian_blur", "sigma": 16}, 2),
+    ],
+    ids=lambda value: value["op"] if isinstance(value, dict) else "",
+)
+def test_the_seeds_functions_do_the_same_work_as_ours(
+    modules: dict[str, ModuleType], operation: dict[str, float | str], tolerance: float
+) -> None:
+    ours, seed = both(modules["ways"], operation)
+    assert np.abs(ours - seed).max() <= tolerance
+    assert np.abs(ours - portrait(3, 128)).mean() > 0.5
+
+
+@pytest.mark.parametrize("operation", [{"op": "gaussian_noise", "sigma": 12}, {"op": "laplace_noise", "scale": 9}])
+def test_the_seeds_noise_is_as_strong_as_ours_and_does_not_wrap(
+    modules: dict[str, ModuleType], operation: dict[str, float | str]
+) -> None:
+    ours, seed = both(modules["ways"], {**operation, "seed": 1})
+    clean = portrait(3, 128).astype(float)
+    assert np.std(seed - clean) == pytest.approx(np.std(ours - clean), rel=0.05)
+    assert np.abs(seed - clean).max() < 130
+
+
+def test_a_way_without_an_operation_says_so(modules: dict[str, ModuleType]) -> None:
+    ways = modules["ways"]
+    steps = Trace.of("test", {"op": "mosaic", "block": 16}).operations
+    with pytest.raises(ways.NotShared, match="mosaic"):
+        ways.seed().make(steps, 64)
+
+
+def test_a_ratio_above_one_means_that_ours_is_faster(modules: dict[str, ModuleType]) -> None:
+    times = {"ours": [1.0, 2.0, 4.0], "peer": [3.0, 6.0, 4.0], "slow": [20.0]}
+    assert modules["bench"].ratio(times, "peer") == 3  # median of 3, 3, 1
+    assert modules["bench"].ratio(times, "slow") == 10  # its one time against our median
+
+
+def test_a_race_takes_turns_and_calls_the_slow_once(modules: dict[str, ModuleType]) -> None:
+    called: list[str] = []
+    calls = {name: [lambda name=name: called.append(name)] * 2 for name in ("ours", "a", "b")}
+    times = modules["bench"].race(calls, rounds=3)
+    order = ["ours", "a", "b", "ours", "a", "b", "a", "b", "ours", "b", "ours", "a"]
+    assert called == [name for name in order for _ in range(2)]
+    assert all(len(found) == 3 for found in times.values())
+    called.clear()
+    times = modules["bench"].race(calls | {"slow": [lambda: time.sleep(0.02)]}, rounds=2, patience=0.01)
+    assert len(times["slow"]) == 1 and times["slow"][0] >= 0.02 and len(times["ours"]) == 2
+
+
+def test_a_table_is_aligned(modules: dict[str, ModuleType]) -> None:
+    lines = modules["bench"].table(("what", "ms"), [["one", 1.234], ["none", None], ["many", 12345.6]]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].startswith("|---") and lines[1].endswith(":|")
+    assert "1.23" in lines[2] and "12,346" in lines[4]
+
+
+def test_the_machine_is_named_without_its_name_or_paths(modules: dict[str, ModuleType]) -> None:
+    found = modules["bench"].machine("numpy", "no-such-package")
+    assert found["numpy"] == np.__version__ and found["no-such-package"] is None
+    assert found["processor"] and found["cores"] >= 1
+    assert "/" not in "".join(str(found[name]) for name in ("system", "python", "numpy"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_help_comes_with_an_example(script: Path) -> None:
+    result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "--quick" in result.stdout and f"example: python benchmarks/{script.name}" in result.stdout
+
+
+def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(tmp_path: Path) -> None:
+    out = tmp_path / "new/result.json"
+    command = [sys.executable, FOLDER / "degradations.py", "--quick", "--size", "64", "--out", out]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    ratios = json.loads(result.stdout.splitlines()[-1])
+    assert list(ratios) == ["vs_seed", "vs_albumentations", "vs_kornia", "loader_efficiency"]
+    assert ratios["vs_seed"] > 0 and ratios["loader_efficiency"] > 0
+    record = json.loads(out.read_text())
+    assert record["ratios"] == ratios and record["machine"]["cores"] >= 1
+    for peer in ("albumentations", "kornia"):
+        assert (ratios[f"vs_{peer}"] is None) == (peer in record["absent"]) == (record["machine"][peer] is None)
+    for peer, lines in record["duels"].items():
+        assert lines["report mix"]["ratio"] == pytest.approx(ratios[f"vs_{peer}"], abs=1e-3)
+        assert lines["jpeg q70"]["ms"] > 0
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "result.json"]
+
+
+def test_committed_results_name_their_machine_and_ratios() -> None:
+    for path in (FOLDER / "results").glob("*.json"):
+        record = json.loads(path.read_text())
+        assert record["machine"]["processor"] and record["machine"]["numpy"] and record["ratios"]
+        assert not record.get("quick"), f"{path.name}: a quick look is no number to quote"
