@@ -98,8 +98,8 @@ def median_blur(image: Pixels, size: float) -> Pixels:
     """Median over size x size: to 5 a mixture of the exact ones of 1, 3 and 5, then the remedian of the nearest size.
 
     The remedian (Rousseeuw and Bassett 1990) is a median of medians: at 15 x 15 first those of 5 x 5 pixels that lie 3
-    apart, then of 3 x 3 neighbours, twice. Coarse before dense it is as near to the exact one as that is to the next
-    odd size (44 dB), at a twentieth of its time.
+    apart, then of 3 x 3 neighbours, twice. Coarse before dense it is, up to 15, as near to the exact one as that is
+    to the next odd size (44 dB), at a twentieth of its time.
     """
     if size > 5:
         return _remedian(image, min(WINDOWS, key=lambda window: abs(window - size)))
