@@ -17,26 +17,34 @@ weights exp(12 sigmoid(norm(conv(f)))) learnt from the features.
 All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`` is 2.
 """
 
+import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hifacegan_lib.strips import InnerProduct
+
 Kind = Literal["inner_product", "lip", "conv"]
-Activation = Literal["sigmoid", "tanh"]
+Activation = Literal["sigmoid", "tanh", "softplus"]
 
 LIP_RANGE = 12.0  # the authors' logits lie in (0, 12)
 
 
 def bounded(correlation: Tensor, activation: Activation) -> Tensor:
-    """D: correlations to weights in (0, 2), equal to 1 where features do not correlate.
+    """D: correlations to weights from 0 to 2, equal to 1 where features do not correlate.
 
-    The centring on 1 is ours: an untrained layer then has the plain convolution's scale.
+    The centring on 1 is ours: an untrained layer then has the plain convolution's scale. ``softplus`` is
+    log2(1 + e^x), cut off at 2.
     """
     if activation == "sigmoid":
         return 2 * torch.sigmoid(correlation)
-    return 1 + torch.tanh(correlation)
+    if activation == "tanh":
+        return 1 + torch.tanh(correlation)
+    if activation == "softplus":
+        return (F.softplus(correlation) / math.log(2)).clamp_max(2)
+    raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
 
 
 def correlation_maps(g: Tensor, window: int, stride: int = 1, activation: Activation = "sigmoid") -> Tensor:
@@ -76,6 +84,50 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
     ]  # each N, C_in, H', W'
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1, 1, 1)  # C_out, K^2 C_in, 1, 1
     return F.conv2d(torch.cat(modulated, 1), kernel, bias)
+
+
+def suppress(
+    f: Tensor,
+    g: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation = "sigmoid",
+) -> Tensor:
+    """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
+
+    On the CPU strip by strip, so that the K^2 copies of the features are never stored (see ``strips``); elsewhere by
+    the two functions, in ordinary operators.
+
+    Args:
+        f: features, N x C x H x W.
+        g: their embedding G(f), N x d x H x W.
+        weight: C_out x C / groups x K x K; K odd. bias: C_out, or none.
+        groups: as in a plain convolution; H is one for all of them.
+    Returns:
+        N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype.
+    Raises:
+        ValueError: sizes that do not fit, an even window, an unknown activation.
+    """
+    if weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ValueError(f"the window must be square and odd, got {tuple(weight.shape[2:])}")
+    if f.shape[0] != g.shape[0] or f.shape[2:] != g.shape[2:]:
+        raise ValueError(f"features {tuple(f.shape)} and embedding {tuple(g.shape)} differ in images or size")
+    if f.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise ValueError(f"{f.shape[1]} channels in {groups} groups do not fit a kernel {tuple(weight.shape)}")
+    if activation not in ("sigmoid", "tanh", "softplus"):
+        raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
+    with torch.autocast(f.device.type, enabled=False):
+        g, kernel = g.to(f.dtype), weight.to(f.dtype)
+        parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
+        if f.device.type == "cpu":
+            drawn = [InnerProduct.apply(part, g, w, stride, activation) for part, w in parts]
+        else:
+            h = correlation_maps(g, weight.shape[2], stride, activation)
+            drawn = [inner_product_conv2d(part, h, w, None, stride) for part, w in parts]
+    y = drawn[0] if groups == 1 else torch.cat(drawn, 1)
+    return y if bias is None else y + bias.to(y.dtype)[:, None, None]
 
 
 def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:

@@ -1,0 +1,131 @@
+"""Claim: the paper's convolution, forward and backward, costs at most 1.8 times a plain one on the CPU, in its memory.
+
+Contestants take turns on the same features: ours (correlations and modulated convolution in one piece, without the
+embedding G), `F.conv2d` of the same shapes, and the unfold form (all K^2 copies at once, PyTorch's own backward).
+Float32, window 3, stride 1, d = 8, all cores. Peak memory: what one step takes above its inputs, each contestant in a
+process of its own (Linux only).
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "65536")  # freed memory goes back at once, so that a peak is a peak
+
+import torch
+import torch.nn.functional as F
+from _bench import OURS, finish, machine, milliseconds, options, race, ratio, table
+
+from hifacegan_lib.suppression import correlation_maps, suppress
+
+SHAPES = ((4, 32, 128, 128, 64), (4, 64, 64, 64, 128), (4, 128, 32, 32, 256), (1, 48, 512, 512, 96))
+DIM = 8  # of the embedding
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def unfold_form(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """H f as K^2 copies, then one matrix product."""
+    n, c, height, width = f.shape
+    window = weight.shape[-1]
+    h = correlation_maps(g, window)  # N, K^2, H, W
+    copies = F.unfold(f, window, padding=window // 2).view(n, c, window**2, -1) * h.flatten(2)[:, None]
+    return (weight.flatten(1) @ copies.flatten(1, 2)).view(n, -1, height, width)
+
+
+WAYS: dict[str, Callable[..., torch.Tensor]] = {
+    OURS: suppress,
+    "conv2d": lambda f, _, weight: F.conv2d(f, weight, padding=weight.shape[-1] // 2),
+    "unfold": unfold_form,
+}
+
+
+def step(way: str, shape: tuple[int, ...]) -> Callable[[], object]:
+    """Forward and backward once, on features, embedding and kernel that need gradients."""
+    n, c, height, width, out = shape
+    draw = torch.Generator().manual_seed(0)
+    f, g, weight = (
+        torch.randn(*size, generator=draw).requires_grad_()
+        for size in ((n, c, height, width), (n, DIM, height, width), (out, c, 3, 3))
+    )
+    given = [f, weight] if way == "conv2d" else [f, g, weight]
+    pull = torch.randn(n, out, height, width, generator=draw)
+    return lambda: torch.autograd.grad(WAYS[way](f, g, weight), given, pull)
+
+
+def peak(way: str, shape: tuple[int, ...]) -> float | None:
+    """MB that one step takes above what its inputs take; null where the system does not tell."""
+    if not RESET.exists():
+        return None
+    command = [sys.executable, __file__, "--peak", way, "--shape", *map(str, shape)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout))
+
+
+def measure_peak(way: str, shape: tuple[int, ...]) -> float:
+    step(way, (1, 8, 16, 16, 8))()  # libraries are loaded, threads are there
+    call = step(way, shape)
+    RESET.write_text("5")
+    before = _status("VmRSS")
+    _ = call()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(name: str) -> int:
+    """kB of a line of the process's status."""
+    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))
+
+
+def compare(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
+    times = race({way: [step(way, shape)] for way in WAYS}, rounds, patience=30)
+    memory = {way: peak(way, shape) for way in WAYS}
+    mine, conv = memory[OURS], memory["conv2d"]
+    return {
+        "shape": shape,
+        "ms": {way: milliseconds(seconds) for way, seconds in times.items()},
+        "memory_mb": memory,
+        "vs_conv2d": 1 / ratio(times, "conv2d"),
+        "vs_unfold": ratio(times, "unfold"),
+        "memory_vs_conv2d": mine / conv if mine and conv else None,
+    }
+
+
+def main() -> None:
+    parser = options(__doc__ or "", "python benchmarks/suppression.py --quick")
+    parser.add_argument("--peak", choices=list(WAYS), help="only the peak memory of one contestant (used by itself)")
+    parser.add_argument("--shape", type=int, nargs=5, metavar=("N", "C", "H", "W", "O"), help="one shape alone")
+    choice = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    shapes = [tuple(choice.shape)] if choice.shape else SHAPES
+    if choice.peak:
+        print(json.dumps(measure_peak(choice.peak, shapes[0])))
+        return
+    rows = [compare(shape, 3 if choice.quick else 11) for shape in shapes]
+    head = (
+        "N x C x H x W -> O",
+        "ours, ms",
+        "conv2d",
+        "unfold",
+        "cost of conv2d's",
+        "unfold's of ours",
+        "memory of conv2d's",
+    )
+    lines = []
+    for row in rows:
+        *size, out = row["shape"]
+        ms, ratios = row["ms"], [row[name] for name in ("vs_conv2d", "vs_unfold", "memory_vs_conv2d")]
+        lines.append([f"{' x '.join(map(str, size))} -> {out}", *(ms[way] for way in WAYS), *ratios])
+    print(table(head, lines) + "\n")
+    worst = {
+        "vs_conv2d": max(row["vs_conv2d"] for row in rows),
+        "vs_unfold": min(row["vs_unfold"] for row in rows),
+        "memory_vs_conv2d": max((row["memory_vs_conv2d"] for row in rows if row["memory_vs_conv2d"]), default=None),
+    }
+    finish(choice.out, worst, machine=machine("numpy", "torch"), threads=torch.get_num_threads(), quick=choice.quick, table=rows)
+
+
+if __name__ == "__main__":
+    main()
