@@ -124,7 +124,14 @@ def main() -> None:
         "vs_unfold": min(row["vs_unfold"] for row in rows),
         "memory_vs_conv2d": max((row["memory_vs_conv2d"] for row in rows if row["memory_vs_conv2d"]), default=None),
     }
-    finish(choice.out, worst, machine=machine("numpy", "torch"), threads=torch.get_num_threads(), quick=choice.quick, table=rows)
+    finish(
+        choice.out,
+        worst,
+        machine=machine("numpy", "torch"),
+        threads=torch.get_num_threads(),
+        quick=choice.quick,
+        table=rows,
+    )
 
 
 if __name__ == "__main__":
