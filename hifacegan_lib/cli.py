@@ -43,7 +43,6 @@ def _parser() -> argparse.ArgumentParser:
 
     run = _command(
         commands,
-        "run",
         _run,
         "execute a profile's notebooks in order, with papermill",
         "hifacegan run demo\n  hifacegan run folder256 --only 04_training -p steps 2000 -p suppression lip",
@@ -54,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
 
     prepare = _command(
         commands,
-        "prepare",
         _prepare,
         "choose images, split them, write the manifest",
         "hifacegan prepare -p source folder -p source_path ~/faces -p data_dir data/mine \\\n"
@@ -66,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
 
     degrade = _command(
         commands,
-        "degrade",
         _degrade,
         "write a degraded copy of each image of a folder, with its trace",
         "hifacegan degrade faces/ damaged/ --recipe face_renov --size 256 --seed 1",
@@ -82,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
 
     replay = _command(
         commands,
-        "replay",
         _replay,
         "give the pixels of a trace again",
         "hifacegan replay damaged/traces.json faces/0001.png again.png\n"
@@ -96,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
     recipes = _command(
         commands,
-        "recipes",
         _recipes,
         "list the shipped recipes, or print one as JSON to begin one's own with",
         "hifacegan recipes\n  hifacegan recipes face_renov > mine.json\n  hifacegan recipes --schema > schema.json",
@@ -108,7 +103,6 @@ def _parser() -> argparse.ArgumentParser:
 
     restore = _command(
         commands,
-        "restore",
         _restore,
         "restore a face crop or a folder of them",
         "hifacegan restore old.jpg restored/ --checkpoint runs/demo/checkpoints/step_000500/ema.safetensors",
@@ -120,9 +114,26 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
     restore.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
+    doctor = _command(
+        commands,
+        _doctor,
+        "examine a checkpoint, ours or a published one, and write it without batch statistics and spectral norms",
+        "hifacegan doctor latest_net_G.pth --images damaged/ --out safe.safetensors",
+    )
+    doctor.add_argument(
+        "checkpoint", type=Path, help=".safetensors of ours; .pth or .safetensors of the published code"
+    )
+    doctor.add_argument(
+        "--images", type=Path, help="images of the kind that it restores (faces drawn and damaged here)"
+    )
+    doctor.add_argument("--out", type=Path, help="eval-safe file to write; --images, if given, freeze its statistics")
+    doctor.add_argument("--size", type=int, help="side of the squares that it is shown (its own, else 256)")
+    doctor.add_argument("--count", type=int, default=8, help="how many of the images (8)")
+    doctor.add_argument("--norm", choices=["instance", "rms"], help="of a file without batch statistics (instance)")
+    doctor.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+
     weights = _command(
         commands,
-        "weights",
         _weights,
         "list, fetch or verify the downloadable weights that losses and metrics use",
         "hifacegan weights list\n  hifacegan weights fetch vgg19",
@@ -132,9 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, call: Any, says: str, example: str) -> argparse.ArgumentParser:
+def _command(commands: Any, call: Any, says: str, example: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name,
+        call.__name__.removeprefix("_"),
         help=says,
         description=f"{says[0].upper()}{says[1:]}.",
         epilog=f"example:\n  {example}",
@@ -271,6 +282,14 @@ def _restore(arguments: argparse.Namespace) -> int:
     )
     print(f"{len(written)} restored into {arguments.out}; {len(failed)} left out")
     return 1 if failed else 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import doctor
+
+    a = arguments
+    print(doctor.command(a.checkpoint, a.images, a.out, a.size, a.count, a.norm, a.overwrite))
+    return 0
 
 
 def _weights(arguments: argparse.Namespace) -> int:

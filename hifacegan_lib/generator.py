@@ -6,6 +6,10 @@
     x   = block_l(up(x), f_l)      l = stages ... 0, each guided by the features of its own resolution
     out = clip(mix(image) + conv(x))      or clip(tanh(conv(x))) without the skip
 
+Three networks are one config each: the paper's (``PRESETS["paper"]``, inner-product suppression), ours (the others of
+``PRESETS``), and the authors' code (``PUBLISHED``), which is not its paper: it pools by local importance and, in two of
+its three variants, is guided by the image itself.
+
 The skip is ours. The decoder also draws, for every pixel, how much of each smoothed copy of the image to take instead:
 
     mix(image) = image + sum over k of m_k (mean_k(image) - image)         mean_k: over (2 k + 1)^2 pixels
@@ -22,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from hifacegan_lib.replenishment import Modulation, Norm, ReplenishmentBlock
+from hifacegan_lib.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
 from hifacegan_lib.suppression import Kind, suppression
 
 
@@ -42,6 +46,8 @@ class GeneratorConfig:
     hidden: int = 128  # largest width of SPADE's hidden layer
     skip: bool = True  # the network corrects its input instead of drawing anew
     spectral_norm: bool = False
+    start: str = "image"  # what the decoder starts from: the subsampled input, or the deepest "features"
+    published: bool = False  # the authors' layers: instance norms in the encoder, a second block at the second level
 
     def __post_init__(self) -> None:
         for name, low in (("width", 1), ("stages", 1), ("patch", 1), ("correlation_dim", 1), ("hidden", 1)):
@@ -49,6 +55,8 @@ class GeneratorConfig:
                 raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if self.guidance not in ("features", "image"):
             raise ValueError(f"guidance is 'features' or 'image', got {self.guidance!r}")
+        if self.start not in ("features", "image"):
+            raise ValueError(f"start is 'features' or 'image', got {self.start!r}")
 
     def channels(self, level: int) -> int:
         """Channels after ``level`` halvings."""
@@ -69,6 +77,23 @@ PRESETS = {
     "paper": GeneratorConfig(width=48, stages=5, skip=False, spectral_norm=True),
 }
 
+_SPADE = GeneratorConfig(
+    width=48,  # most of the paper's experiments; the published options say 64
+    stages=5,
+    suppression="lip",
+    guidance="image",
+    modulation="gamma",
+    norm="batch",
+    skip=False,
+    spectral_norm=True,
+    published=True,
+)
+PUBLISHED = {  # github.com/Lotayou/Face-Renovation, netG
+    "spade": _SPADE,
+    "lipspade": dataclasses.replace(_SPADE, start="features"),
+    "hifacegan": dataclasses.replace(_SPADE, guidance="features"),
+}
+
 
 class Generator(nn.Module):
     """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W."""
@@ -77,23 +102,17 @@ class Generator(nn.Module):
         super().__init__()
         self.config = c = config
         pixels = 3 * c.patch**2
-        self.head = nn.Conv2d(pixels, c.channels(0), 3, padding=1)
-        self.suppress = nn.ModuleList(
-            suppression(c.suppression, c.channels(n), c.channels(n + 1), c.window, 2, c.correlation_dim)
-            for n in range(c.stages)
-        )
-        self.start = nn.Conv2d(pixels, c.channels(c.stages), 3, padding=1)
-        self.replenish = nn.ModuleList(
-            ReplenishmentBlock(
-                c.channels(min(n + 1, c.stages)),
-                c.channels(n),
-                c.channels(n) if c.guidance == "features" else pixels,
-                min(c.hidden, c.channels(n)),
-                c.norm,
-                c.modulation,
+        self.encodes = "features" in (c.guidance, c.start)
+        if self.encodes or not c.published:
+            self.head = nn.Conv2d(pixels, c.channels(0), 3, padding=1, bias=not c.published)
+            self.suppress = nn.ModuleList(
+                suppression(c.suppression, c.channels(n), c.channels(n + 1), c.window, 2, c.correlation_dim)
+                for n in range(c.stages)
             )
-            for n in range(c.stages + 1)
-        )
+        if c.start == "image":
+            self.start = nn.Conv2d(pixels, c.channels(c.stages), 3, padding=1)
+        self.replenish = nn.ModuleList(self._block(n, c.channels(min(n + 1, c.stages))) for n in range(c.stages + 1))
+        self.middle = self._block(c.stages - 1, c.channels(c.stages - 1)) if c.published else None
         drawn = pixels + (len(SMOOTHINGS) * c.patch**2 if c.skip else 0)
         self.draw = nn.Conv2d(c.channels(0), drawn, 3, padding=1)
         if c.skip:  # an untrained network returns its input
@@ -101,9 +120,17 @@ class Generator(nn.Module):
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
         self._normed: list[nn.Module] = []
         if c.spectral_norm:
-            layers = [layer for b in self.replenish for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
-            self._normed = [parametrizations.spectral_norm(layer) for layer in layers]  # type: ignore[arg-type]
+            blocks = [*self.replenish, *([] if self.middle is None else [self.middle])]
+            layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
+            self._normed = [parametrizations.spectral_norm(layer) for layer in layers]
             self.train()
+
+    def _block(self, level: int, in_channels: int) -> ReplenishmentBlock:
+        """The block that draws at ``level`` halvings, guided by that level's features or by the image."""
+        c, channels = self.config, self.config.channels(level)
+        guidance = channels if c.guidance == "features" else 3 * c.patch**2
+        hidden = c.hidden if c.published else min(c.hidden, channels)
+        return ReplenishmentBlock(in_channels, channels, guidance, hidden, c.norm, c.modulation, c.published)
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but spectral norms stay as they are: only :meth:`step_spectral_norm` moves them."""
@@ -125,28 +152,50 @@ class Generator(nn.Module):
 
         ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; the image itself when ``patch`` is 1.
         """
-        levels = [F.leaky_relu(self.head(folded), 0.2)]
+        levels = [self._settle(self.head(folded))]
         for suppress in self.suppress:
-            levels.append(F.leaky_relu(suppress(levels[-1]), 0.2))
+            levels.append(self._settle(suppress(levels[-1]), deepest=len(levels) == self.config.stages))
         return levels
 
+    def _settle(self, f: Tensor, deepest: bool = False) -> Tensor:
+        """What follows each of the encoder's convolutions."""
+        if not self.config.published:
+            return F.leaky_relu(f, 0.2)
+        f = normalise(f, "instance")
+        return f if deepest else F.relu(f)
+
     def forward(self, image: Tensor) -> Tensor:
-        if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(f"expected N x 3 x H x W, got {tuple(image.shape)}")
+        _check(image, self.training)
         height, width = image.shape[2:]
         step = 2**self.config.stages
         padded = _pad(image, -height % (step * self.config.patch), -width % (step * self.config.patch))
         folded = F.pixel_unshuffle(padded, self.config.patch)  # N, 3 patch^2, H / patch, W / patch
-        levels = self.features(folded) if self.config.guidance == "features" else []
+        levels = self.features(folded) if self.encodes else []
+        guides = levels if self.config.guidance == "features" else [folded] * (self.config.stages + 1)
 
-        x = self.start(folded[:, :, ::step, ::step])  # N, channels(stages), H / (patch step), W / (patch step)
+        x = levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step])
         for n in reversed(range(self.config.stages + 1)):
             if n < self.config.stages:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = self.replenish[n](x, levels[n] if levels else folded)
+            x = self.replenish[n](x, guides[n])  # N, channels(n), H / (patch 2^n), W / (patch 2^n)
+            if self.middle is not None and n == self.config.stages - 1:
+                x = self.middle(x, guides[n])
         x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3 (+ 3), H, W
         x = _mix(padded, x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
         return _Clip.apply(x[:, :, :height, :width])
+
+
+def _check(image: Tensor, training: bool) -> None:
+    """Refuse what has no picture.
+
+    Numbers are looked at where that costs nothing: not in a GPU's training, whose loop looks at its losses.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.numel():
+        raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {tuple(image.shape)}")
+    if image.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing() or (training and image.is_cuda):
+        return
+    if broken := image.numel() - int(image.isfinite().sum()):
+        raise ValueError(f"the image: {broken} of {image.numel()} values are NaN or infinite; expected [0, 1]")
 
 
 def _pad(image: Tensor, bottom: int, right: int) -> Tensor:

@@ -7,6 +7,12 @@ every pixel, computed from the guidance g, put the face's own back:
     y = norm(x) * gamma(g) + beta(g)                HiFaceGAN's code      ``modulation="gamma"``
 
 In HiFaceGAN g is the suppression feature map of the same resolution, so detail comes back from coarse to fine.
+
+What norm(x) takes its mean and variance from decides whether a picture depends on more than itself:
+
+    instance, layer, rms     the image at hand: no neighbour, no state
+    batch                    the whole batch in ``train()``, running averages in ``eval()``: two different pictures
+    frozen                   stored averages always: what ``hifacegan doctor --out`` makes of ``batch``
 """
 
 from typing import Literal
@@ -15,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Modulation = Literal["one_plus_gamma", "gamma"]
-Norm = Literal["instance", "layer", "batch"]
+Norm = Literal["instance", "layer", "rms", "batch", "frozen"]
 
 
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> Tensor:
@@ -27,14 +33,17 @@ def normalise(x: Tensor, norm: Norm) -> Tensor:
     """Zero mean and unit variance without parameters, N x C x H x W.
 
     ``instance``: over the pixels of each channel; ``layer``: over all channels and pixels of each image, which keeps
-    the channels' proportions and is defined at 1 x 1 pixel. Neither looks at the neighbours in the batch.
+    the channels' proportions and is defined at 1 x 1 pixel; ``rms``: what the published code's "instance" computes, no
+    mean subtracted and the number of channels where epsilon should be. None looks at the neighbours in the batch.
     """
     if norm == "layer":
         return F.group_norm(x, 1)
     if norm == "instance":
         variance, mean = _moments(x)
         return (x - mean) * (variance + 1e-5).rsqrt()
-    raise ValueError(f"norm without state is one of instance, layer; got {norm!r}")
+    if norm == "rms":
+        return x * (x.float().square().mean((2, 3), keepdim=True) + x.shape[1]).rsqrt()
+    raise ValueError(f"norm without state is one of instance, layer, rms; got {norm!r}")
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,8 +55,10 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 class SpatiallyAdaptiveNorm(nn.Module):
     """SPADE: x N x C x H x W and guidance N x G x h x w -> N x C x H x W.
 
-    The guidance is resized to x by nearest neighbours when its size differs. ``norm="batch"`` is what the published
-    networks do; their picture depends on the batch while training.
+    The guidance is resized to x by nearest neighbours when its size differs. ``bias`` is that of gamma and beta.
+
+    Raises:
+        ValueError: in ``forward``, batch statistics of a single value a channel.
     """
 
     def __init__(
@@ -57,26 +68,43 @@ class SpatiallyAdaptiveNorm(nn.Module):
         hidden: int = 128,
         norm: Norm = "instance",
         modulation: Modulation = "one_plus_gamma",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm, self.modulation = norm, modulation
-        self.batch_norm = nn.BatchNorm2d(channels, affine=False) if norm == "batch" else None
+        self.batch_norm = nn.BatchNorm2d(channels, affine=False) if norm in ("batch", "frozen") else None
         self.shared = nn.Conv2d(guidance_channels, hidden, 3, padding=1)
-        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, 3, padding=1)  # both maps in one pass over the hidden ones
-        if modulation == "gamma":  # starts near the identity either way
+        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, 3, padding=1, bias=bias)  # both maps in one pass
+        if modulation == "gamma" and bias:  # starts near the identity either way
             nn.init.ones_(self.gamma_beta.bias[:channels])  # type: ignore[index]
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         if guidance.shape[2:] != x.shape[2:]:
             guidance = F.interpolate(guidance, x.shape[2:], mode="nearest")
         hidden = F.relu(self.shared(guidance))  # N, hidden, H, W
-        normalised = self.batch_norm(x) if self.batch_norm is not None else normalise(x, self.norm)
         gamma, beta = self.gamma_beta(hidden).chunk(2, 1)  # each N, C, H, W
-        return modulate(normalised, gamma, beta, self.modulation)
+        return modulate(self.normalised(x), gamma, beta, self.modulation)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """norm(x), N x C x H x W."""
+        if self.batch_norm is None:
+            return normalise(x, self.norm)
+        if self.norm == "frozen":
+            return F.batch_norm(x, self.batch_norm.running_mean, self.batch_norm.running_var)
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            raise ValueError(
+                f"batch statistics of one value a channel ({' x '.join(map(str, x.shape))}): "
+                "give a larger image, more images at once, or call eval()"
+            )
+        return self.batch_norm(x)
 
 
 class ReplenishmentBlock(nn.Module):
-    """Residual block of two modulated 3 x 3 convolutions: N x C_in x H x W -> N x C_out x H x W."""
+    """Residual block of two modulated 3 x 3 convolutions: N x C_in x H x W -> N x C_out x H x W.
+
+    ``published``: as the published networks have it. The shortcut is modulated too, ``hidden`` is only the most that a
+    layer takes for its own number of channels, and gamma and beta have no bias.
+    """
 
     def __init__(
         self,
@@ -86,16 +114,25 @@ class ReplenishmentBlock(nn.Module):
         hidden: int = 128,
         norm: Norm = "instance",
         modulation: Modulation = "one_plus_gamma",
+        published: bool = False,
     ) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
-        self.norm_0 = SpatiallyAdaptiveNorm(in_channels, guidance_channels, hidden, norm, modulation)
+
+        def spade(channels: int) -> SpatiallyAdaptiveNorm:
+            inner = min(hidden, channels) if published else hidden
+            return SpatiallyAdaptiveNorm(channels, guidance_channels, inner, norm, modulation, bias=not published)
+
+        self.norm_0 = spade(in_channels)
         self.conv_0 = nn.Conv2d(in_channels, middle, 3, padding=1)
-        self.norm_1 = SpatiallyAdaptiveNorm(middle, guidance_channels, hidden, norm, modulation)
+        self.norm_1 = spade(middle)
         self.conv_1 = nn.Conv2d(middle, out_channels, 3, padding=1)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False) if in_channels != out_channels else None
+        self.norm_s = spade(in_channels) if published and self.shortcut is not None else None
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         y = self.conv_0(F.leaky_relu(self.norm_0(x, guidance), 0.2))
         y = self.conv_1(F.leaky_relu(self.norm_1(y, guidance), 0.2))
+        if self.norm_s is not None:
+            x = self.norm_s(x, guidance)
         return y + (x if self.shortcut is None else self.shortcut(x))
