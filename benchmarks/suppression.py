@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "65536")  # freed memory goes back at once, so that a peak is a peak
-
 import torch
 import torch.nn.functional as F
 from _bench import OURS, finish, machine, milliseconds, options, race, ratio, table
@@ -61,7 +59,8 @@ def peak(way: str, shape: tuple[int, ...]) -> float | None:
     if not RESET.exists():
         return None
     command = [sys.executable, __file__, "--peak", way, "--shape", *map(str, shape)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    returns = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back at once, so that a peak is a peak
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | returns)
     return float(json.loads(done.stdout))
 
 

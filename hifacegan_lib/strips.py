@@ -8,7 +8,8 @@ backward pass makes them again. What is kept is f, g and H, one number for each 
 
     Y = P W       dW = P^T dY       dP = dY W^T       df_j = sum over i of H_ij dP_ij       dH_ij = f_j . dP_ij
 
-Inside, channels come last: a pixel's features lie together, and the windows of a strip are a view of the padded image.
+In a strip channels come last: a pixel's features lie together, and the windows are a view of the padded image. H is
+made and taken back plane by plane, one for each neighbour, because g has too few channels for that.
 """
 
 import math
@@ -41,14 +42,12 @@ class InnerProduct(torch.autograd.Function):
         high, wide = -(-height // stride), -(-width // stride)
         kernel = _matrix(weight)  # K^2 C, O
         y = f.new_empty(n, high, wide, out_channels)
-        h = f.new_empty(n, high, wide, window, window)
+        h = correlations(g, window, stride, activation).permute(0, 2, 3, 1).contiguous()  # N, H', W', K^2
         for image in range(n):
-            features, embedding = _last(f[image], window), _last(g[image], window)  # H + K - 1, W + K - 1, C or d
-            for strip in _strips(high, wide, c, window, stride, f.element_size()):
+            features = _last(f[image], window)  # H + K - 1, W + K - 1, C
+            for strip, copies in _strips(features, high, wide, window, stride):
                 near = _windows(features, strip, wide, window, stride)  # rows, W', K, K, C
-                weights = h[image, strip.rows]  # rows, W', K, K
-                _correlate(embedding, strip, wide, window, stride, activation, weights)
-                copies = torch.mul(near, weights[..., None], out=f.new_empty(near.shape))
+                torch.mul(near, _weights(h, image, strip, window), out=copies)
                 torch.mm(copies.view(-1, window * window * c), kernel, out=y[image, strip.rows].view(-1, out_channels))
         ctx.save_for_backward(f, g, weight, h)
         ctx.stride, ctx.activation = stride, activation
@@ -58,35 +57,77 @@ class InnerProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         f, g, weight, h = ctx.saved_tensors
-        stride, activation = ctx.stride, ctx.activation
+        stride = ctx.stride
         n, c, height, width = f.shape
         out_channels, window = weight.shape[0], weight.shape[-1]
         high, wide = h.shape[1:3]
         back = _matrix(weight).t().contiguous()  # O, K^2 C
         d_kernel = torch.zeros(window * window * c, out_channels, dtype=torch.promote_types(f.dtype, torch.float32))
-        d_f, d_g = f.new_empty(n, height, width, c), g.new_empty(n, height, width, g.shape[1])
         edge = window // 2
+        d_padded = f.new_zeros(n, height + 2 * edge, width + 2 * edge, c)
+        d_h = torch.empty_like(h)
         for image in range(n):
-            features, embedding = _last(f[image], window), _last(g[image], window)
-            d_features, d_embedding = torch.zeros_like(features), torch.zeros_like(embedding)
-            for strip in _strips(high, wide, c, window, stride, f.element_size()):
-                near, weights = _windows(features, strip, wide, window, stride), h[image, strip.rows]
-                d_y = grad[image, :, strip.rows].permute(1, 2, 0).reshape(-1, out_channels)
-                copies = torch.mul(near, weights[..., None], out=f.new_empty(near.shape))
-                d_kernel += copies.view(-1, window * window * c).t() @ d_y
-                d_copies = (d_y @ back).view(near.shape)
-                d_weights = torch.sum(torch.mul(d_copies, near, out=copies), -1)  # rows, W', K, K
-                _add_windows(d_features, d_copies.mul_(weights[..., None]), strip, stride)
-                slope = _slope(weights, activation).mul_(d_weights).mul_(g.shape[1] ** -0.5)
-                around = _windows(embedding, strip, wide, window, stride)
-                middle = around[:, :, edge, edge]  # rows, W', d
-                _add_windows(d_embedding, slope[..., None] * middle[:, :, None, None], strip, stride)
-                centre = (slope[..., None] * around).sum((2, 3))  # rows, W', d
-                _windows(d_embedding, strip, wide, window, stride)[:, :, edge, edge] += centre
-            d_f[image] = d_features[edge : edge + height, edge : edge + width]
-            d_g[image] = d_embedding[edge : edge + height, edge : edge + width]
+            features, d_y = _last(f[image], window), grad[image].flatten(1).t()  # H' W', O
+            spare = _room(features, high, wide, window)
+            for strip, copies in _strips(features, high, wide, window, stride):
+                near, weights = _windows(features, strip, wide, window, stride), _weights(h, image, strip, window)
+                rows = d_y[strip.rows.start * wide : strip.rows.stop * wide]
+                torch.mul(near, weights, out=copies)
+                _add_product(d_kernel, copies.view(-1, window * window * c).t(), rows)
+                d_copies = spare[: copies.shape[0]]
+                torch.mm(rows, back, out=d_copies.view(-1, window * window * c))
+                torch.sum(torch.mul(d_copies, near, out=copies), -1, out=_weights(d_h, image, strip, window)[..., 0])
+                _add_windows(d_padded[image], d_copies.mul_(weights), strip, stride)
+        d_g = _correlations_backward(g, *(m.permute(0, 3, 1, 2).contiguous() for m in (h, d_h)), stride, ctx.activation)
         d_weight = d_kernel.view(window, window, c, out_channels).permute(3, 2, 0, 1).to(weight.dtype)
-        return d_f.permute(0, 3, 1, 2), d_g.permute(0, 3, 1, 2), d_weight, None, None
+        d_f = d_padded[:, edge : edge + height, edge : edge + width].permute(0, 3, 1, 2)
+        return d_f, d_g, d_weight, None, None
+
+
+def correlations(g: Tensor, window: int, stride: int, activation: str) -> Tensor:
+    """H of g N x d x H x W: N x K^2 x H' x W', neighbours in reading order."""
+    padded = F.pad(g, [window // 2] * 4)
+    centre = g[:, :, ::stride, ::stride]
+    h = g.new_empty(g.shape[0], window**2, *centre.shape[2:])
+    product = torch.empty_like(centre)
+    for k in range(window**2):
+        torch.sum(torch.mul(centre, _neighbour(padded, g, k, window, stride), out=product), 1, out=h[:, k])
+    h *= g.shape[1] ** -0.5
+    if activation == "sigmoid":
+        return h.sigmoid_().mul_(2)
+    if activation == "tanh":
+        return h.tanh_().add_(1)
+    return F.softplus(h).mul_(1 / math.log(2)).clamp_max_(2)
+
+
+def _correlations_backward(g: Tensor, h: Tensor, d_h: Tensor, stride: int, activation: str) -> Tensor:
+    """Gradient of g from that of H."""
+    window = math.isqrt(h.shape[1])
+    slope = _slope(h, activation).mul_(d_h).mul_(g.shape[1] ** -0.5)
+    padded = F.pad(g, [window // 2] * 4)
+    d_padded, centre = torch.zeros_like(padded), g[:, :, ::stride, ::stride]
+    d_centre = torch.zeros_like(centre)
+    for k in range(window**2):
+        d_centre.addcmul_(slope[:, k, None], _neighbour(padded, g, k, window, stride))
+        _neighbour(d_padded, g, k, window, stride).addcmul_(slope[:, k, None], centre)
+    d_g = _neighbour(d_padded, g, window**2 // 2, window, 1)
+    d_g[:, :, ::stride, ::stride] += d_centre
+    return d_g
+
+
+def _neighbour(padded: Tensor, g: Tensor, k: int, window: int, stride: int) -> Tensor:
+    """The view of ``padded`` that holds every centre's k-th neighbour, N x d x H' x W'."""
+    down, across = divmod(k, window)
+    return padded[:, :, down : down + g.shape[2] : stride, across : across + g.shape[3] : stride]
+
+
+def _slope(h: Tensor, activation: str) -> Tensor:
+    """D' at the correlations whose D is ``h``."""
+    if activation == "sigmoid":
+        return h * (2 - h) / 2
+    if activation == "tanh":
+        return h * (2 - h)
+    return (1 - torch.exp2(-h)) / math.log(2) * (h < 2)
 
 
 def _matrix(weight: Tensor) -> Tensor:
@@ -97,14 +138,22 @@ def _matrix(weight: Tensor) -> Tensor:
 def _last(image: Tensor, window: int) -> Tensor:
     """C x H x W -> H + K - 1, W + K - 1, C: zeros around, channels last."""
     edge = window // 2
-    return F.pad(image.permute(1, 2, 0), (0, 0, edge, edge, edge, edge)).contiguous()
+    rows = image.flatten(1).t().contiguous().view(*image.shape[1:], -1)
+    return F.pad(rows, (0, 0, edge, edge, edge, edge))
 
 
-def _strips(high: int, wide: int, channels: int, window: int, stride: int, size: int) -> Iterator[Strip]:
-    rows = max(1, STRIP // (size * window * window * channels * wide))
-    for top in range(0, high, rows):
-        height = min(rows, high - top)
-        yield Strip(slice(top, top + height), height, top * stride)
+def _room(padded: Tensor, high: int, wide: int, window: int) -> Tensor:
+    """Memory for the copies of as many rows as a strip has: rows x W' x K x K x C."""
+    row = padded.element_size() * window * window * padded.shape[2] * wide
+    return padded.new_empty(min(high, max(1, STRIP // row)), wide, window, window, padded.shape[2])
+
+
+def _strips(padded: Tensor, high: int, wide: int, window: int, stride: int) -> Iterator[tuple[Strip, Tensor]]:
+    """Strips of an image, each with room for its copies, the same for all."""
+    room = _room(padded, high, wide, window)
+    for top in range(0, high, len(room)):
+        height = min(len(room), high - top)
+        yield Strip(slice(top, top + height), height, top * stride), room[:height]
 
 
 def _windows(padded: Tensor, strip: Strip, wide: int, window: int, stride: int) -> Tensor:
@@ -113,6 +162,11 @@ def _windows(padded: Tensor, strip: Strip, wide: int, window: int, stride: int) 
     shape = (strip.height, wide, window, window, padded.shape[2])
     start = padded.storage_offset() + strip.first * down
     return padded.as_strided(shape, (down * stride, across * stride, down, across, one), start)
+
+
+def _weights(h: Tensor, image: int, strip: Strip, window: int) -> Tensor:
+    """H of a strip, rows x W' x K x K x 1."""
+    return h[image, strip.rows].view(strip.height, -1, window, window, 1)
 
 
 def _add_windows(padded: Tensor, values: Tensor, strip: Strip, stride: int) -> None:
@@ -125,26 +179,8 @@ def _add_windows(padded: Tensor, values: Tensor, strip: Strip, stride: int) -> N
             lines[:, across : across + (wide - 1) * stride + 1 : stride] += values[:, :, down, across]
 
 
-def _correlate(
-    padded: Tensor, strip: Strip, wide: int, window: int, stride: int, activation: str, weights: Tensor
-) -> None:
-    """Write H of a strip into ``weights``, rows x W' x K x K."""
-    near = _windows(padded, strip, wide, window, stride)
-    middle = near[:, :, window // 2, window // 2, None, None]  # rows, W', 1, 1, d
-    torch.sum(near * middle, -1, out=weights)
-    weights *= padded.shape[2] ** -0.5
-    if activation == "sigmoid":
-        weights.sigmoid_().mul_(2)
-    elif activation == "tanh":
-        weights.tanh_().add_(1)
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
     else:
-        weights.copy_(F.softplus(weights)).mul_(1 / math.log(2)).clamp_max_(2)
-
-
-def _slope(weights: Tensor, activation: str) -> Tensor:
-    """D' at the correlations whose D is ``weights``."""
-    if activation == "sigmoid":
-        return weights * (2 - weights) / 2
-    if activation == "tanh":
-        return weights * (2 - weights)
-    return (1 - torch.exp2(-weights)) / math.log(2) * (weights < 2)
+        total += a @ b

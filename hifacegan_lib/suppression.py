@@ -106,7 +106,7 @@ def suppress(
         weight: C_out x C / groups x K x K; K odd. bias: C_out, or none.
         groups: as in a plain convolution; H is one for all of them.
     Returns:
-        N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype.
+        N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype, or autocast's.
     Raises:
         ValueError: sizes that do not fit, an even window, an unknown activation.
     """
@@ -118,8 +118,10 @@ def suppress(
         raise ValueError(f"{f.shape[1]} channels in {groups} groups do not fit a kernel {tuple(weight.shape)}")
     if activation not in ("sigmoid", "tanh", "softplus"):
         raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
-    with torch.autocast(f.device.type, enabled=False):
-        g, kernel = g.to(f.dtype), weight.to(f.dtype)
+    kind = f.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else f.dtype
+    with torch.autocast(kind, enabled=False):
+        f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
         parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
         if f.device.type == "cpu":
             drawn = [InnerProduct.apply(part, g, w, stride, activation) for part, w in parts]
@@ -182,7 +184,7 @@ class InnerProductConv2d(nn.Module):
         return correlation_maps(self.embed(f), self.window, self.stride, self.activation)
 
     def forward(self, f: Tensor) -> Tensor:
-        return inner_product_conv2d(f, self.weights(f), self.conv.weight, self.conv.bias, self.stride)
+        return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride, activation=self.activation)
 
 
 class LocalImportanceConv2d(nn.Module):
