@@ -78,7 +78,8 @@ class InnerProduct(torch.autograd.Function):
                 torch.mm(rows, back, out=d_copies.view(-1, window * window * c))
                 torch.sum(torch.mul(d_copies, near, out=copies), -1, out=_weights(d_h, image, strip, window)[..., 0])
                 _add_windows(d_padded[image], d_copies.mul_(weights), strip, stride)
-        d_g = _correlations_backward(g, *(m.permute(0, 3, 1, 2).contiguous() for m in (h, d_h)), stride, ctx.activation)
+        slope = _slope(h, ctx.activation).mul_(d_h).permute(0, 3, 1, 2).contiguous()  # N, K^2, H', W'
+        d_g = _correlations_backward(g, slope, window, stride)
         d_weight = d_kernel.view(window, window, c, out_channels).permute(3, 2, 0, 1).to(weight.dtype)
         d_f = d_padded[:, edge : edge + height, edge : edge + width].permute(0, 3, 1, 2)
         return d_f, d_g, d_weight, None, None
@@ -100,10 +101,9 @@ def correlations(g: Tensor, window: int, stride: int, activation: str) -> Tensor
     return F.softplus(h).mul_(1 / math.log(2)).clamp_max_(2)
 
 
-def _correlations_backward(g: Tensor, h: Tensor, d_h: Tensor, stride: int, activation: str) -> Tensor:
-    """Gradient of g from that of H."""
-    window = math.isqrt(h.shape[1])
-    slope = _slope(h, activation).mul_(d_h).mul_(g.shape[1] ** -0.5)
+def _correlations_backward(g: Tensor, slope: Tensor, window: int, stride: int) -> Tensor:
+    """Gradient of g from that of its correlations, N x K^2 x H' x W'."""
+    slope = slope * g.shape[1] ** -0.5
     padded = F.pad(g, [window // 2] * 4)
     d_padded, centre = torch.zeros_like(padded), g[:, :, ::stride, ::stride]
     d_centre = torch.zeros_like(centre)
