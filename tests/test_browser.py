@@ -172,8 +172,28 @@ def trace(page: Any) -> dict[str, Any]:
     return json.loads(page.get_attribute(".dx-copy >> nth=1", "data-text"))
 
 
+SETTLED = """async () => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const rest = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+    let last = performance.now();
+    const watch = new MutationObserver(() => { last = performance.now(); });
+    watch.observe(document.querySelector('.dx'), {subtree: true, childList: true, attributes: true});
+    while (kernel.status !== 'idle' || performance.now() - last < 400) {
+        if (kernel.status !== 'idle') last = performance.now();
+        await rest(20);
+    }
+    watch.disconnect();
+}"""
+
+
+def settle(page: Any) -> None:
+    """Wait until the kernel rests and the explorer stands still: a key pressed on a row that is drawn anew is lost."""
+    page.evaluate(SETTLED)
+
+
 def move(page: Any, handle: str, key: str) -> float:
     """Press a key on a slider's handle; milliseconds until another picture is on the screen."""
+    settle(page)
     before = degraded(page)
     page.focus(handle)
     start = time.perf_counter()
@@ -191,9 +211,10 @@ def move(page: Any, handle: str, key: str) -> float:
 def draw(page: Any, recipe: str) -> None:
     """An untouched draw of the recipe, whatever was done before."""
     page.select_option(".dx-left select >> nth=0", label=recipe)
-    page.wait_for_timeout(300)
+    settle(page)
     if page.is_visible("text=back to the draw"):
         page.click("text=back to the draw")
+        settle(page)
     page.wait_for_function(
         "recipe => JSON.parse(document.querySelectorAll('.dx-copy')[1].dataset.text).recipe === recipe", arg=recipe
     )
