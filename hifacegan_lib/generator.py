@@ -19,6 +19,7 @@ place of batch statistics: a picture depends on its own pixels and the weights a
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from hifacegan_lib.recompute import recomputed
 from hifacegan_lib.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
 from hifacegan_lib.suppression import Kind, suppression
 
@@ -34,7 +36,8 @@ from hifacegan_lib.suppression import Kind, suppression
 class GeneratorConfig:
     """Everything that fixes the network's shape; stored beside its weights."""
 
-    width: int = 32  # channels at full resolution; twice as many at each halving, up to 16 times
+    width: int = 32  # channels at full resolution; twice as many at each halving
+    widest: int = 16  # up to this many times the width
     stages: int = 2  # halvings
     patch: int = 1  # side of the pixel blocks that the network sees as one pixel of 3 * patch^2 channels
     suppression: Kind = "inner_product"
@@ -50,7 +53,14 @@ class GeneratorConfig:
     published: bool = False  # the authors' layers: instance norms in the encoder, a second block at the second level
 
     def __post_init__(self) -> None:
-        for name, low in (("width", 1), ("stages", 1), ("patch", 1), ("correlation_dim", 1), ("hidden", 1)):
+        for name, low in (
+            ("width", 1),
+            ("widest", 1),
+            ("stages", 1),
+            ("patch", 1),
+            ("correlation_dim", 1),
+            ("hidden", 1),
+        ):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if self.guidance not in ("features", "image"):
@@ -60,7 +70,7 @@ class GeneratorConfig:
 
     def channels(self, level: int) -> int:
         """Channels after ``level`` halvings."""
-        return self.width * min(2**level, 16)
+        return self.width * min(2**level, self.widest)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -101,6 +111,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = c = config
+        self.checkpointing = False  # training recomputes each level in the backward pass instead of keeping its insides
         pixels = 3 * c.patch**2
         self.encodes = "features" in (c.guidance, c.start)
         if self.encodes or not c.published:
@@ -153,9 +164,12 @@ class Generator(nn.Module):
         ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; the image itself when ``patch`` is 1.
         """
         levels = [self._settle(self.head(folded))]
-        for suppress in self.suppress:
-            levels.append(self._settle(suppress(levels[-1]), deepest=len(levels) == self.config.stages))
+        for n in range(self.config.stages):
+            levels.append(self._run(self._stage, levels[-1], n))
         return levels
+
+    def _stage(self, f: Tensor, n: int) -> Tensor:
+        return self._settle(self.suppress[n](f), deepest=n + 1 == self.config.stages)
 
     def _settle(self, f: Tensor, deepest: bool = False) -> Tensor:
         """What follows each of the encoder's convolutions."""
@@ -166,23 +180,35 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         _check(image, self.training)
-        height, width = image.shape[2:]
-        step = 2**self.config.stages
-        padded = _pad(image, -height % (step * self.config.patch), -width % (step * self.config.patch))
-        folded = F.pixel_unshuffle(padded, self.config.patch)  # N, 3 patch^2, H / patch, W / patch
+        return self.decode(image, *self.encode(image))
+
+    def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the decoder starts from, and what guides each of its levels, finest first."""
+        folded = F.pixel_unshuffle(self._padded(image), self.config.patch)  # N, 3 patch^2, H / patch, W / patch
         levels = self.features(folded) if self.encodes else []
         guides = levels if self.config.guidance == "features" else [folded] * (self.config.stages + 1)
+        step = 2**self.config.stages
+        return levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step]), guides
 
-        x = levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step])
+    def decode(self, image: Tensor, x: Tensor, guides: list[Tensor]) -> Tensor:
+        """Draw from ``x``, coarse to fine: what :meth:`encode` gives, of this image or of another of its size."""
         for n in reversed(range(self.config.stages + 1)):
             if n < self.config.stages:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            x = self.replenish[n](x, guides[n])  # N, channels(n), H / (patch 2^n), W / (patch 2^n)
+            x = self._run(self.replenish[n], x, guides[n])  # N, channels(n), H / (patch 2^n), W / (patch 2^n)
             if self.middle is not None and n == self.config.stages - 1:
-                x = self.middle(x, guides[n])
+                x = self._run(self.middle, x, guides[n])
         x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3 (+ 3), H, W
-        x = _mix(padded, x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
-        return _Clip.apply(x[:, :, :height, :width])
+        x = _mix(self._padded(image), x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
+        return _Clip.apply(x[:, :, : image.shape[2], : image.shape[3]])
+
+    def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        return recomputed(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
+
+    def _padded(self, image: Tensor) -> Tensor:
+        """Sides extended to what the patches and halvings divide."""
+        block = self.config.patch * 2**self.config.stages
+        return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
 
 
 def _check(image: Tensor, training: bool) -> None:

@@ -196,6 +196,9 @@ class Training(Params):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="exponential moving average of weights")
     gradient_clip: Weight = Field(0.0, description="largest gradient norm; 0 is off")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type")
+    activation_checkpointing: bool = Field(
+        False, description="recompute the generator's insides: less memory, a third more time"
+    )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(0, description="processes that make pairs")
     log_every: Count = Field(25, description="steps between lines of metrics.jsonl")

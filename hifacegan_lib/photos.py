@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from hifacegan_lib import images
-from hifacegan_lib.generator import Generator
 from hifacegan_lib.images import Pixels
 
 
 @torch.no_grad()
-def restore_face(image: Pixels, generator: Generator, size: int | None = None) -> Pixels:
+def restore_face(image: Pixels, generator: nn.Module, size: int | None = None) -> Pixels:
     """Restore one face crop.
 
     Args:
         image: uint8 H x W x 3.
-        generator: in ``eval()``, on any device.
+        generator: a ``Generator`` in ``eval()`` or what ``bake`` made of one, on any device.
         size: the shorter side at which the network works, pixels: the size that it was trained at. None: as it is.
     Returns:
         uint8 H x W x 3, the input's size.
@@ -35,7 +35,7 @@ def restore_face(image: Pixels, generator: Generator, size: int | None = None) -
 def restore_files(
     sources: Iterable[Path],
     out: Path,
-    generator: Generator,
+    generator: nn.Module,
     size: int | None = None,
     root: Path | None = None,
     overwrite: bool = False,

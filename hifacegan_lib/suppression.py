@@ -17,6 +17,7 @@ weights exp(12 sigmoid(norm(conv(f)))) learnt from the features.
 All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`` is 2.
 """
 
+import contextlib
 import math
 from typing import Literal
 
@@ -119,11 +120,12 @@ def suppress(
     if activation not in ("sigmoid", "tanh", "softplus"):
         raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
     kind = f.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else f.dtype
-    with torch.autocast(kind, enabled=False):
+    casts = torch.amp.is_autocast_available(kind)  # not for meta tensors, which have shapes alone
+    dtype = torch.get_autocast_dtype(kind) if casts and torch.is_autocast_enabled(kind) else f.dtype
+    with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
         parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
-        if f.device.type == "cpu":
+        if f.device.type == "cpu" and not torch.compiler.is_compiling():  # exported: ordinary operators
             drawn = [InnerProduct.apply(part, g, w, stride, activation) for part, w in parts]
         else:
             h = correlation_maps(g, weight.shape[2], stride, activation)

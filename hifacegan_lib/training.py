@@ -1,7 +1,11 @@
-"""The one visible loop: restore a batch, ask the losses, step the generator, then the discriminator, then the average.
+"""The one visible loop: restore a batch, ask the losses, step the discriminator, then the generator, then the average.
 
     G minimises   adversarial + 10 feature matching + 10 perceptual + l1   (weights are parameters)
     D minimises   LSGAN on the same restored faces, at its own, faster rate (two time scales)
+
+A step is one pass of each network. The generator's graph is cut at its picture: what the losses answer about it serves
+both sides, D's weights and the picture's gradient, which alone goes back through the generator. Both gradients are of
+the weights before the step.
 
 The loop gets its pairs from whoever calls it and everything else from :class:`hifacegan_lib.params.Training`. It draws
 nothing at random itself: on the CPU a run that was killed and resumed ends with the same bits as one that was not.
@@ -17,6 +21,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -28,7 +34,13 @@ from hifacegan_lib.params import ParamsError, Training
 Batch = Mapping[str, Any]
 
 
-def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, folder: str | Path) -> Path:
+def train(
+    p: Training,
+    batches: Callable[[int], Iterator[Batch]],
+    strip: Batch,
+    folder: str | Path,
+    networks: tuple[Generator, Discriminator] | None = None,
+) -> Path:
     """Run the loop from the last checkpoint below ``folder`` (or from nothing) to ``p.steps``.
 
     Args:
@@ -37,6 +49,7 @@ def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, 
             in [0, 1], and ``key``, N names.
         strip: one fixed batch of validation faces, for pictures and PSNR.
         folder: gets metrics.jsonl, tensorboard/, figures/ and checkpoints/.
+        networks: what to train instead of what :func:`build` makes of ``p``.
     Returns:
         The folder of the last checkpoint.
     Raises:
@@ -44,10 +57,12 @@ def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, 
         FileNotFoundError: ``perceptual_weight`` is on and VGG-19's weights are not there.
     """
     folder, device = Path(folder), pick_device(p.device)
-    generator, discriminator = build(p, device)
+    generator, discriminator = networks or build(p, device)
+    generator.checkpointing = p.activation_checkpointing
     average = copy.deepcopy(generator).eval().requires_grad_(False)
-    g_optimizer = torch.optim.Adam(generator.parameters(), p.lr_generator, (p.beta1, p.beta2))
-    d_optimizer = torch.optim.Adam(discriminator.parameters(), p.lr_discriminator, (p.beta1, p.beta2))
+    betas = (p.beta1, p.beta2)
+    g_optimizer = torch.optim.Adam(generator.parameters(), p.lr_generator, betas, fused=True)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), p.lr_discriminator, betas, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=p.precision == "float16")
     perceptual = losses.PerceptualLoss().to(device) if p.perceptual_weight else None
     modules: dict[str, Any] = {
@@ -69,30 +84,32 @@ def train(p: Training, batches: Callable[[int], Iterator[Batch]], strip: Batch, 
             for group in optimizer.param_groups:
                 group["lr"] = rate * decay(step, p.steps, p.decay_steps)
 
-        # generator: one pass, judged by every term that has a weight
+        # one pass of each network; every loss is asked about the picture alone
         generator.train()
         generator.step_spectral_norm()
         with _autocast(p, device):
             restored = generator(degraded)
-            terms: dict[str, Tensor] = {"l1": F.l1_loss(restored, clean)}
+            picture = restored.detach().requires_grad_()
+            terms: dict[str, Tensor] = {"l1": F.l1_loss(picture, clean)}
             if perceptual is not None:
-                terms["perceptual"] = perceptual(restored, clean)
+                terms["perceptual"] = perceptual(picture, clean)
             if has_adversary(p) and step >= p.adversary_from:
-                discriminator.requires_grad_(False)
-                fake, real = discriminator(degraded, restored), discriminator(degraded, clean)
+                with parametrize.cached():  # spectral norm is taken once for both
+                    fake, real = discriminator(degraded, picture), discriminator(degraded, clean)
                 terms["adversarial"] = losses.lsgan_generator(fake)
                 terms["feature_matching"] = losses.feature_matching(fake, real)
             total = torch.stack([getattr(p, f"{name}_weight") * term for name, term in terms.items()]).sum()
-        _update(g_optimizer, total, scaler, generator, p.gradient_clip)
+        (pull,) = torch.autograd.grad(scaler.scale(total), picture, retain_graph="adversarial" in terms)
 
-        # discriminator: the same restored faces, without their graph
+        # discriminator: the same answers, of which this time its own weights are asked; the picture is given
         if "adversarial" in terms:
-            discriminator.requires_grad_(True)
-            with _autocast(p, device):
-                terms["discriminator"] = losses.lsgan_discriminator(
-                    discriminator(degraded, restored.detach()), discriminator(degraded, clean)
-                )
-            _update(d_optimizer, terms["discriminator"], scaler, discriminator, p.gradient_clip)
+            terms["discriminator"] = losses.lsgan_discriminator(fake, real)
+            scaler.scale(terms["discriminator"]).backward(inputs=list(discriminator.parameters()))
+            _update(d_optimizer, scaler, discriminator, p.gradient_clip)
+
+        # generator: from the picture back
+        restored.backward(pull)
+        _update(g_optimizer, scaler, generator, p.gradient_clip)
         scaler.update()
         update_average(average, generator, min(p.ema_decay, (1 + step) / (10 + step)))
 
@@ -164,8 +181,7 @@ def pick_device(name: str) -> torch.device:
 @torch.no_grad()
 def update_average(average: nn.Module, current: nn.Module, keep: float) -> None:
     """average <- keep * average + (1 - keep) * current; buffers are copied."""
-    for a, c in zip(average.parameters(), current.parameters(), strict=True):
-        a.lerp_(c, 1 - keep)
+    get_ema_multi_avg_fn(keep)(list(average.parameters()), list(current.parameters()), None)
     for old, new in zip(average.buffers(), current.buffers(), strict=True):
         old.copy_(new)
 
@@ -190,15 +206,13 @@ def _autocast(p: Training, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, getattr(torch, p.precision), enabled=p.precision != "float32")
 
 
-def _update(
-    optimizer: torch.optim.Optimizer, loss: Tensor, scaler: torch.amp.GradScaler, network: nn.Module, clip: float
-) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
+def _update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, network: nn.Module, clip: float) -> None:
+    """Step by the gradients that are there, then drop them."""
     if clip:
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(network.parameters(), clip)
     scaler.step(optimizer)
+    optimizer.zero_grad(set_to_none=True)
 
 
 def _refuse_non_finite(values: Mapping[str, float], step: int, batch: Batch) -> None:

@@ -11,7 +11,7 @@ from hifacegan_lib.degradations import load_recipe, recipe_names
 from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.generator import Generator, GeneratorConfig
 
-COMMANDS = ["run", "prepare", "degrade", "replay", "recipes", "restore", "doctor", "weights"]
+COMMANDS = ["run", "prepare", "degrade", "replay", "recipes", "restore", "export", "doctor", "weights"]
 
 
 @pytest.fixture
@@ -150,6 +150,7 @@ def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_pat
         (["degrade", ".", "out", "--recipe", "nope"], 1, "no recipe 'nope'; shipped: "),
         (["restore", ".", "out", "--checkpoint", "none.safetensors"], 1, "none.safetensors: no such checkpoint"),
         (["doctor", "none.pth"], 1, "none.pth: no such checkpoint"),
+        (["export", "none.pth", "face.onnx"], 1, "none.pth: no such checkpoint"),
         (["weights", "fetch", "vgg99"], 1, "vgg99"),
     ],
 )

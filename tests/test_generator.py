@@ -4,7 +4,7 @@ import itertools
 import pytest
 import torch
 
-from hifacegan_lib.generator import PRESETS, Generator, GeneratorConfig
+from hifacegan_lib.generator import PRESETS, PUBLISHED, Generator, GeneratorConfig
 
 SMALL = GeneratorConfig(width=4, stages=2, hidden=4)
 
@@ -108,3 +108,29 @@ def test_bad_input_and_config_are_refused() -> None:
         GeneratorConfig.from_dict({"depth": 3})
     with pytest.raises(ValueError, match="guidance is"):
         GeneratorConfig(guidance="edges")
+
+
+@pytest.mark.parametrize("name", ["paper", "hifacegan"])
+def test_activation_checkpointing_gives_the_same_gradients_and_averages(name: str) -> None:
+    config = dataclasses.replace({**PRESETS, **PUBLISHED}[name], width=4, stages=5)
+    results = []
+    for on in (False, True):
+        generator = build(config).train()
+        generator.checkpointing = on
+        generator(faces(2, 3, 32, 32)).square().sum().backward()
+        results.append(
+            [p.grad for p in generator.parameters()] + [b.float() for b in generator.buffers()]  # type: ignore[misc]
+        )
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_activation_checkpointing_keeps_less() -> None:
+    kept = []
+    for on in (False, True):
+        generator = build(dataclasses.replace(PRESETS["paper"], width=8, stages=2)).train()
+        generator.checkpointing = on
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, to=sizes: (to.append(x.nbytes), x)[1], lambda x: x):
+            generator(faces(1, 3, 64, 64)).sum().backward()
+        kept.append(sum(sizes))
+    assert kept[1] < 0.7 * kept[0]

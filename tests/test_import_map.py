@@ -16,6 +16,7 @@ MAP: dict[str, set[str]] = {
     "suppression": {"strips"},
     "replenishment": set(),
     "discriminator": set(),
+    "recompute": set(),
     "slots": set(),
     "losses": set(),
     # data
@@ -39,7 +40,7 @@ MAP: dict[str, set[str]] = {
     "preparation": {"duplicates", "manifest", "sources"},
     "datasets": {"degradations", "framing", "images", "manifest", "slots"},
     # networks
-    "generator": {"suppression", "replenishment"},
+    "generator": {"recompute", "suppression", "replenishment"},
     "checkpoints": {"generator"},
     "foreign": {"checkpoints", "generator", "replenishment"},
     "modes": {"foreign", "generator"},
@@ -48,7 +49,11 @@ MAP: dict[str, set[str]] = {
     # looking and measuring
     "metrics": {"weights"},
     "evaluation": {"metrics", "images"},
-    "photos": {"generator", "images"},
+    "winograd": set(),
+    "rows": {"winograd"},
+    "baking": {"generator", "replenishment", "rows", "suppression"},
+    "exporting": {"baking", "foreign", "generator"},
+    "photos": {"images"},
     "baselines": {"evaluation", "images", "metrics"},
     "report": {"evaluation"},
     "figures": {"images"},
@@ -61,7 +66,8 @@ MAP: dict[str, set[str]] = {
     # wiring
     "runs": {"params"},
     "pipeline": {"preparation", "datasets", "manifest", "training", "generator", "checkpoints", "params", "runs"},
-    "cli": {"*"},
+    "commands": {"*"},
+    "cli": {"commands", "params"},
 }
 
 

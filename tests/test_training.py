@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.utils import parametrize
 
-from hifacegan_lib import checkpoints, training
+from hifacegan_lib import checkpoints, losses, training
 from hifacegan_lib.params import ParamsError, Training
 
 TINY = Training.checked(
@@ -173,3 +176,43 @@ def test_the_average_follows_the_weights() -> None:
     torch.nn.init.ones_(current.weight)
     training.update_average(average, current, 0.75)
     assert average.weight.item() == pytest.approx(0.25)
+
+
+def test_a_step_is_the_textbook_s_with_one_pass_of_the_generator(tmp_path: Path) -> None:
+    """Two passes, one for each side's loss, give the same weights; the loop needs one."""
+    p = TINY.model_copy(update={"steps": 1, "decay_steps": 0, "ema_decay": 0.0})
+    ours, d_ours = training.build(p, torch.device("cpu"))
+    passes = []
+    ours.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    generator, discriminator = (copy.deepcopy(network) for network in (ours, d_ours))
+    generator._forward_hooks.clear()
+    training.train(p, batches, pair(999), tmp_path, (ours, d_ours))
+    assert passes.count(True) == 1  # the others are the strip's pictures
+
+    batch = pair(0)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), rate, (p.beta1, p.beta2))
+        for network, rate in ((generator.train(), p.lr_generator), (discriminator, p.lr_discriminator))
+    ]
+    generator.step_spectral_norm()
+    with parametrize.cached():
+        restored = generator(batch["degraded"])
+        fake, real = discriminator(batch["degraded"], restored), discriminator(batch["degraded"], batch["clean"])
+        total = (
+            p.l1_weight * F.l1_loss(restored, batch["clean"])
+            + p.adversarial_weight * losses.lsgan_generator(fake)
+            + p.feature_matching_weight * losses.feature_matching(fake, real)
+        )
+        total.backward(inputs=list(generator.parameters()), retain_graph=True)
+        fake = discriminator(batch["degraded"], generator(batch["degraded"]).detach())
+        losses.lsgan_discriminator(fake, real).backward(inputs=list(discriminator.parameters()))
+    for optimizer in optimizers:
+        optimizer.step()
+    for mine, textbook in ((ours, generator), (d_ours, discriminator)):
+        for a, b in zip(mine.parameters(), textbook.parameters(), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_activation_checkpointing_changes_no_bit(tmp_path: Path) -> None:
+    kept, recomputed = (run(tmp_path / str(on), activation_checkpointing=on) for on in (False, True))
+    assert weights(kept) == weights(recomputed)

@@ -1,0 +1,173 @@
+"""What the commands of ``hifacegan`` do: call the library, print, return the exit code.
+
+Each imports what it needs when it is called, so that ``--help`` does not wait for PyTorch.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hifacegan_lib.params import DataPreparation
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """VALUE as YAML would read it: 8 is a number, true a truth value, the rest text."""
+    return {key: yaml.safe_load(value) if value else "" for key, value in arguments.overrides}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from papermill import PapermillExecutionError
+
+    from hifacegan_lib import runs
+
+    try:
+        folder, seconds = runs.run_profile(arguments.profile, _overrides(arguments), arguments.only)
+    except PapermillExecutionError as error:
+        print(f"hifacegan: cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    print("\n" + "\n".join(f"{name:24} {taken:6.0f} s" for name, taken in seconds.items()))
+    print(f"{'':24} {sum(seconds.values()):6.0f} s\n")
+    for what, part in (("report", "report.html"), ("numbers", "metrics.json"), ("pictures", "figures")):
+        if (folder / part).exists():
+            print(f"{what:9}{folder / part}")
+    print(f"{'executed':9}{folder / 'notebooks'}")
+    return 0
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import pipeline, runs
+
+    overrides = {**_overrides(arguments), **({"overwrite": True} if arguments.overwrite else {})}
+    path = runs.project_root() / "params" / arguments.profile / "01_data_preparation.yaml"
+    p = DataPreparation.from_yaml(path, overrides)
+    manifest = pipeline.prepare_data(p)
+    train, valid = (len(manifest.files(split)) for split in ("train", "valid"))
+    print(f"{runs.data_folder(p.data_dir) / 'manifest.json'}: {train} train, {valid} valid", end="")
+    print(f", {len(manifest.rejected)} rejected, {len(manifest.near_duplicates)} near-duplicates across the split")
+    return 0
+
+
+def degrade(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import images
+    from hifacegan_lib.degradations import load_recipe, pair_seed
+    from hifacegan_lib.framing import whole_frame
+    from hifacegan_lib.runs import write_json
+    from hifacegan_lib.traces import REFERENCE_SIZE, parse_json
+
+    recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
+    sources, root = _images_in(arguments.source)
+    for source in tqdm(sources, desc="degrade"):
+        key = source.relative_to(root).as_posix()
+        target = (arguments.out / key).with_suffix(".png")
+        try:
+            if target.exists() and not arguments.overwrite:
+                raise ValueError(f"{target}: exists already; --overwrite replaces it")
+            image = images.load_image(source)
+            trace = recipe.sample(pair_seed(key, 0, arguments.seed), grid=arguments.size or REFERENCE_SIZE)
+            if arguments.size:
+                trace = trace.framed(whole_frame(image, arguments.size))
+            images.save_image(target, trace.replay(image))
+            traces[key] = trace.to_dict()
+        except (ValueError, OSError) as error:
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+            failures += 1
+    if traces:
+        kept = arguments.out / "traces.json"  # an earlier call's pictures are still there
+        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}
+        write_json(kept, {**before, **traces})
+    print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
+    return 1 if failures else 0
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import images, traces
+
+    if arguments.out.exists() and not arguments.overwrite:
+        raise ValueError(f"{arguments.out}: exists already; --overwrite replaces it")
+    where = str(arguments.traces)
+    content = traces.parse_json(arguments.traces.read_bytes(), where)
+    if isinstance(content, dict) and isinstance(content.get("traces"), dict):
+        content, where = content["traces"], f"{where}: traces"
+    if isinstance(content, dict) and "operations" not in content:
+        path = arguments.image.as_posix()
+        key = arguments.key or next((name for name in content if path.endswith(name)), arguments.image.name)
+        if key not in content:
+            raise ValueError(f"{where}: no trace of {key!r}; --key names one of {', '.join(list(content)[:5])} ...")
+        content, where = content[key], f"{where}: {key}"
+    trace = traces.Trace.from_dict(content, where)
+    images.save_image(arguments.out, trace.replay(images.load_image(arguments.image)))
+    print(f"{arguments.out}: {trace.describe()}")
+    return 0
+
+
+def recipes(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import schema
+    from hifacegan_lib.degradations import load_recipe, recipe_names
+
+    if arguments.schema:
+        print(schema.schema_json(), end="")
+        return 0
+    if arguments.name:
+        print(load_recipe(arguments.name).to_json())
+        return 0
+    for name in recipe_names():
+        print(f"{name:22} {load_recipe(name).description}")
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import baking, checkpoints, photos, training
+
+    loaded, info = checkpoints.load_generator(arguments.checkpoint, training.pick_device(arguments.device))
+    generator = baking.bake(loaded, arguments.precision)
+    size = info.get("image_size") if arguments.size is None else arguments.size or None
+    sources, root = _images_in(arguments.source)
+    bar = tqdm(sources, desc="restore")
+    written, failed = photos.restore_files(
+        bar, arguments.out, generator, size, root, arguments.overwrite, lambda line: bar.write(line, file=sys.stderr)
+    )
+    print(f"{len(written)} restored into {arguments.out}; {len(failed)} left out")
+    return 1 if failed else 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import exporting
+
+    a = arguments
+    print(exporting.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import doctor
+
+    a = arguments
+    print(doctor.command(a.checkpoint, a.images, a.out, a.size, a.count, a.norm, a.overwrite))
+    return 0
+
+
+def weights(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import weights
+
+    return weights.command(arguments.action, arguments.names)
+
+
+def _images_in(source: Path) -> tuple[list[Path], Path]:
+    """The image files of a file or folder, sorted, and the folder that their names start from."""
+    from hifacegan_lib.images import SUFFIXES
+
+    if source.is_file():
+        return [source], source.parent
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source}: no such file or folder")
+    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise ValueError(f"{source}: no image file below it ({', '.join(sorted(SUFFIXES))})")
+    return found, source
