@@ -4,6 +4,9 @@ Contestants take turns on the same features: ours (correlations and modulated co
 embedding G), `F.conv2d` of the same shapes, and the unfold form (all K^2 copies at once, PyTorch's own backward).
 Float32, window 3, stride 1, d = 8, all cores. Peak memory: what one step takes above its inputs, each contestant in a
 process of its own (Linux only).
+
+`--device cuda` measures the GPU's kernels in the same way, in float32 (TF32 on both sides, as PyTorch's convolutions)
+and bfloat16; the goal there is 1.5 times. Without a GPU it ends with exit code 2 and says so.
 """
 
 import json
@@ -41,17 +44,27 @@ WAYS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
-def step(way: str, shape: tuple[int, ...]) -> Callable[[], object]:
+def step(
+    way: str, shape: tuple[int, ...], device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Callable[[], object]:
     """Forward and backward once, on features, embedding and kernel that need gradients."""
     n, c, height, width, out = shape
     draw = torch.Generator().manual_seed(0)
-    f, g, weight = (
-        torch.randn(*size, generator=draw).requires_grad_()
-        for size in ((n, c, height, width), (n, DIM, height, width), (out, c, 3, 3))
+    f, g, weight, pull = (
+        torch.randn(*size, generator=draw).to(device, dtype)
+        for size in ((n, c, height, width), (n, DIM, height, width), (out, c, 3, 3), (n, out, height, width))
     )
-    given = [f, weight] if way == "conv2d" else [f, g, weight]
-    pull = torch.randn(n, out, height, width, generator=draw)
-    return lambda: torch.autograd.grad(WAYS[way](f, g, weight), given, pull)
+    if device == "cuda":  # as PyTorch advises for its own convolutions
+        f, weight, pull = (x.contiguous(memory_format=torch.channels_last) for x in (f, weight, pull))
+    given = [x.requires_grad_() for x in ((f, weight) if way == "conv2d" else (f, g, weight))]
+
+    def call() -> object:
+        gradients = torch.autograd.grad(WAYS[way](f, g, weight), given, pull)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return gradients
+
+    return call
 
 
 def peak(way: str, shape: tuple[int, ...]) -> float | None:
@@ -78,12 +91,24 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))
 
 
-def compare(shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    times = race({way: [step(way, shape)] for way in WAYS}, rounds, patience=30)
-    memory = {way: peak(way, shape) for way in WAYS}
+def peak_on_gpu(way: str, shape: tuple[int, ...], dtype: torch.dtype) -> float:
+    """As :func:`peak`; what PyTorch's allocator gave out."""
+    call = step(way, shape, "cuda", dtype)
+    call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def compare(shape: tuple[int, ...], rounds: int, device: str, dtype: torch.dtype) -> dict[str, Any]:
+    times = race({way: [step(way, shape, device, dtype)] for way in WAYS}, rounds, patience=30)
+    memory = {way: peak(way, shape) if device == "cpu" else peak_on_gpu(way, shape, dtype) for way in WAYS}
     mine, conv = memory[OURS], memory["conv2d"]
     return {
         "shape": shape,
+        "dtype": str(dtype).removeprefix("torch."),
         "ms": {way: milliseconds(seconds) for way, seconds in times.items()},
         "memory_mb": memory,
         "vs_conv2d": 1 / ratio(times, "conv2d"),
@@ -96,13 +121,19 @@ def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/suppression.py --quick")
     parser.add_argument("--peak", choices=list(WAYS), help="only the peak memory of one contestant (used by itself)")
     parser.add_argument("--shape", type=int, nargs=5, metavar=("N", "C", "H", "W", "O"), help="one shape alone")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     choice = parser.parse_args()
+    if choice.device == "cuda" and not torch.cuda.is_available():
+        print("suppression.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)
+        sys.exit(2)
     torch.set_num_threads(os.cpu_count() or 1)
     shapes = [tuple(choice.shape)] if choice.shape else SHAPES
     if choice.peak:
         print(json.dumps(measure_peak(choice.peak, shapes[0])))
         return
-    rows = [compare(shape, 3 if choice.quick else 11) for shape in shapes]
+    rounds = 3 if choice.quick else 11
+    kinds = [torch.float32] if choice.device == "cpu" else [torch.float32, torch.bfloat16]
+    rows = [compare(shape, rounds, choice.device, dtype) for dtype in kinds for shape in shapes]
     head = (
         "N x C x H x W -> O",
         "ours, ms",
@@ -116,7 +147,7 @@ def main() -> None:
     for row in rows:
         *size, out = row["shape"]
         ms, ratios = row["ms"], [row[name] for name in ("vs_conv2d", "vs_unfold", "memory_vs_conv2d")]
-        lines.append([f"{' x '.join(map(str, size))} -> {out}", *(ms[way] for way in WAYS), *ratios])
+        lines.append([f"{' x '.join(map(str, size))} -> {out}, {row['dtype']}", *(ms[way] for way in WAYS), *ratios])
     print(table(head, lines) + "\n")
     worst = {
         "vs_conv2d": max(row["vs_conv2d"] for row in rows),
@@ -126,7 +157,10 @@ def main() -> None:
     finish(
         choice.out,
         worst,
-        machine=machine("numpy", "torch"),
+        machine={
+            **machine("numpy", "torch"),
+            "gpu": torch.cuda.get_device_name() if choice.device == "cuda" else None,
+        },
         threads=torch.get_num_threads(),
         quick=choice.quick,
         table=rows,

@@ -78,7 +78,7 @@ class InnerProduct(torch.autograd.Function):
                 torch.mm(rows, back, out=d_copies.view(-1, window * window * c))
                 torch.sum(torch.mul(d_copies, near, out=copies), -1, out=_weights(d_h, image, strip, window)[..., 0])
                 _add_windows(d_padded[image], d_copies.mul_(weights), strip, stride)
-        slope = _slope(h, ctx.activation).mul_(d_h).permute(0, 3, 1, 2).contiguous()  # N, K^2, H', W'
+        slope = bounded_slope(h, ctx.activation).mul_(d_h).permute(0, 3, 1, 2).contiguous()  # N, K^2, H', W'
         d_g = _correlations_backward(g, slope, window, stride)
         d_weight = d_kernel.view(window, window, c, out_channels).permute(3, 2, 0, 1).to(weight.dtype)
         d_f = d_padded[:, edge : edge + height, edge : edge + width].permute(0, 3, 1, 2)
@@ -121,7 +121,7 @@ def _neighbour(padded: Tensor, g: Tensor, k: int, window: int, stride: int) -> T
     return padded[:, :, down : down + g.shape[2] : stride, across : across + g.shape[3] : stride]
 
 
-def _slope(h: Tensor, activation: str) -> Tensor:
+def bounded_slope(h: Tensor, activation: str) -> Tensor:
     """D' at the correlations whose D is ``h``."""
     if activation == "sigmoid":
         return h * (2 - h) / 2

@@ -18,6 +18,7 @@ All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`
 """
 
 import contextlib
+import importlib.util
 import math
 from typing import Literal
 
@@ -98,8 +99,8 @@ def suppress(
 ) -> Tensor:
     """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
 
-    On the CPU strip by strip, so that the K^2 copies of the features are never stored (see ``strips``); elsewhere by
-    the two functions, in ordinary operators.
+    The K^2 copies of the features are never stored: on the CPU it goes strip by strip (see ``strips``), on CUDA by
+    kernels of its own (see ``suppression_triton``). Elsewhere, and in exported graphs, by the two functions.
 
     Args:
         f: features, N x C x H x W.
@@ -125,13 +126,26 @@ def suppress(
     with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
         parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
-        if f.device.type == "cpu" and not torch.compiler.is_compiling():  # exported: ordinary operators
-            drawn = [InnerProduct.apply(part, g, w, stride, activation) for part, w in parts]
+        if one_piece := _one_piece(f):
+            drawn = [one_piece.apply(part, g, w, stride, activation) for part, w in parts]
         else:
             h = correlation_maps(g, weight.shape[2], stride, activation)
             drawn = [inner_product_conv2d(part, h, w, None, stride) for part, w in parts]
     y = drawn[0] if groups == 1 else torch.cat(drawn, 1)
     return y if bias is None else y + bias.to(y.dtype)[:, None, None]
+
+
+def _one_piece(f: Tensor) -> type[torch.autograd.Function] | None:
+    """The form of the convolution that is written for the features' device."""
+    if torch.compiler.is_compiling():  # a graph is made of ordinary operators
+        return None
+    if f.device.type == "cpu":
+        return InnerProduct
+    if f.is_cuda and f.dtype != torch.float64 and importlib.util.find_spec("triton"):
+        from hifacegan_lib import suppression_triton
+
+        return suppression_triton.InnerProduct
+    return None
 
 
 def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:

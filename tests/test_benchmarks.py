@@ -10,6 +10,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+from published import draw, tensors
 
 from hifacegan_lib.degradations import Trace
 from hifacegan_lib.portraits import portrait
@@ -23,13 +25,14 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     """What the scripts share, imported as they do it."""
     sys.path.insert(0, str(FOLDER))
     try:
+        import _authors
         import _bench
         import _ways
 
-        yield {"bench": _bench, "ways": _ways}
+        yield {"authors": _authors, "bench": _bench, "ways": _ways}
     finally:
         sys.path.remove(str(FOLDER))
-        for name in ("_bench", "_ways"):
+        for name in ("_authors", "_bench", "_ways"):
             sys.modules.pop(name, None)
 
 
@@ -128,6 +131,35 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
         assert lines["report mix"]["ratio"] == pytest.approx(ratios[f"vs_{peer}"], abs=1e-3)
         assert lines["jpeg q70"]["ms"] > 0
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "result.json"]
+
+
+@pytest.mark.parametrize(
+    ("command", "ratios"),
+    [
+        (["inference.py", "--size", "64", "--width", "8"], {"float32_vs_authors", "bf16_vs_authors"}),
+        (
+            ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],
+            {"step_vs_authors", "step_vs_authors_bfloat16", "memory_gb"},
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_networks_race_at_small_sizes_too(command: list[str], ratios: set[str], tmp_path: Path) -> None:
+    script, *choice = command
+    line = [sys.executable, FOLDER / script, "--quick", "--out", tmp_path / "result.json", *choice]
+    result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=tmp_path)
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert set(found) == ratios and found == json.loads((tmp_path / "result.json").read_text())["ratios"]
+
+
+@pytest.mark.parametrize("variant", ["hifacegan", "lipspade", "spade"])
+def test_the_authors_way_draws_the_published_picture(modules: dict[str, ModuleType], variant: str) -> None:
+    given, image = tensors(variant, 8), torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    network = modules["authors"].AuthorsGenerator(variant, 8)
+    network.load_state_dict(given)
+    with torch.no_grad():
+        found = network.train()(image)
+    assert (found - draw(variant, given, image, True)).abs().max() < 1e-4
 
 
 def test_committed_results_name_their_machine_and_ratios() -> None:

@@ -1,0 +1,118 @@
+"""The GPU's kernels: run by Triton's interpreter against the CPU's form, and compiled for real GPUs.
+
+Both need Triton alone and no GPU. The interpreter is switched on before Triton is loaded, so in a process of its own.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not made for this system")
+
+HEAD = """
+import sys
+import numpy as np
+import torch
+import triton.language as tl
+"""
+
+AGAINST_THE_CPU = """
+from triton.runtime import interpreter
+from hifacegan_lib import strips, suppression_triton
+
+plain = interpreter.InterpreterBuilder.create_dot
+
+
+def create_dot(self, a, b, d, *rest):
+    # the interpreter keeps bfloat16 as bits and would multiply those
+    if a.dtype == tl.bfloat16:
+        wide = [interpreter._convert_float(x.data, tl.bfloat16, tl.float32, None).view(np.float32) for x in (a, b)]
+        a, b = (interpreter.TensorHandle(x, tl.float32) for x in wide)
+    return plain(self, a, b, d, *rest)
+
+
+interpreter.InterpreterBuilder.create_dot = create_dot
+torch.backends.cudnn.allow_tf32 = False
+
+
+def compare(n, c, d, out, window, height, width, stride, activation, dtype, bound):
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((n, c, height, width), (n, d, height, width), (out, c, window, window))
+    given = [torch.randn(*shape, generator=draw).to(dtype) for shape in shapes]
+    results = []
+    for form, kind in ((strips, torch.float64), (suppression_triton, dtype)):
+        x = [t.to(kind).requires_grad_() for t in given]
+        y = form.InnerProduct.apply(*x, stride, activation)
+        pull = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype).to(kind)
+        results.append([y, *torch.autograd.grad(y, x, pull)])
+        assert all(t.dtype == kind for t in results[-1])
+    for expected, found in zip(*results):
+        off = ((found.double() - expected).abs().max() / expected.abs().max()).item()
+        assert off < bound, (off, n, c, d, out, window, height, width, stride, activation, dtype)
+
+
+suppression_triton.PIXELS, suppression_triton.CHANNELS = 16, 16  # several tiles
+for case in (
+    (2, 5, 3, 7, 3, 7, 6, 1, "sigmoid"),
+    (1, 20, 8, 18, 3, 7, 6, 2, "tanh"),
+    (1, 17, 4, 5, 5, 5, 8, 2, "softplus"),
+    (1, 3, 2, 17, 5, 6, 5, 1, "sigmoid"),
+    (2, 4, 2, 3, 3, 1, 9, 2, "sigmoid"),
+    (1, 4, 2, 3, 3, 1, 1, 1, "tanh"),
+):
+    compare(*case, torch.float32, 1e-5)
+compare(2, 16, 8, 16, 3, 9, 9, 1, "sigmoid", torch.bfloat16, 2e-2)
+compare(2, 16, 8, 16, 3, 9, 9, 2, "tanh", torch.bfloat16, 2e-2)
+compare(2, 16, 8, 16, 3, 9, 9, 2, "sigmoid", torch.float16, 3e-3)
+"""
+
+COMPILED = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from hifacegan_lib import suppression_triton as kernels
+
+capability, kind, stride = sys.argv[1:]
+tiles = {"TP": kernels.PIXELS, "TC": kernels.CHANNELS, "TO": kernels.CHANNELS}
+window = {"WINDOW": 3, "STRIDE": int(stride)}
+product = {**window, **tiles, "PRECISION": "tf32"}
+for kernel, fixed in (
+    (kernels._correlate, {**window, "ACTIVATION": "softplus", "TP": kernels.PIXELS, "TD": 8}),
+    (kernels._correlate_backward, {**window, "TP": kernels.PIXELS, "TD": 8}),
+    (kernels._forward, product),
+    (kernels._features_backward, product),
+    (kernels._weight_backward, product),
+):
+    kinds = dict.fromkeys(("g", "h", "f", "weight", "out", "grad", "d_f", "d_g"), f"*{kind}")
+    kinds |= {"d_h": "*fp32", "slope": "*fp32", "d_weight": "*fp32", "scale": "fp32"}
+    signature = {name: "constexpr" if name in fixed else kinds.get(name, "i32") for name in kernel.arg_names}
+    made = compile(ASTSource(kernel, signature, constexprs=fixed), target=GPUTarget("cuda", int(capability), 32))
+    assert ("mma" in made.asm["ptx"]) == ("PRECISION" in fixed)
+    assert made.metadata.shared <= 96 * 1024
+"""
+
+
+def run(script: str, *arguments: str, cache: Path, **environment: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", HEAD + script, *arguments],
+        env={**os.environ, "TRITON_CACHE_DIR": str(cache), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_the_interpreted_kernels_equal_the_cpu_s_form_forward_and_backward(tmp_path: Path) -> None:
+    run(AGAINST_THE_CPU, cache=tmp_path, TRITON_INTERPRET="1")
+
+
+@pytest.mark.parametrize(
+    ("capability", "kind", "stride"), [("80", "fp32", "2"), ("90", "bf16", "1"), ("90", "fp16", "2")]
+)
+def test_the_kernels_compile_for_gpus(capability: str, kind: str, stride: str, tmp_path: Path) -> None:
+    """To machine code, with tensor cores for the products and shared memory that such a GPU has."""
+    run(COMPILED, capability, kind, stride, cache=tmp_path)
