@@ -138,6 +138,7 @@ def build(p: Training, device: torch.device) -> tuple[Generator, Discriminator]:
     """Both networks of a run, initialised by its seed without touching the global generator of random numbers."""
     config = GeneratorConfig(
         width=p.width,
+        widest=p.widest,
         stages=p.stages,
         suppression=p.suppression,
         guidance=p.guidance,

@@ -1,4 +1,4 @@
-"""Controls for notebooks: the only file that knows of ipywidgets.
+"""The degradation explorer of notebook 02, to turn by hand.
 
 The explorer's state is its list of steps. A recipe and a seed fill it; from there each step is driven by hand:
 

@@ -143,7 +143,7 @@ def test_nothing_moves_and_the_given_stays_as_it_was() -> None:
 
 
 def test_precision_is_checked_and_found() -> None:
-    generator = untrained(SMALL["demo"] if "demo" in SMALL else SMALL["compact-64"])
+    generator = untrained(SMALL["compact-64"])
     with pytest.raises(ValueError, match="precision is one of float32, bfloat16, auto; got 'half'"):
         bake(generator, "half")  # type: ignore[arg-type]
     assert bake(generator, "auto").dtype == (torch.bfloat16 if has_bfloat16() else torch.float32)

@@ -1,26 +1,15 @@
-"""The explorer as people meet it: JupyterLab in a real browser, a slider moved by keyboard.
-
-Skipped with its reason where Playwright or Chromium is missing; HIFACEGAN_BROWSER=required makes that a failure.
-"""
+"""The explorer as people meet it: JupyterLab in a real browser, a slider moved by keyboard."""
 
 import json
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import browsing
 import numpy as np
 import pytest
+from browsing import Lab, until
 
 from hifacegan_lib.degradations import load_recipe
 from hifacegan_lib.images import save_image
@@ -33,135 +22,24 @@ faces = [portraits.portrait(seed, 256) for seed in range(2)]
 explorer = widgets.degradation_explorer(faces, ["report", "realesrgan"], save_to=".")
 explorer
 """
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-QUIET = {"fetchNews": "false", "checkForUpdates": False}
-
-
 complaints: list[str] = []  # of the page
-
-
-def missing(reason: str) -> Any:
-    if os.environ.get("HIFACEGAN_BROWSER") == "required":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@dataclass
-class Lab:
-    """A Jupyter server of our own on a free port, in a folder of its own."""
-
-    folder: Path
-    port: int
-    token: str
-
-    @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ask(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(
-            f"{self.root}/{path}", method=method, headers={"Authorization": f"token {self.token}"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-
-def until(what: str, done: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := done():
-            return result
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        missing(f"no Playwright: {error}")
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(CHROMIUM))
-        except Error as error:
-            missing(f"no Chromium: {str(error).splitlines()[0]}")
+    with browsing.chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lab")
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET), encoding="utf-8")
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(CELL.strip())])
-    nbformat.write(notebook, folder / "explorer.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found = Lab(folder, free.getsockname()[1], secrets.token_hex(16))
-    places = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    places |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "IPYTHONDIR": str(folder / "ipython")}
-    options = {"ServerApp.root_dir": folder, "ServerApp.port": found.port, "ServerApp.port_retries": 0}
-    options |= {"IdentityProvider.token": found.token, "LabApp.expose_app_in_browser": True}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log, cwd=folder)
-    try:
-        until("the server answers", lambda: server.poll() is not None or answers(found))
-        assert server.poll() is None, (folder / "server.log").read_text(encoding="utf-8")[-2000:]
+    with browsing.serving(tmp_path_factory.mktemp("lab"), CELL) as found:
         yield found
-    finally:
-        stop(found, server)
-
-
-def answers(lab: Lab) -> bool:
-    try:
-        return bool(lab.ask("api/status"))
-    except (urllib.error.URLError, ConnectionError):
-        return False
-
-
-def stop(lab: Lab, server: subprocess.Popen[bytes]) -> None:
-    """Ask first, since the server ends its kernels; insist then."""
-    try:
-        lab.ask("api/shutdown", "POST")
-        server.wait(15)
-    except (OSError, subprocess.TimeoutExpired):
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 @pytest.fixture(scope="module")
 def page(browser: Any, lab: Lab) -> Any:
-    """The notebook, opened in a browser 1280 pixels wide, its cell run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.root)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    open_notebook(lab, page)
-    return page
-
-
-def open_notebook(lab: Lab, page: Any) -> None:
-    page.goto(f"{lab.root}/doc/tree/explorer.ipynb?token={lab.token}")
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
-    until("the kernel is idle and connected", lambda: ready(lab))
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".dx .dx-pictures img[src^='blob:']", timeout=60_000)
-
-
-def ready(lab: Lab) -> bool:
-    kernels = [session["kernel"] for session in lab.ask("api/sessions")]
-    return bool(kernels) and kernels[0]["execution_state"] == "idle" and kernels[0]["connections"] > 0
+    return browsing.opened(browser, lab, ".dx .dx-pictures img[src^='blob:']", complaints)
 
 
 def degraded(page: Any) -> str:
@@ -172,23 +50,8 @@ def trace(page: Any) -> dict[str, Any]:
     return json.loads(page.get_attribute(".dx-copy >> nth=1", "data-text"))
 
 
-SETTLED = """async () => {
-    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-    const rest = milliseconds => new Promise(done => setTimeout(done, milliseconds));
-    let last = performance.now();
-    const watch = new MutationObserver(() => { last = performance.now(); });
-    watch.observe(document.querySelector('.dx'), {subtree: true, childList: true, attributes: true});
-    while (kernel.status !== 'idle' || performance.now() - last < 400) {
-        if (kernel.status !== 'idle') last = performance.now();
-        await rest(20);
-    }
-    watch.disconnect();
-}"""
-
-
 def settle(page: Any) -> None:
-    """Wait until the kernel rests and the explorer stands still: a key pressed on a row that is drawn anew is lost."""
-    page.evaluate(SETTLED)
+    browsing.settle(page, ".dx")
 
 
 def move(page: Any, handle: str, key: str) -> float:
@@ -341,6 +204,5 @@ def test_nothing_sticks_out_at_the_sides(page: Any, width: int) -> None:
 
 
 def test_no_error_was_printed(page: Any) -> None:
-    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert browsing.told(page) == 0
     assert not complaints

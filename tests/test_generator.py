@@ -1,10 +1,14 @@
 import dataclasses
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from hifacegan_lib.generator import PRESETS, PUBLISHED, Generator, GeneratorConfig
+from hifacegan_lib.params import Training
+from hifacegan_lib.training import build as build_networks
 
 SMALL = GeneratorConfig(width=4, stages=2, hidden=4)
 
@@ -134,3 +138,30 @@ def test_activation_checkpointing_keeps_less() -> None:
             generator(faces(1, 3, 64, 64)).sum().backward()
         kept.append(sum(sizes))
     assert kept[1] < 0.7 * kept[0]
+
+
+def cost(config: GeneratorConfig) -> tuple[int, float]:
+    """Parameters, and GFLOP of one picture of 512 x 512 pixels."""
+    with torch.device("meta"):
+        generator = Generator(config).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            generator(torch.empty(1, 3, 512, 512))
+    return sum(p.numel() for p in generator.parameters()), counter.get_total_flops() / 1e9
+
+
+def test_compact_costs_a_tenth_of_the_published_network() -> None:
+    parameters, gflop = cost(PRESETS["compact"])
+    assert parameters <= 8e6 and gflop <= 90
+    published, published_gflop = cost(PUBLISHED["hifacegan"])
+    assert published == 79_854_931 and published_gflop == pytest.approx(863, abs=1)
+    assert parameters < published / 10 and gflop < published_gflop / 10
+    assert cost(PRESETS["compact-64"])[1] < gflop
+
+
+@pytest.mark.parametrize(
+    ("profile", "preset"),
+    [("demo", "compact-64"), ("folder256", "compact"), ("colab", "compact"), ("ffhq512", "paper")],
+)
+def test_profiles_train_the_presets(profile: str, preset: str) -> None:
+    p = Training.from_yaml(Path(__file__).parents[1] / "params" / profile / "04_training.yaml")
+    assert build_networks(p.model_copy(update={"device": "cpu"}), torch.device("meta"))[0].config == PRESETS[preset]

@@ -64,12 +64,18 @@ MAP: dict[str, set[str]] = {
     "views": {"figures", "images"},
     "handmade": {"degradations", "images", "severity"},
     "widgets": {"degradations", "figures", "handmade", "images", "operations", "views"},
+    "swapping": {"generator"},
+    "microscope": {"figures", "images", "suppression"},
+    "instruments": {"generator", "images", "microscope", "swapping", "views"},
     # wiring
     "runs": {"params"},
     "pipeline": {"preparation", "datasets", "manifest", "training", "generator", "checkpoints", "params", "runs"},
     "commands": {"*"},
     "cli": {"commands", "params"},
 }
+
+
+CONTROLS = {"widgets", "instruments"}  # to turn by hand, in a notebook
 
 
 def project_imports(tree: ast.AST) -> set[str]:
@@ -118,12 +124,12 @@ def test_the_map_has_no_circle() -> None:
             del open_names[name]
 
 
-def test_only_widgets_imports_ipywidgets_and_only_notebooks_import_widgets() -> None:
+def test_only_controls_import_ipywidgets_and_only_notebooks_import_controls() -> None:
     for name, tree in sources().items():
         imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         imported |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-        assert name == "widgets" or "ipywidgets" not in imported
-        assert "widgets" not in project_imports(tree)
+        assert name in CONTROLS or not {"ipywidgets", "anywidget"} & imported
+        assert not CONTROLS & project_imports(tree)
 
 
 def test_notebooks_import_only_what_exists() -> None:
@@ -142,5 +148,5 @@ def test_the_readme_shows_the_same_modules() -> None:
 
 def test_the_package_stays_thin() -> None:
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
-    assert sum(lines.values()) < 9000
+    assert sum(lines.values()) < 9500
     assert not {name: n for name, n in lines.items() if n > 320}
