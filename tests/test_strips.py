@@ -76,6 +76,11 @@ def test_one_piece_is_the_two_functions() -> None:
     torch.testing.assert_close(suppress(f, g, weight, bias, 2), two)
 
 
+def test_shapes_alone_are_enough() -> None:
+    f, g, weight = (x.detach().to("meta") for x in inputs(2, 4, 3, 6, 3, 8, 9))
+    assert suppress(f, g, weight, None, 2).shape == (2, 6, 4, 5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_half_the_precision_gives_nearly_the_same(dtype: torch.dtype) -> None:
     given = inputs(1, 16, 4, 8, 3, 12, 12)
