@@ -83,7 +83,7 @@ class GeneratorConfig:
 SMOOTHINGS = (1, 2, 4)  # reach of the skip's means, pixels
 
 PRESETS = {  # docs/compact.md says how ours were chosen
-    "compact": GeneratorConfig(width=32, widest=4, stages=3, patch=2, hidden=32),
+    "compact": GeneratorConfig(width=32, stages=2, patch=2, hidden=32),
     "compact-64": GeneratorConfig(width=24, stages=2, patch=2, hidden=24),
     "paper": GeneratorConfig(width=48, stages=5, modulation="gamma", skip=False, spectral_norm=True),
 }

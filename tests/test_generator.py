@@ -160,7 +160,7 @@ def test_compact_costs_a_tenth_of_the_published_network() -> None:
 
 @pytest.mark.parametrize(
     ("profile", "preset"),
-    [("demo", "compact-64"), ("folder256", "compact"), ("colab", "compact"), ("ffhq512", "paper")],
+    [("demo", "compact-64"), ("folder64", "compact"), ("ffhq512", "paper")],
 )
 def test_profiles_train_the_presets(profile: str, preset: str) -> None:
     p = Training.from_yaml(Path(__file__).parents[1] / "params" / profile / "04_training.yaml")
