@@ -96,7 +96,9 @@ class Baked(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
-        few = max(1, AT_ONCE // max(1, image[0, 0].numel())) if image.ndim == 4 and len(image) else 1
+        if image.ndim != 4 or not image.numel():
+            return self.network(image)  # which tells what is wrong
+        few = max(1, AT_ONCE // image[0, 0].numel())
         return torch.cat([self._draw(part) for part in image.split(few)])
 
     def _draw(self, image: Tensor) -> Tensor:
