@@ -39,7 +39,7 @@ def test_a_run_notes_parameters_and_environment(home: Path) -> None:
 def test_other_parameters_are_refused_with_the_difference() -> None:
     runs.open_run(Training(), "demo")
     runs.open_run(Training(workers=1), "demo")  # the pixels do not depend on it
-    with pytest.raises(FileExistsError, match=r"steps: 600 there, 900 asked.*overwrite = true"):
+    with pytest.raises(FileExistsError, match=r"steps: 750 there, 900 asked.*overwrite = true"):
         runs.open_run(Training(steps=900), "demo")
 
 
@@ -54,9 +54,9 @@ def test_overwrite_removes_what_the_run_made_and_nothing_else() -> None:
 
 
 def test_overrides_go_to_every_notebook_that_knows_the_key() -> None:
-    chosen = runs.load_profile("demo", {"seed": 7, "steps": 300})
+    chosen = runs.load_profile("demo", {"seed": 7, "steps": 400})
     assert {p.seed for p in chosen.values()} == {7}
-    assert chosen["04_training"].model_dump()["steps"] == 300
+    assert chosen["04_training"].model_dump()["steps"] == 400
     assert list(chosen) == list(NOTEBOOKS)
 
 
