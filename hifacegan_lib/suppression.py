@@ -99,8 +99,9 @@ def suppress(
 ) -> Tensor:
     """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
 
-    The K^2 copies of the features are never stored: on the CPU it goes strip by strip (see ``strips``), on CUDA by
-    kernels of its own (see ``suppression_triton``). Elsewhere, and in exported graphs, by the two functions.
+    The K^2 copies of the features are never stored: on the CPU it goes strip by strip (see ``strips``), on CUDA from
+    compute capability 8.0 by kernels of its own (see ``suppression_triton``). Elsewhere, and in exported graphs, by the
+    two functions.
 
     Args:
         f: features, N x C x H x W.
@@ -141,7 +142,10 @@ def _one_piece(f: Tensor) -> type[torch.autograd.Function] | None:
         return None
     if f.device.type == "cpu":
         return InnerProduct
-    if f.is_cuda and f.dtype != torch.float64 and importlib.util.find_spec("triton"):
+    kinds = (torch.float32, torch.bfloat16, torch.float16)
+    if f.is_cuda and f.dtype in kinds and torch.version.cuda and importlib.util.find_spec("triton"):
+        if torch.cuda.get_device_capability(f.device) < (8, 0):  # Triton's kernels need Ampere or newer
+            return None
         from hifacegan_lib import suppression_triton
 
         return suppression_triton.InnerProduct
