@@ -155,11 +155,14 @@ def _parser() -> argparse.ArgumentParser:
     weights = _command(
         parsers,
         commands.weights,
-        "list, fetch or verify the downloadable weights that losses and metrics use",
-        "hifacegan weights list\n  hifacegan weights fetch vgg19",
+        "list, fetch or verify the downloadable weights that losses and metrics use; convert a file of one's own",
+        "hifacegan weights list\n  hifacegan weights fetch vgg19\n"
+        "  hifacegan weights convert vgg_normalised_conv3_1.pth vgg_first_layers.safetensors",
     )
-    weights.add_argument("action", choices=["list", "fetch", "verify"])
-    weights.add_argument("names", nargs="*", metavar="NAME", help="which (list, verify: all)")
+    weights.add_argument("action", choices=["list", "fetch", "verify", "convert"])
+    weights.add_argument(
+        "names", nargs="*", metavar="NAME", help="which (list, verify: all); convert: SOURCE.pth TARGET.safetensors"
+    )
     return parser
 
 

@@ -156,7 +156,16 @@ def doctor(arguments: argparse.Namespace) -> int:
 def weights(arguments: argparse.Namespace) -> int:
     from hifacegan_lib import weights
 
-    return weights.command(arguments.action, arguments.names)
+    if arguments.action != "convert":
+        return weights.command(arguments.action, arguments.names)
+    from hifacegan_lib import perceptual
+
+    if len(arguments.names) != 2:
+        raise ValueError(f"weights convert: {len(arguments.names)} files named, expected SOURCE.pth TARGET.safetensors")
+    path = perceptual.convert(*arguments.names)
+    size = f"{path.stat().st_size / 2**20:.1f} MB"
+    print(f"{path}: VGG-19 up to {perceptual.LAYERS[-1]}, {size}; perceptual_file takes it in training")
+    return 0
 
 
 def _images_in(source: Path) -> tuple[list[Path], Path]:

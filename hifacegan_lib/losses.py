@@ -1,36 +1,84 @@
-"""What a restored face is asked to be: believed, alike in features, alike in perception, alike in pixels.
+"""What a restored face is asked to be: believed, alike in features, alike in pixels. For perception: ``perceptual``.
 
-    adversarial        LSGAN: D learns 1 for clean and 0 for restored, G wants 1            weight 1 in the paper
-    feature matching   L1 between D's features of restored and clean, mean over scales      10
-    perceptual         L1 between VGG-19 features relu1_1 ... relu5_1, 1/32 ... 1           10
-    pixel              L1; not in the paper, its author suggests it against colour casts    0
+With r and c for D's scores of restored and clean faces, each expectation over patches and faces:
+
+    lsgan             D: ½ E r² + ½ E (c - 1)²                   G: E (r - 1)²             weight 1 in the paper
+    hinge             D: E max(0, 1 + r) + E max(0, 1 - c)       G: - E r
+    non_saturating    D: - E ln σ(-r) - E ln σ(c)                G: - E ln σ(r)            goes with R1
+    feature matching  L1 between D's features of restored and clean, mean over scales      10
+    pixel             L1, or Charbonnier's smooth one; the paper has neither, its author   0
+                      suggests L1 against colour casts
 
 A discriminator's answer is, for each scale, a list of features with the scores last.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 Answers = Sequence[Sequence[Tensor]]
 
-VGG19_FILE = "vgg19-dcbb9e9d.pth"
-VGG19_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-_VGG19_RELUS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 in torchvision's `features`
+_DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "lsgan": lambda r, c: (r.square().mean() + (c - 1).square().mean()) / 2,
+    "hinge": lambda r, c: F.relu(1 + r).mean() + F.relu(1 - c).mean(),
+    "non_saturating": lambda r, c: F.softplus(r).mean() + F.softplus(-c).mean(),  # softplus(x) = -ln σ(-x)
+}
+_GENERATOR: dict[str, Callable[[Tensor], Tensor]] = {
+    "lsgan": lambda r: (r - 1).square().mean(),
+    "hinge": lambda r: -r.mean(),
+    "non_saturating": lambda r: F.softplus(-r).mean(),
+}
+ADVERSARIAL = tuple(_DISCRIMINATOR)
+
+
+def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
+    """What D minimises, mean over scales; ``kind`` is one of :data:`ADVERSARIAL`.
+
+    LSGAN (arXiv 1611.04076), hinge (1705.02894), non-saturating (1406.2661). Only LSGAN's is halved, as in pix2pixHD.
+
+    Raises:
+        ValueError: no such kind.
+    """
+    loss = _DISCRIMINATOR[_known(kind)]
+    return torch.stack([loss(r[-1], c[-1]) for r, c in zip(restored, clean, strict=True)]).mean()
+
+
+def generator_loss(kind: str, restored: Answers) -> Tensor:
+    """What G minimises in that game, mean over scales; errors as in :func:`discriminator_loss`."""
+    loss = _GENERATOR[_known(kind)]
+    return torch.stack([loss(r[-1]) for r in restored]).mean()
 
 
 def lsgan_discriminator(restored: Answers, clean: Answers) -> Tensor:
-    """Half the mean squared distance of the scores from 0 (restored) and from 1 (clean), mean over scales."""
-    terms = [(r[-1].square().mean() + (c[-1] - 1).square().mean()) / 2 for r, c in zip(restored, clean, strict=True)]
-    return torch.stack(terms).mean()
+    """``discriminator_loss("lsgan", ...)``."""
+    return discriminator_loss("lsgan", restored, clean)
 
 
 def lsgan_generator(restored: Answers) -> Tensor:
-    """Mean squared distance of the restored faces' scores from 1, mean over scales."""
-    return torch.stack([(r[-1] - 1).square().mean() for r in restored]).mean()
+    """``generator_loss("lsgan", ...)``."""
+    return generator_loss("lsgan", restored)
+
+
+def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
+    """½ E ‖∇ Σ c‖²: D should be flat where the clean faces lie (Mescheder 2018, arXiv 1801.04406, its R1 for γ = 1).
+
+    The gradient is of a face's scores, summed over patches and scales, with respect to that clean face, not to the
+    damaged one beside it; the squares are summed over its pixels and channels; the expectation is over the batch. The
+    result can be differentiated by D's weights. Float32 answers, please: half a float has no room for these gradients.
+
+    Args:
+        clean_answers: of a discriminator that treats each face by itself.
+        clean: N x 3 x H x W, requires grad, as it went into that discriminator.
+    Raises:
+        ValueError: ``clean`` requires no grad.
+    """
+    if not clean.requires_grad:
+        raise ValueError("r1_penalty: clean requires no grad; expected clean.requires_grad_() before the discriminator")
+    scores = torch.stack([scale[-1].sum() for scale in clean_answers]).sum()
+    (slope,) = torch.autograd.grad(scores, clean, create_graph=True)
+    return slope.square().sum((1, 2, 3)).mean() / 2
 
 
 def feature_matching(restored: Answers, clean: Answers) -> Tensor:
@@ -42,50 +90,12 @@ def feature_matching(restored: Answers, clean: Answers) -> Tensor:
     return torch.stack(scales).mean()
 
 
-class PerceptualLoss(nn.Module):
-    """L1 between VGG-19 features of two batches N x 3 x H x W in [0, 1] -> scalar.
-
-    Args:
-        features: torchvision's ``vgg19().features``; by default with the ImageNet weights from torch's cache.
-    Raises:
-        FileNotFoundError: the weights are not downloaded; the message names the command that gets them.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, features: nn.Sequential | None = None) -> None:
-        super().__init__()
-        backbone = vgg19_features() if features is None else features
-        self.backbone = backbone[: _VGG19_RELUS[-1] + 1].requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
-
-    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
-        with torch.no_grad():
-            targets = self._layers(clean)
-        pairs = zip(VGG19_WEIGHTS, self._layers(restored), targets, strict=True)
-        return torch.stack([weight * F.l1_loss(a, b) for weight, a, b in pairs]).sum()
-
-    def _layers(self, image: Tensor) -> list[Tensor]:
-        x, taken = (image - self.mean) / self.std, []
-        for index, layer in enumerate(self.backbone):
-            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)  # in place, it would overwrite what is kept
-            if index in _VGG19_RELUS:
-                taken.append(x)
-        return taken
+def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """Mean of √(d² + ε²): L1 for differences above ε, smooth below it; ε, not 0, for equal faces (Charbonnier 1994)."""
+    return ((restored - clean).square() + epsilon**2).sqrt().mean()
 
 
-def vgg19_features() -> nn.Sequential:
-    """torchvision's VGG-19 convolutions with ImageNet weights, read from torch's cache and never downloaded here."""
-    from torchvision.models import vgg19
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the perceptual loss needs VGG-19's weights, and {VGG19_FILE} is not in torch's cache: "
-            "run `hifacegan weights fetch vgg19` (548 MB), or set perceptual_weight to 0"
-        )
-    network = vgg19()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.features
+def _known(kind: str) -> str:
+    if kind not in ADVERSARIAL:
+        raise ValueError(f"adversarial loss {kind!r}: unknown; there are: {', '.join(ADVERSARIAL)}")
+    return kind

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from hifacegan_lib import checkpoints, cli, images
+from hifacegan_lib import checkpoints, cli, images, perceptual
 from hifacegan_lib.degradations import load_recipe, recipe_names
 from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.generator import Generator, GeneratorConfig
@@ -152,6 +153,8 @@ def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_pat
         (["doctor", "none.pth"], 1, "none.pth: no such checkpoint"),
         (["export", "none.pth", "face.onnx"], 1, "none.pth: no such checkpoint"),
         (["weights", "fetch", "vgg99"], 1, "vgg99"),
+        (["weights", "convert", "one.pth"], 1, "1 files named, expected SOURCE.pth TARGET.safetensors"),
+        (["weights", "convert", "none.pth", "none.safetensors"], 1, "none.pth: no such file"),
     ],
 )
 def test_mistakes_are_named_on_stderr_with_their_exit_code(
@@ -174,3 +177,17 @@ def test_prepare_makes_a_manifest(
     other = [*command[:-1], "data/y"]
     assert cli.main([*other, "-p", "train_size", "5", "-p", "valid_size", "1"]) == 1
     assert "there are 2" in capsys.readouterr().err
+
+
+def test_weights_convert_says_what_it_wrote_and_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shapes = {name: tensor.shape for name, tensor in perceptual.empty_first_layers().state_dict().items()}
+    torch.save({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "theirs.pth")
+    target = tmp_path / "first.safetensors"
+    command = ["weights", "convert", str(tmp_path / "theirs.pth"), str(target)]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == f"{target}: VGG-19 up to relu3_1, 2.1 MB; perceptual_file takes it in training\n"
+    assert perceptual.load(target)
+    assert cli.main(command) == 1
+    assert "first.safetensors: exists already" in capsys.readouterr().err

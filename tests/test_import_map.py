@@ -20,6 +20,7 @@ MAP: dict[str, set[str]] = {
     "recompute": set(),
     "slots": set(),
     "losses": set(),
+    "perceptual": {"weights"},
     # data
     "canvas": set(),
     "scenery": {"canvas", "images"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torchvision.models import AlexNet_Weights, VGG19_Weights
 
-from hifacegan_lib import losses, weights
+from hifacegan_lib import weights
 
 CONTENT = b"one two three " * 100_000  # more than one chunk
 PUBLISHED = {"/good.pth": CONTENT, "/damaged.pth": CONTENT[:-1] + b"!", "/short.pth": CONTENT[:-1]}
@@ -56,10 +56,6 @@ def test_the_registry_agrees_with_torchvision(name: str, theirs: type) -> None:
     assert item.address == published.url
     assert item.file == f"{item.file.rpartition('-')[0]}-{item.sha256_prefix}.pth"
     assert item.megabytes == round(published.meta["_file_size"])
-
-
-def test_the_losses_look_for_the_same_file() -> None:
-    assert weights.path("vgg19").name == losses.VGG19_FILE
 
 
 def test_a_fetched_file_is_whole_in_its_place_and_alone(shelf: Path) -> None:
