@@ -1,49 +1,190 @@
-"""An evaluation as one HTML file that opens anywhere: table, pictures and conditions, nothing fetched, no script."""
+"""A run as one HTML file that opens anywhere: how it was trained, what it is worth; nothing fetched, no script.
+
+Notebook 04 writes it with the training alone, notebook 05 again with the evaluation on top.
+"""
 
 import base64
 import io
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Self
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
+from hifacegan_lib import diagrams
+from hifacegan_lib.compression import encode_webp
 from hifacegan_lib.evaluation import Evaluation, cell
+from hifacegan_lib.images import Pixels, load_image, resize
+from hifacegan_lib.progress import duration
 
+STRIPS = 4  # most in a report
+WIDEST = 1600  # of a strip's row, pixels
 _SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable"})
+_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What the files of a training run's folder say; what is not there is empty or None.
+
+    Attributes:
+        log: the lines of metrics.jsonl.
+        warnings: (step, sentence).
+        strips: (step, picture), at most ``STRIPS``: the first, the last and some between.
+        params: params.json.
+        environment: environment.json.
+        result: result.json; empty while the run is not finished.
+    """
+
+    log: Sequence[Mapping[str, Any]]
+    warnings: Sequence[tuple[int, str]] = ()
+    strips: Sequence[tuple[int, Pixels]] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, run_folder: str | Path) -> Self | None:
+        """Read a run; None where nothing was trained.
+
+        Raises:
+            ValueError: a file that is there cannot be read; the message names it.
+        """
+        folder = Path(run_folder)
+        log, result = _lines(folder / "metrics.jsonl"), _object(folder / "result.json")
+        if not log and not result:
+            return None
+        warnings = [(line["step"], line["warning"]) for line in _lines(folder / "warnings.jsonl")]
+        pictures = sorted((folder / "figures").glob("step_*.png"))
+        chosen = sorted({round(n * (len(pictures) - 1) / (STRIPS - 1)) for n in range(STRIPS)}) if pictures else []
+        strips = [(int(pictures[n].stem.removeprefix("step_")), load_image(pictures[n])) for n in chosen]
+        params, environment = _object(folder / "params.json"), _object(folder / "environment.json")
+        return cls(log, warnings, strips, params, environment, result)
+
+    @property
+    def steps(self) -> int:
+        """Steps that were done."""
+        return int(self.result.get("steps") or self.log[-1]["step"])
+
+    @property
+    def seconds(self) -> float | None:
+        """All sessions of the run together."""
+        return self.result.get("seconds") or (self.log[-1].get("seconds") if self.log else None)
+
+    @property
+    def faces_seen(self) -> int | None:
+        """Pairs, with repetition."""
+        return self.steps * self.params["batch_size"] if "batch_size" in self.params else None
+
+    @property
+    def cost(self) -> dict[str, str]:
+        """What it took, as names and text."""
+        found = {"steps": f"{self.steps:,}"}
+        if self.faces_seen:
+            found["faces seen"] = f"{self.faces_seen:,}, {self.params['batch_size']} a step"
+        if self.seconds:
+            found["time"] = duration(self.seconds)
+            found["seconds a step"] = f"{self.seconds / self.steps:.3g}"
+        if self.seconds and self.faces_seen:
+            found["faces a second"] = f"{self.faces_seen / self.seconds:.3g}"
+        device, parameters = self.result.get("device", self.params.get("device")), self.result.get("parameters")
+        found |= {"device": str(device)} if device else {}
+        return found | ({"parameters": f"{parameters:,}"} if parameters else {})
+
+    @property
+    def final(self) -> dict[str, str]:
+        """The last line of the log, as names and text."""
+        last = self.log[-1] if self.log else {}
+        numbers = {name: value for name, value in last.items() if name not in ("step", "seconds")}
+        return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items() if value is not None}
+
+    def curves(self) -> dict[str, Figure]:
+        """Losses and PSNR by step, with the time above where it was kept: a figure for each quantity."""
+        seconds = [(line["step"], line["seconds"]) for line in self.log if line.get("seconds") is not None]
+        panels = diagrams.history(self.log)
+        return {name: diagrams.curves({name: lines}, seconds=seconds) for name, lines in panels.items()}
+
+    def faces(self) -> dict[str, Pixels]:
+        """The strips as one comparison: degraded, restored after each step, clean; a row of faces each."""
+        if not self.strips:
+            return {}
+        rows = {f"step {step:,}": _row(picture, 1) for step, picture in self.strips}
+        last = self.strips[-1][1]
+        return {"degraded": _row(last, 0), **rows, "clean": _row(last, 2)}
+
+
+def _row(strip: Pixels, number: int) -> Pixels:
+    """One of a strip's three rows, without the gap below it."""
+    side = (strip.shape[0] - 4) // 3  # as images.grid lays them out
+    return strip[number * (side + 2) :][:side]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Of a file of JSON lines; a last one that was cut off is left out."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object a line ({error})") from error
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected JSON ({error})") from error
 
 
 def write_report(
     path: str | Path,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None,
     figures: Mapping[str, Figure],
     params: Mapping[str, Any],
     environment: Mapping[str, Any],
     title: str = "Face renovation",
+    training: TrainingRecord | None = None,
 ) -> Path:
     """Write the report, whole or not at all.
 
     Args:
+        evaluation: the page's first part; None: there is none yet.
         figures: caption -> figure, in order; a caption's first sentence is its title.
         params: the notebook's parameters.
         environment: versions, device and commit, see :func:`hifacegan_lib.runs.environment`.
+        training: the page's second part, or its only one.
+    Raises:
+        ValueError: neither an evaluation nor a training.
     """
+    if evaluation is None and training is None:
+        raise ValueError("a report needs an evaluation or a training, got neither")
     path = Path(path)
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(files("hifacegan_lib").joinpath("report.html").read_text(encoding="utf-8"))
-    conditions = {k: v for k, v in evaluation.conditions.items() if k not in _SHOWN_ELSEWHERE}
+    conditions = evaluation.conditions if evaluation else {}
+    tables = {"Parameters": _flat(params), "Environment": _flat(environment)}
+    if evaluation and training:
+        tables["Parameters of the training"] = _flat(training.params)
+        if training.environment != environment:
+            tables["Environment of the training"] = _flat(training.environment)
     text = template.render(
         title=title,
         evaluation=evaluation,
-        finding=_finding(evaluation),
-        table=_table(evaluation),
+        finding=_finding(evaluation) if evaluation else None,
+        table=_table(evaluation) if evaluation else [],
         figures=[_picture(caption, figure) for caption, figure in figures.items()],
-        conditions=_flat(conditions),
-        params=_flat(params),
-        environment=_flat(environment),
+        conditions=_flat({k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE}),
+        training=training,
+        curves=[_picture(name, figure) for name, figure in training.curves().items()] if training else [],
+        faces=[_strip(name, row) for name, row in training.faces().items()] if training else [],
+        warnings=[(step, _PATH.sub("…", text)) for step, text in training.warnings] if training else [],
+        tables={name: table for name, table in tables.items() if table},
+        duration=duration,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -92,11 +233,24 @@ def _picture(caption: str, figure: Figure) -> dict[str, Any]:
     }
 
 
+def _strip(name: str, row: Pixels) -> dict[str, Any]:
+    height, width = row.shape[:2]
+    if width > WIDEST:
+        height, width = max(1, round(height * WIDEST / width)), WIDEST
+    webp = encode_webp(resize(row, height, width), 90)
+    return {"name": name, "width": width, "height": height, "webp": base64.b64encode(webp).decode()}
+
+
 def _flat(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names and values as text; a mapping inside becomes one line."""
+    """Names and values as text; a mapping inside becomes one line, a path from the root only its last name."""
     return {
         key.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items())
         if isinstance(value, Mapping)
-        else f"{value}"
+        else _unrooted(f"{value}")
         for key, value in values.items()
     }
+
+
+def _unrooted(text: str) -> str:
+    path = next((kind(text) for kind in (PurePosixPath, PureWindowsPath) if kind(text).is_absolute()), None)
+    return f"…/{path.name}" if path else text
