@@ -6,9 +6,11 @@ filled under another name and renamed, so a killed process leaves the previous o
 """
 
 import dataclasses
+import io
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +74,65 @@ def save_training(
     """Write ``folder/step_<step>``, then remove all but the ``keep`` newest.
 
     ``state`` holds tensors and plain values.
+
+    Raises:
+        OSError: it could not be written (a full disk, no permission); the earlier ones are untouched.
     """
     folder = Path(folder)
     target, partial = folder / f"step_{step:06d}", folder / f".step_{step:06d}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
-    partial.mkdir(parents=True)
-    save_generator(partial / "generator.safetensors", generator, info)
-    save_generator(partial / "ema.safetensors", ema, info)
-    with (partial / "state.pt").open("wb") as file:
-        torch.save({"step": step, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if target.exists():
-        shutil.rmtree(target)
-    partial.replace(target)
+    content = io.BytesIO()
+    torch.save({"step": step, **state}, content)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        partial.mkdir(parents=True)
+        save_generator(partial / "generator.safetensors", generator, info)
+        save_generator(partial / "ema.safetensors", ema, info)
+        _write_flushed(partial / "state.pt", content.getbuffer())
+        if target.exists():
+            shutil.rmtree(target)
+        partial.replace(target)
+        _flush_folder(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        whole = [path.name for path in steps(folder)]
+        kept = f"{whole[-1]} is whole" if whole else "there is no earlier one"
+        raise OSError(f"{target}: cannot be written ({error.strerror or error}); {kept}") from None
     for old in steps(folder)[:-keep]:
         shutil.rmtree(old)
     return target
+
+
+def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What is not the same in two nested mappings, a sentence each: ``steps: 750 there, 900 asked``."""
+    old, new = _flat(there), _flat(asked)
+    return [
+        f"{key}: {old.get(key, 'nothing')!r} there, {new.get(key, 'nothing')!r} asked"
+        for key in [*new, *(key for key in old if key not in new)]
+        if old.get(key, ...) != new.get(key, ...)
+    ]
+
+
+def refuse_differences(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Nothing happens when both are the same.
+
+    Raises:
+        ValueError: they differ; the message names ``where`` and lists up to eight differences.
+    """
+    found = differences(there, asked)
+    if found:
+        more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
+        raise ValueError(f"{where} is of another run ({'; '.join(found[:8])}{more})")
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as one mapping with dotted keys."""
+    if isinstance(values, Mapping):
+        items = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, list | tuple):
+        items = [(str(number), value) for number, value in enumerate(values)]
+    else:
+        return {prefix: values}
+    return {k: v for key, value in items for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -113,8 +157,18 @@ def latest_generator(run: str | Path) -> Path:
     return found[-1] / "ema.safetensors"
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
+def _write_flushed(path: Path, content: bytes | memoryview) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Make a rename last through a power cut, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -49,6 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help=f"some of {', '.join(NOTEBOOKS)}")
     _add_overrides(run)
 
+    train = _command(
+        parsers,
+        commands.train,
+        "train a profile's network without a notebook; under torchrun with several processes",
+        "hifacegan train demo -p steps 100 -p decay_steps 50 -p run_name short\n"
+        "  torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512",
+    )
+    train.add_argument("profile", help="folder below params/, whose 04_training.yaml holds")
+    _add_overrides(train)
+
     prepare = _command(
         parsers,
         commands.prepare,

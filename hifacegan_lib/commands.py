@@ -4,13 +4,14 @@ Each imports what it needs when it is called, so that ``--help`` does not wait f
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hifacegan_lib.params import DataPreparation
+from hifacegan_lib.params import DataPreparation, Training
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -34,6 +35,26 @@ def run(arguments: argparse.Namespace) -> int:
         if (folder / part).exists():
             print(f"{what:9}{folder / part}")
     print(f"{'executed':9}{folder / 'notebooks'}")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    import json
+
+    from hifacegan_lib import checkpoints, pipeline, runs
+
+    p = runs.load_profile(arguments.profile, _overrides(arguments))["04_training"]
+    folder = pipeline.train_model(Training.checked(p.model_dump(), arguments.profile))
+    result = folder / "result.json"
+    if not result.exists():
+        return 130  # stopped by hand, which the run has said itself
+    if int(os.environ.get("RANK", 0)) == 0:
+        found = json.loads(result.read_text(encoding="utf-8"))
+        print(
+            f"{found['faces']} unseen faces: {found['psnr']:.2f} dB, {found['gain']:+.2f} dB over the input, "
+            f"SSIM {found['ssim']:.3f}; {found['steps']} steps in {found['seconds']:.0f} s on {found['device']}"
+        )
+        print(f"report   {folder / 'report.html'}\nweights  {checkpoints.latest_generator(folder)}")
     return 0
 
 
@@ -123,9 +144,9 @@ def recipes(arguments: argparse.Namespace) -> int:
 def restore(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import baking, checkpoints, photos, training
+    from hifacegan_lib import baking, checkpoints, photos, processes
 
-    loaded, info = checkpoints.load_generator(arguments.checkpoint, training.pick_device(arguments.device))
+    loaded, info = checkpoints.load_generator(arguments.checkpoint, processes.pick_device(arguments.device))
     generator = baking.bake(loaded, arguments.precision)
     size = info.get("image_size") if arguments.size is None else arguments.size or None
     sources, root = _images_in(arguments.source)

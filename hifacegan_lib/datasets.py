@@ -9,7 +9,7 @@ Nothing else goes in, so the pixels do not depend on the number of workers, the 
 pair carries its trace: with the source image it gives the pair again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -19,11 +19,13 @@ from warnings import warn
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from hifacegan_lib.degradations import Recipe, load_recipe, pair_seed
 from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.images import Pixels, load_image
+from hifacegan_lib.interrupts import workers_leave_it_to_the_loop
 from hifacegan_lib.manifest import Entry, Manifest
 from hifacegan_lib.slots import AHEAD, Slots
 
@@ -65,13 +67,15 @@ def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
 class FaceLoader:
     """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
 
-    ``train`` comes in an order shuffled by (seed, epoch), in full batches: an epoch's remainder, other images each
-    time, is left out. ``valid`` comes in the order of keys, whole, so its last batch may be smaller.
-    Iterating gives one epoch (``set_epoch``; 0 until then); :meth:`batches` never ends.
+    ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
+    the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
+    epoch (``set_epoch``; 0 until then) without what does not fill a batch. ``valid`` comes in the order of keys, whole,
+    so its last batch may be smaller.
     """
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
         self.config, self.split, self.epoch = config, split, 0
+        self._kept: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
         if not len(self):
             raise ValueError(
@@ -98,26 +102,46 @@ class FaceLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._load(islice(self._schedule(self.epoch * len(self)), len(self)))
+        first = self.epoch * len(self.pairs)
+        return self._load(self._batch(first, n) for n in range(len(self)))
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded."""
+    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded.
+
+        ``rank`` of ``world`` processes gets its share of each: pairs rank, rank + world, ...
+        """
         if start < 0:
             raise ValueError(f"start = {start}: expected 0 or more")
-        return self._load(self._schedule(start))
+        if not 0 <= rank < world or self.config.batch_size % world:
+            raise ValueError(
+                f"rank = {rank}, world = {world}: expected a rank below world, and world to divide the batch of "
+                f"{self.config.batch_size}"
+            )
+        if self.split == "train":
+            schedule = (self._batch(0, n) for n in count(start))
+        else:
+            epochs = ((epoch * len(self.pairs), n) for epoch in count() for n in range(len(self)))
+            schedule = (self._batch(first, n) for first, n in islice(epochs, start, None))
+        return self._load(batch[rank::world] for batch in schedule)
 
-    def _schedule(self, start: int) -> Iterator[list[tuple[int, int]]]:
-        """For each batch the (index, epoch) of its images: the epoch travels to the workers with every image."""
-        first, skipped = divmod(start, len(self))
-        for epoch in count(first):
+    def _batch(self, first: int, number: int) -> list[tuple[int, int]]:
+        """The (index, epoch) of a batch's images, counted from place ``first`` of the epochs laid end to end."""
+        size, images = self.config.batch_size, len(self.pairs)
+        begin = first + number * size
+        end = begin + size if self.split == "train" else min(begin + size, first + images)
+        places = (divmod(place, images) for place in range(begin, end))
+        return [(int(self._order(epoch)[place]), epoch) for epoch, place in places]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Every image once, shuffled for training; the last epoch's is kept."""
+        if self._kept[0] != epoch:
             order = np.arange(len(self.pairs))
             if self.split == "train":
                 np.random.default_rng((self.config.seed, epoch)).shuffle(order)
-            for batch in range(skipped if epoch == first else 0, len(self)):
-                places = order[batch * self.config.batch_size :][: self.config.batch_size]
-                yield [(int(index), epoch) for index in places]
+            self._kept = (epoch, order)
+        return self._kept[1]
 
-    def _load(self, schedule: Iterator[list[tuple[int, int]]]) -> Iterator[Batch]:
+    def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
         c = self.config
         slots = Slots(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
@@ -133,6 +157,7 @@ class FaceLoader:
 
 
 def _one_thread(_: int) -> None:
+    workers_leave_it_to_the_loop()
     cv2.setNumThreads(0)  # workers share the cores; threads inside each would fight over them
 
 

@@ -51,16 +51,6 @@ def generator_loss(kind: str, restored: Answers) -> Tensor:
     return torch.stack([loss(r[-1]) for r in restored]).mean()
 
 
-def lsgan_discriminator(restored: Answers, clean: Answers) -> Tensor:
-    """``discriminator_loss("lsgan", ...)``."""
-    return discriminator_loss("lsgan", restored, clean)
-
-
-def lsgan_generator(restored: Answers) -> Tensor:
-    """``generator_loss("lsgan", ...)``."""
-    return generator_loss("lsgan", restored)
-
-
 def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
     """½ E ‖∇ Σ c‖²: D should be flat where the clean faces lie (Mescheder 2018, arXiv 1801.04406, its R1 for γ = 1).
 

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 Size = Annotated[int, Field(ge=16, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1)]
@@ -145,7 +146,7 @@ class DataPreparation(Params):
 class Degradation(Params):
     """Notebook 02: look at a recipe's damage."""
 
-    run_name: Name = Field("demo", description="folder below runs/ for figures")
+    run_name: RunName = Field("demo", description="folder below runs/ for figures")
     image_size: Size = Field(64, description="side of the face, pixels")
     recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
     examples: Annotated[int, Field(ge=1, le=32)] = Field(8, description="faces in the contact sheet")
@@ -154,7 +155,7 @@ class Degradation(Params):
 class ModulePrototyping(Params):
     """Notebook 03: the suppression operator and replenishment, taken apart."""
 
-    run_name: Name = Field("demo", description="folder below runs/ for figures")
+    run_name: RunName = Field("demo", description="folder below runs/ for figures")
     image_size: Size = Field(64, description="side of the face, pixels")
     recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
     window: Literal[3, 5] = Field(3, description="K, side of the suppression window, pixels")
@@ -164,7 +165,7 @@ class ModulePrototyping(Params):
 class Training(Params):
     """Notebook 04: one training run."""
 
-    run_name: Name = Field("demo", description="folder below runs/ for everything the run makes")
+    run_name: RunName = Field("demo", description="folder below runs/ for everything the run makes")
     image_size: Size = Field(64, description="side of the face, pixels")
     recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
     crop_min: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="smallest random crop, share of the side")
@@ -179,21 +180,29 @@ class Training(Params):
     hidden: Annotated[int, Field(ge=4, le=512)] = Field(24, description="widest hidden layer of SPADE; paper 128")
     skip: bool = Field(True, description="the network corrects its input; paper false: it draws anew")
     spectral_norm: bool = Field(False, description="on the generator's decoder; paper true")
+    init_from: str = Field("", description="checkpoint to go on from, ours or published; its shape replaces these")
     discriminator_width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="first channels")
     batch_size: Count = Field(16, description="pairs a step")
+    accumulate: Count = Field(1, description="parts in which a batch is worked off: less memory, the same step")
     steps: Count = Field(750, description="optimizer steps in all")
     decay_steps: Annotated[int, Field(ge=0)] = Field(375, description="last steps, with linearly falling rates")
     lr_generator: Annotated[float, Field(gt=0, le=1)] = Field(0.002, description="Adam's rate; paper 1e-4")
     lr_discriminator: Annotated[float, Field(gt=0, le=1)] = Field(0.004, description="two time scales; paper 4e-4")
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's first beta; paper 0")
     beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam's second beta; paper 0.9")
-    adversarial_weight: Weight = Field(1.0, description="LSGAN term; paper 1; 0 trains no discriminator")
+    adversarial: Literal["lsgan", "hinge", "non_saturating"] = Field("lsgan", description="which game; paper lsgan")
+    adversarial_weight: Weight = Field(1.0, description="adversarial term; paper 1; 0 trains no discriminator")
     adversary_from: Annotated[int, Field(ge=0)] = Field(
         650, description="step at which the discriminator joins; paper 0"
     )
+    discriminator_warmup: Annotated[int, Field(ge=0)] = Field(0, description="steps that it learns alone before")
+    r1_weight: Weight = Field(0.0, description="gradient penalty on clean faces; with non_saturating, 10")
+    r1_every: Count = Field(16, description="steps between penalties, each that much stronger")
     feature_matching_weight: Weight = Field(10.0, description="multi-scale feature matching; paper 10")
     perceptual_weight: Weight = Field(0.0, description="VGG-19 term; paper 10; needs downloaded weights")
+    perceptual_file: str = Field("", description="safetensors with VGG-19's first layers; empty: all of torchvision's")
     l1_weight: Weight = Field(100.0, description="pixel term; paper 0")
+    charbonnier_weight: Weight = Field(0.0, description="pixel term that forgives outliers as L1 does, smooth at 0")
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="exponential moving average of weights")
     gradient_clip: Weight = Field(0.0, description="largest gradient norm; 0 is off")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type")
@@ -202,6 +211,7 @@ class Training(Params):
     )
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(0, description="processes that make pairs")
+    progress: Literal["auto", "live", "bar", "plain", "none"] = Field("auto", description="how the run shows itself")
     log_every: Count = Field(25, description="steps between lines of metrics.jsonl")
     picture_every: Count = Field(200, description="steps between pictures of the validation strip")
     checkpoint_every: Count = Field(200, description="steps between checkpoints")
@@ -215,11 +225,18 @@ class Training(Params):
             raise ValueError(f"decay_steps = {self.decay_steps} must not exceed steps = {self.steps}")
         return self
 
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        names = ("adversarial", "feature_matching", "perceptual", "l1", "charbonnier")
+        if not any(getattr(self, f"{name}_weight") for name in names):
+            raise ValueError(f"nothing to learn from: one of {', '.join(f'{name}_weight' for name in names)} above 0")
+        return self
+
 
 class Evaluation(Params):
     """Notebook 05: a model against baselines on unseen faces."""
 
-    run_name: Name = Field("demo", description="the run to judge")
+    run_name: RunName = Field("demo", description="the run to judge")
     checkpoint: str = Field("", description="a generator's safetensors; empty: the run's newest")
     image_size: Size = Field(64, description="side of the face, pixels")
     recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
@@ -232,7 +249,7 @@ class Evaluation(Params):
 class PhotoRestoration(Params):
     """Notebook 06: restore a photograph's face."""
 
-    run_name: Name = Field("demo", description="the run whose model restores")
+    run_name: RunName = Field("demo", description="the run whose model restores")
     checkpoint: str = Field("", description="a generator's safetensors; empty: the run's newest")
     photo: str = Field("", description="an image file; empty: scikit-image's astronaut")
     recipe: str = Field("report", description="damage for the demonstration; a recipe's name or a JSON file")

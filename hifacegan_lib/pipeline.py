@@ -3,18 +3,38 @@
 Parameters in, artefacts out; every function is a few lines of wiring between a notebook's parameters and the library.
 """
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from hifacegan_lib import checkpoints, training
+import torch
+
+from hifacegan_lib import checkpoints, foreign, processes, training
 from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.degradations import load_recipe
+from hifacegan_lib.discriminator import Discriminator
+from hifacegan_lib.evaluation import evaluate
 from hifacegan_lib.generator import Generator
+from hifacegan_lib.journal import read_lines
 from hifacegan_lib.manifest import Manifest
-from hifacegan_lib.params import DataPreparation, Evaluation, Params, PhotoRestoration, Training
+from hifacegan_lib.manifest import sha256 as sha256_of
+from hifacegan_lib.metrics import standard
+from hifacegan_lib.params import DataPreparation, Evaluation, Params, ParamsError, PhotoRestoration, Training
 from hifacegan_lib.preparation import prepare
-from hifacegan_lib.runs import data_folder, load_profile, open_run, project_root, run_folder, write_json
+from hifacegan_lib.progress import open_progress
+from hifacegan_lib.report import TrainingRecord, write_report
+from hifacegan_lib.runs import (
+    RESUMABLE,
+    data_folder,
+    load_profile,
+    open_run,
+    project_root,
+    run_folder,
+    shown,
+    write_json,
+)
 
 STRIP = 8  # validation faces in the pictures of a training run
 
@@ -79,20 +99,148 @@ def fixed_pairs(p: Params, split: str, image_size: int, recipe: str, batch_size:
 
 
 def train_model(p: Training) -> Path:
-    """Notebook 04's artefact: the folder of a finished run, trained or resumed when it is not finished."""
-    folder = open_run(p, p.run_name, p.overwrite)
-    pairs = training_pairs(p)
-    shutil.copyfile(data_folder(p.data_dir) / "manifest.json", folder / "manifest.json")
+    """Notebook 04's artefact: the folder of a run, trained, or gone on with when it is not finished.
+
+    Under ``torchrun`` all processes call this and train one run. Stopped by hand it returns what there is; finished,
+    the run is measured on every validation face (result.json). Both leave report.html.
+
+    Raises:
+        FileExistsError: the folder holds a run with other parameters or images; the message lists what differs.
+    """
+    fabric = processes.launch(p.device, p.precision)
+    folder = run_folder(p.run_name)
+    if fabric.is_global_zero:
+        open_run(p, p.run_name, p.overwrite)
+        keep_manifest(find_data(p), folder)
+    fabric.barrier()
+    pairs, found = training_pairs(p), checkpoints.steps(folder / "checkpoints") if p.resume else []
     strip = next(iter(fixed_pairs(p, "valid", p.image_size, p.recipe, STRIP)))
-    traces = {key: json.loads(trace) for key, trace in zip(strip["key"], strip["trace"], strict=True)}
-    write_json(folder / "strip.json", {"traces": traces})
-    training.train(p, pairs.batches, strip, folder)
+    done = int(found[-1].name.removeprefix("step_")) if found else 0
+    show = None
+    if fabric.is_global_zero:
+        traces = {key: json.loads(trace) for key, trace in zip(strip["key"], strip["trace"], strict=True)}
+        write_json(folder / "strip.json", {"traces": traces})
+        show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
+    last = training.train(
+        p,
+        lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
+        strip,
+        folder,
+        begin_from(p, fabric.device),
+        fabric,
+        identity(p),
+        show,
+    )
+    if fabric.is_global_zero and done < p.steps:
+        if last.name == f"step_{p.steps:06d}":
+            measure_run(p, folder, last)
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        record = TrainingRecord.load(folder)
+        write_report(folder / "report.html", None, {}, p.model_dump(), environment, p.run_name, record)
+    fabric.barrier()
     return folder
+
+
+def identity(p: Training) -> dict[str, Any]:
+    """What a run's weights depend on: parameters, the recipe's content, the images' bytes, what it began from."""
+    manifest = find_data(p)
+    lines = sorted(f"{entry.split} {entry.key} {entry.sha256}" for entry in manifest.files())
+    return {
+        "parameters": {key: value for key, value in p.model_dump().items() if key not in RESUMABLE},
+        "recipe": json.loads(load_recipe(recipe_file(p.recipe)).to_json()),
+        "data": {
+            **{split: len(manifest.files(split)) for split in ("train", "valid")},
+            "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        },
+        "init_from": sha256_of(_weights_file(p.init_from)) if p.init_from else None,
+    }
+
+
+def keep_manifest(manifest: Manifest, folder: Path) -> None:
+    """Copy the manifest into the run's folder, unless the run was trained on other images.
+
+    Raises:
+        FileExistsError: it was; the message counts what was added, is gone, has changed.
+    """
+    kept = folder / "manifest.json"
+    if kept.exists() and checkpoints.steps(folder / "checkpoints"):
+        there = {entry.key: (entry.split, entry.sha256) for entry in Manifest.load(folder).files()}
+        asked = {entry.key: (entry.split, entry.sha256) for entry in manifest.files()}
+        kinds = {
+            "added": asked.keys() - there.keys(),
+            "gone": there.keys() - asked.keys(),
+            "changed": {key for key in asked.keys() & there.keys() if asked[key] != there[key]},
+        }
+        said = [f"{len(keys)} {kind} ({min(keys)} ...)" for kind, keys in kinds.items() if keys]
+        if said:
+            raise FileExistsError(
+                f"{shown(folder)} holds a run on other images: {', '.join(said)}; "
+                "choose another run_name, or overwrite = true"
+            )
+    shutil.copyfile(manifest.folder / "manifest.json", kept)
+
+
+def begin_from(p: Training, device: torch.device) -> tuple[Generator, Discriminator] | None:
+    """The networks that ``init_from`` asks for, None when it asks for nothing.
+
+    A file (ours, or published) gives the generator; the discriminator is fresh, and ``discriminator_warmup`` lets it
+    learn before the generator listens. A training checkpoint's folder gives both.
+
+    Raises:
+        ParamsError: the folder's discriminator is of another width.
+    """
+    if not p.init_from:
+        return None
+    loaded, _ = foreign.read_any(_weights_file(p.init_from))
+    generator, discriminator = training.build(p, device, loaded.config)
+    generator.load_state_dict(loaded.state_dict())
+    if _weights_file(p.init_from) != _init_path(p.init_from):
+        try:
+            discriminator.load_state_dict(checkpoints.load_state(_init_path(p.init_from), device)["discriminator"])
+        except RuntimeError:
+            raise ParamsError(
+                f"init_from = {p.init_from!r}: its discriminator is not of discriminator_width = "
+                f"{p.discriminator_width}; name its generator.safetensors to begin with a fresh one"
+            ) from None
+    return generator, discriminator
+
+
+def _init_path(init_from: str) -> Path:
+    return project_root() / Path(init_from).expanduser()
+
+
+def _weights_file(init_from: str) -> Path:
+    path = _init_path(init_from)
+    return path / "generator.safetensors" if path.is_dir() else path
+
+
+def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
+    """result.json of a finished run: the averaged weights on every validation face, and what the run has cost."""
+    device = processes.pick_device(p.device)
+    generator, _ = checkpoints.load_generator(last / "ema.safetensors", device)
+    metrics = {name: metric for name, metric in standard().items() if name in ("psnr", "ssim")}
+    pairs = fixed_pairs(p, "valid", p.image_size, p.recipe, p.batch_size)
+    found = evaluate({"model": generator}, pairs, seed=p.seed, metrics=metrics, device=device)
+    rows = {row["method"]: row for row in found.rows}
+    log = read_lines(folder)
+    result = {
+        **{name: rows["model"][name] for name in metrics},
+        **{f"{name}_degraded": rows["degraded"][name] for name in metrics},
+        "gain": found.gain("model").mean,
+        "faces": len(found.keys),
+        "steps": p.steps,
+        "seconds": log[-1]["seconds"],
+        "parameters": sum(weight.numel() for weight in generator.parameters()),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "warnings": len(read_lines(folder, name="warnings.jsonl")),
+    }
+    write_json(folder / "result.json", result)
+    return result
 
 
 def find_model(p: Evaluation | PhotoRestoration) -> tuple[Generator, dict[str, Any]]:
     """``p.checkpoint``, else the newest of ``p.run_name``, else the profile's run, trained now."""
-    device = training.pick_device(p.device)
+    device = processes.pick_device(p.device)
     if p.checkpoint:
         return checkpoints.load_generator(project_root() / Path(p.checkpoint).expanduser(), device)
     folder = run_folder(p.run_name)

@@ -21,7 +21,13 @@ import torch
 
 from hifacegan_lib.params import NOTEBOOKS, Params, ParamsError
 
-RESUMABLE = frozenset({"resume", "overwrite", "workers", "keep_checkpoints", "profile"})  # may differ on resume
+RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on them, but for rounding
+    {
+        *("profile", "run_name", "data_dir", "resume", "overwrite", "progress"),
+        *("device", "workers", "accumulate", "activation_checkpointing"),
+        *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
+    }
+)
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "torchmetrics", "lpips", "papermill")
 
 
@@ -101,10 +107,11 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
     if path.exists() and overwrite:
         for part in ("checkpoints", "figures", "tensorboard"):
             shutil.rmtree(folder / part, ignore_errors=True)
-        for part in ("metrics.jsonl", "metrics.json", "report.html", "params.json"):
+        for part in ("metrics.jsonl", "warnings.jsonl", "metrics.json", "result.json", "report.html", "params.json"):
             (folder / part).unlink(missing_ok=True)
     elif path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        defaults = {key: field.default for key, field in type(p).model_fields.items()}  # a run of before the key
+        there = {**defaults, **json.loads(path.read_text(encoding="utf-8"))}
         differ = [f"{k}: {there.get(k)!r} there, {v!r} asked" for k, v in asked.items() if there.get(k) != v]
         if differ:
             raise FileExistsError(

@@ -153,7 +153,7 @@ def test_a_resumed_stream_is_the_uninterrupted_one_from_there(data: Path) -> Non
 
 
 def test_the_stream_is_the_epochs_one_after_the_other(data: Path) -> None:
-    one = loader(data)
+    one = loader(data, batch_size=4)
     epochs = []
     for epoch in range(3):
         one.set_epoch(epoch)
@@ -161,12 +161,33 @@ def test_the_stream_is_the_epochs_one_after_the_other(data: Path) -> None:
     assert_same(list(islice(one.batches(), len(epochs))), epochs)
 
 
+@pytest.mark.parametrize("world", [1, 5])
+def test_every_image_is_seen_once_an_epoch_by_one_process_or_many(data: Path, world: int) -> None:
+    """Batches of 5 from 12 images: 12 batches are 5 epochs, and some batches reach over two of them."""
+    shares = [list(islice(loader(data).batches(0, rank, world), 12)) for rank in range(world)]
+    assert {len(batch["key"]) for share in shares for batch in share} == {5 // world}
+    turns = (zip(*(batch["key"] for batch in batches), strict=True) for batches in zip(*shares, strict=True))
+    stream = [key for turn in turns for keys in turn for key in keys]
+    alone = [key for batch in islice(loader(data).batches(), 12) for key in batch["key"]]
+    assert stream == alone
+    everyone = {entry.key for entry in Manifest.load(data).files("train")}
+    for epoch in range(5):
+        assert set(stream[12 * epoch :][:12]) == everyone
+
+
+def test_a_share_that_does_not_fit_is_refused(data: Path) -> None:
+    with pytest.raises(ValueError, match=r"rank = 0, world = 2: .* to divide the batch of 5"):
+        loader(data).batches(0, 0, 2)
+    with pytest.raises(ValueError, match="rank = 5, world = 5"):
+        loader(data).batches(0, 5, 5)
+
+
 def test_skipped_batches_are_not_decoded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     make = FacePairs.__getitem__
     monkeypatch.setattr(FacePairs, "__getitem__", lambda self, place: asked.append(place) or make(self, place))
     next(loader(data).batches(1_000_000))
-    assert len(asked) == 5 and {epoch for _, epoch in asked} == {500_000}
+    assert len(asked) == 5 and {epoch for _, epoch in asked} == {5_000_000 // 12, 5_000_000 // 12 + 1}
 
 
 def test_two_iterations_do_not_disturb_each_other(data: Path) -> None:

@@ -40,14 +40,21 @@ MAP: dict[str, set[str]] = {
     "manifest": set(),
     "duplicates": {"images"},
     "preparation": {"duplicates", "manifest", "sources"},
-    "datasets": {"degradations", "framing", "images", "manifest", "slots"},
+    "datasets": {"degradations", "framing", "images", "interrupts", "manifest", "slots"},
     # networks
     "generator": {"recompute", "suppression", "replenishment"},
     "checkpoints": {"generator"},
     "foreign": {"checkpoints", "generator", "replenishment"},
     "modes": {"foreign", "generator"},
     "doctor": {"checkpoints", "degradations", "foreign", "generator", "images", "modes", "portraits", "replenishment"},
-    "training": {"generator", "discriminator", "losses", "checkpoints", "params", "images"},
+    "interrupts": set(),
+    "processes": {"params"},
+    "journal": {"images", "progress"},
+    "finite": {"checkpoints"},
+    "training": {
+        *("generator", "discriminator", "losses", "perceptual", "checkpoints", "params", "images"),
+        *("processes", "interrupts", "journal", "finite", "watch", "progress"),
+    },
     # looking and measuring
     "metrics": {"weights"},
     "evaluation": {"metrics", "images"},
@@ -71,7 +78,11 @@ MAP: dict[str, set[str]] = {
     "instruments": {"generator", "images", "microscope", "swapping", "views"},
     # wiring
     "runs": {"params"},
-    "pipeline": {"preparation", "datasets", "manifest", "training", "generator", "checkpoints", "params", "runs"},
+    "pipeline": {
+        *("preparation", "datasets", "manifest", "degradations", "training", "generator", "discriminator"),
+        *("checkpoints", "foreign", "processes", "params", "runs", "journal", "progress", "evaluation", "metrics"),
+        "report",
+    },
     "commands": {"*"},
     "cli": {"commands", "params"},
 }
@@ -150,5 +161,5 @@ def test_the_readme_shows_the_same_modules() -> None:
 
 def test_the_package_stays_thin() -> None:
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
-    assert sum(lines.values()) < 9500
+    assert sum(lines.values()) < 11500
     assert not {name: n for name, n in lines.items() if n > 320}

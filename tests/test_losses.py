@@ -65,15 +65,9 @@ def test_adversarial_losses_by_hand(kind: str, discriminator: float, generator: 
 
 
 def test_scales_count_alike_whatever_their_size() -> None:
-    assert losses.lsgan_generator(answers(0.5, 2.0)).item() == pytest.approx((0.25 + 1.0) / 2)
+    assert losses.generator_loss("lsgan", answers(0.5, 2.0)).item() == pytest.approx((0.25 + 1.0) / 2)
     uneven = [[torch.zeros(1, 1, 9, 9)], [torch.ones(1, 1, 1, 1)]]
     assert losses.generator_loss("lsgan", uneven).item() == 0.5
-
-
-def test_lsgan_s_old_names_give_the_same_bits() -> None:
-    restored, clean = drawn(2), drawn(3)
-    assert torch.equal(losses.lsgan_discriminator(restored, clean), losses.discriminator_loss("lsgan", restored, clean))
-    assert torch.equal(losses.lsgan_generator(restored), losses.generator_loss("lsgan", restored))
 
 
 @pytest.mark.parametrize(("kind", "sure"), [("lsgan", 1.0), ("hinge", 1.0), ("non_saturating", 50.0)])

@@ -1,20 +1,20 @@
+import contextlib
 import copy
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.utils import parametrize
 
-from hifacegan_lib import checkpoints, losses, training
+from hifacegan_lib import checkpoints, losses, processes, training
 from hifacegan_lib.params import ParamsError, Training
 
 TINY = Training.checked(
@@ -51,6 +51,12 @@ def run(folder: Path, **changes: object) -> Path:
     return training.train(TINY.model_copy(update=changes), batches, pair(999), folder)
 
 
+def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """A run's journal without the time that it took."""
+    found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
+
+
 def weights(folder: Path) -> dict[str, bytes]:
     return {name: (folder / f"{name}.safetensors").read_bytes() for name in ("generator", "ema")}
 
@@ -58,9 +64,11 @@ def weights(folder: Path) -> dict[str, bytes]:
 def test_a_run_leaves_numbers_pictures_and_checkpoints(tmp_path: Path) -> None:
     last = run(tmp_path)
     assert last.name == "step_000006"
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 3, 4, 6]
-    assert set(lines[0]) == {"step", "l1", "adversarial", "feature_matching", "discriminator", "psnr", "lr"}
+    assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6]
+    assert set(lines(tmp_path)[0]) == {
+        *("step", "l1", "adversarial", "feature_matching", "discriminator", "psnr", "lr"),
+        *("cast_r", "cast_g", "cast_b", "droplets", "d_margin", "d_accuracy"),
+    }
     assert [p.name for p in sorted((tmp_path / "figures").iterdir())] == ["step_000003.png", "step_000006.png"]
     assert list((tmp_path / "tensorboard").iterdir())
     assert checkpoints.load_generator(last / "ema.safetensors")[1]["image_size"] == TINY.image_size
@@ -91,27 +99,175 @@ def test_interrupted_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
         training.train(TINY, until_the_cut, pair(999), tmp_path / "cut")
     assert [p.name for p in checkpoints.steps(tmp_path / "cut" / "checkpoints")] == ["step_000002", "step_000004"]
     assert weights(run(tmp_path / "cut")) == weights(run(tmp_path / "whole"))
-    assert (tmp_path / "cut" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 
 
-def test_killed_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
-    """kill -9 somewhere between two checkpoints, in another process."""
-    script = f"""
-    import sys
-    sys.path.insert(0, {str(Path(__file__).parent)!r})
-    import test_training
-    from pathlib import Path
-    test_training.run(Path({str(tmp_path / "killed")!r}), steps=40, checkpoint_every=5, decay_steps=20)
-    """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
-    patience = time.monotonic() + 120
-    while len(checkpoints.steps(tmp_path / "killed" / "checkpoints")) < 2 and time.monotonic() < patience:
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    options = {"steps": 40, "checkpoint_every": 5, "decay_steps": 20}
-    assert weights(run(tmp_path / "killed", **options)) == weights(run(tmp_path / "whole", **options))
+LONG = {"steps": 40, "checkpoint_every": 5, "decay_steps": 20, "r1_weight": 0.1, "r1_every": 4, "accumulate": 2}
+
+
+def in_another_process(folder: Path, reached: Any, changes: dict[str, Any]) -> None:
+    """Train there, and say each step before it is taken."""
+
+    def told(start: int) -> Iterator[dict]:
+        for step, batch in enumerate(batches(start), start):
+            reached.send(step)
+            yield batch
+
+    torch.set_num_threads(1)
+    training.train(TINY.model_copy(update=changes), told, pair(999), folder)
+
+
+def start_elsewhere(folder: Path, **changes: Any) -> tuple[Any, Any]:
+    """A process that trains, and the pipe on which it tells its steps."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lightning_fabric", "hifacegan_lib.training"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=in_another_process, args=(folder, there, changes))
+    process.start()
+    there.close()
+    return process, here
+
+
+def wait_for(step: int, pipe: Any) -> int:
+    """Until the process is at least there."""
+    reached = -1
+    while reached < step:
+        assert pipe.poll(120), "no step in two minutes"
+        reached = pipe.recv()
+    return reached
+
+
+def test_killed_five_times_at_random_steps_ends_with_the_bits_of_the_undisturbed_run(tmp_path: Path) -> None:
+    draw, done = np.random.default_rng(5), 0
+    for kills in range(5):
+        process, pipe = start_elsewhere(tmp_path / "killed", **LONG)
+        wait_for(int(draw.integers(done, min(done + 14, 37 + kills // 4))), pipe)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        found = checkpoints.steps(tmp_path / "killed" / "checkpoints")
+        done = int(found[-1].name.removeprefix("step_")) if found else 0
+    assert 0 < done < LONG["steps"], "killed too early or too late to show anything"
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        last, whole = run(tmp_path / "killed", **LONG), run(tmp_path / "whole", **LONG)
+    finally:
+        torch.set_num_threads(torch_threads)
+    assert weights(last) == weights(whole)
+    mine, undisturbed = checkpoints.load_state(last), checkpoints.load_state(whole)
+    mine.pop("seconds"), undisturbed.pop("seconds")
+    same(mine, undisturbed)
+    for name in ("metrics.jsonl", "warnings.jsonl"):
+        assert (tmp_path / "killed" / name).exists() == (tmp_path / "whole" / name).exists()
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+
+
+def same(a: Any, b: Any) -> None:
+    """Equal to the bit: discriminator, optimizers, scaler, schedule, generators of random numbers."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            same(one, other)
+    else:
+        assert a == b
+
+
+class Listener:
+    """Keeps what a run says."""
+
+    def __init__(self, when: int = 0, act: Any = None) -> None:
+        self.said: list[str] = []
+        self.closed, self.when, self.act = False, when, act
+
+    def step(self, done: int) -> None:
+        if done == self.when:
+            self.act()
+
+    def numbers(self, done: int, values: Any) -> None: ...
+    def picture(self, done: int, picture: Any) -> None: ...
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_ctrl_c_saves_and_returns_and_the_rest_gives_the_undisturbed_run(tmp_path: Path) -> None:
+    show = Listener(3, lambda: signal.raise_signal(signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    last = training.train(TINY, batches, pair(999), tmp_path / "stopped", show=show)
+    assert last.name == "step_000003"
+    assert show.said == ["stopped by SIGINT at step 3 of 6, all saved; the same run goes on from there"]
+    assert show.closed and signal.getsignal(signal.SIGINT) == before
+    assert weights(run(tmp_path / "stopped")) == weights(run(tmp_path / "whole"))
+    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    show = Listener(3, twice)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(TINY, batches, pair(999), tmp_path, show=show)
+    assert [p.name for p in checkpoints.steps(tmp_path / "checkpoints")] == ["step_000002"]
+    assert show.closed
+
+
+def test_sigterm_saves_says_so_and_ends_the_process_by_that_signal(tmp_path: Path) -> None:
+    process, pipe = start_elsewhere(tmp_path, steps=100_000, decay_steps=0, checkpoint_every=100_000, log_every=1000)
+    wait_for(5, pipe)
+    os.kill(process.pid, signal.SIGTERM)
+    with contextlib.suppress(EOFError):
+        while pipe.recv():  # so that it does not wait for the pipe to be read
+            pass
+    process.join()
+    assert process.exitcode == -signal.SIGTERM
+    (saved,) = checkpoints.steps(tmp_path / "checkpoints")
+    assert checkpoints.load_state(saved)["step"] == int(saved.name.removeprefix("step_")) > 5
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint_whole(tmp_path: Path) -> None:
+    """The limit on a file's size makes the kernel refuse the bytes, as a full disk does."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    show = Listener(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1])))
+    try:
+        with pytest.raises(OSError, match=r"step_000004: cannot be written \(File too large\); step_000002 is whole"):
+            training.train(TINY, batches, pair(999), tmp_path / "full", show=show)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [p.name for p in (tmp_path / "full" / "checkpoints").iterdir()] == ["step_000002"]
+    assert weights(run(tmp_path / "full")) == weights(run(tmp_path / "whole"))
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_training(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError, match="taken"):
+        run(tmp_path / "taken")
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path: Path) -> None:
+    def go(seed: int, noise: list[int]) -> None:
+        identity = {"parameters": {"seed": seed}, "recipe": {"operations": [{"noise": noise}]}}
+        training.train(TINY, batches, pair(999), tmp_path, identity=identity)
+
+    go(0, [1, 2])
+    go(0, [1, 2])
+    with pytest.raises(ValueError, match=r"step_000006 is of another run \(parameters.seed: 0 there, 1 asked\)"):
+        go(1, [1, 2])
+    with pytest.raises(ValueError, match=r"\(recipe.operations.0.noise.1: 2 there, 3 asked\)"):
+        go(0, [1, 3])
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
@@ -123,13 +279,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_training_helps(tmp_path: Path) -> None:
     run(tmp_path, steps=60, adversarial_weight=0.0, feature_matching_weight=0.0, lr_generator=3e-3)
-    psnr = [json.loads(line)["psnr"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    psnr = [line["psnr"] for line in lines(tmp_path)]
     assert psnr[-1] > psnr[0] + 3
 
 
 def test_without_an_adversary_no_discriminator_is_trained(tmp_path: Path) -> None:
     run(tmp_path, adversarial_weight=0.0, feature_matching_weight=0.0)
-    assert "discriminator" not in json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert not {"discriminator", "d_margin"} & set(lines(tmp_path)[0])
 
 
 def test_bfloat16_trains(tmp_path: Path) -> None:
@@ -144,8 +300,8 @@ def test_float16_on_a_cpu_is_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ParamsError, match="device = 'cuda': not available here"):
-            training.pick_device("cuda")
-    assert training.pick_device("cpu") == torch.device("cpu")
+            processes.pick_device("cuda")
+    assert processes.pick_device("cpu") == torch.device("cpu")
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_keys(tmp_path: Path) -> None:
@@ -154,9 +310,23 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_keys(tmp_path: Path) -> N
             batch = pair(step)
             yield {**batch, "clean": batch["clean"] * float("nan")} if step == 3 else batch
 
-    with pytest.raises(FloatingPointError, match=r"step 4: l1.* not finite on \['a', 'b'\]"):
+    says = r"step 4: l1 is nan, .*on \['a', 'b'\]; the last good checkpoint, step_000002, is kept"
+    with pytest.raises(FloatingPointError, match=says):
         training.train(TINY, broken, pair(999), tmp_path)
     assert [p.name for p in checkpoints.steps(tmp_path / "checkpoints")] == ["step_000002"]
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_though_its_loss_is(tmp_path: Path) -> None:
+    generator, discriminator = training.build(TINY, torch.device("cpu"))
+
+    def overflow(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * float("inf") if calls.append(1) or len(calls) == 5 else gradient
+
+    calls: list[int] = []
+    generator.draw.bias.register_hook(overflow)
+    with pytest.raises(FloatingPointError, match=r"step 5: gradient of the generator is (inf|nan) on \['a', 'b'\]"):
+        training.train(TINY, batches, pair(999), tmp_path, (generator, discriminator))
+    assert checkpoints.steps(tmp_path / "checkpoints")[-1].name == "step_000004"
 
 
 def test_the_rate_is_constant_then_a_straight_line() -> None:
@@ -200,17 +370,68 @@ def test_a_step_is_the_textbook_s_with_one_pass_of_the_generator(tmp_path: Path)
         fake, real = discriminator(batch["degraded"], restored), discriminator(batch["degraded"], batch["clean"])
         total = (
             p.l1_weight * F.l1_loss(restored, batch["clean"])
-            + p.adversarial_weight * losses.lsgan_generator(fake)
+            + p.adversarial_weight * losses.generator_loss("lsgan", fake)
             + p.feature_matching_weight * losses.feature_matching(fake, real)
         )
         total.backward(inputs=list(generator.parameters()), retain_graph=True)
         fake = discriminator(batch["degraded"], generator(batch["degraded"]).detach())
-        losses.lsgan_discriminator(fake, real).backward(inputs=list(discriminator.parameters()))
+        losses.discriminator_loss("lsgan", fake, real).backward(inputs=list(discriminator.parameters()))
     for optimizer in optimizers:
         optimizer.step()
     for mine, textbook in ((ours, generator), (d_ours, discriminator)):
         for a, b in zip(mine.parameters(), textbook.parameters(), strict=True):
             torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_a_batch_in_parts_takes_the_same_step(tmp_path: Path) -> None:
+    """Up to rounding: of the picture, for Adam makes steps of what rounding leaves in weights that do nothing."""
+    parts = [run(tmp_path / str(n), accumulate=n) for n in (1, 2)]
+    one, two = (checkpoints.load_generator(part / "generator.safetensors")[0](pair(5)["degraded"]) for part in parts)
+    torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
+    for whole, cut in zip(lines(tmp_path / "1"), lines(tmp_path / "2"), strict=True):
+        assert cut == pytest.approx(whole, rel=1e-3, abs=1e-4)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="batch_size = 2: 1 process in 3 parts each need a multiple of 3"):
+        run(tmp_path, accumulate=3)
+
+
+@pytest.mark.parametrize("game", losses.ADVERSARIAL)
+def test_every_game_trains_with_the_penalty_and_either_pixel_term(tmp_path: Path, game: str) -> None:
+    run(tmp_path, adversarial=game, r1_weight=1.0, r1_every=2, charbonnier_weight=50.0, l1_weight=0.0, log_every=1)
+    found = lines(tmp_path)
+    assert "charbonnier" in found[0]
+    assert [line["step"] for line in found if "r1" in line] == [1, 3, 5]
+
+
+def test_while_the_discriminator_warms_up_the_generator_does_not_listen(tmp_path: Path) -> None:
+    quiet = {"adversarial_weight": 1.0, "feature_matching_weight": 0.0, "l1_weight": 0.0, "perceptual_weight": 0.0}
+    generator, discriminator = training.build(TINY, torch.device("cpu"))
+    first = [copy.deepcopy(network.state_dict()) for network in (generator, discriminator)]
+    p = TINY.model_copy(update={**quiet, "adversary_from": 6, "discriminator_warmup": 4})
+    training.train(p, batches, pair(999), tmp_path, (generator, discriminator))
+    same(dict(generator.state_dict()), dict(first[0]))
+    moved = [not torch.equal(a, b) for a, b in zip(discriminator.parameters(), first[1].values(), strict=False)]
+    assert any(moved)
+    assert ["discriminator" in line for line in lines(tmp_path)] == [False, True, True, True]  # steps 2, 3, 4, 6
+
+
+def test_signs_of_sickness_are_written_and_said(tmp_path: Path) -> None:
+    """Clean faces far brighter than the damaged ones, and nothing that would teach it: a cast that lasts."""
+
+    def dark(start: int) -> Iterator[dict]:
+        for batch in batches(start):
+            yield {**batch, "degraded": batch["clean"] * 0.5}
+
+    strip = {**pair(999), "degraded": pair(999)["clean"] * 0.5}
+    show = Listener()
+    still = {"lr_generator": 1e-8, "adversarial_weight": 0.0, "feature_matching_weight": 0.0}
+    p = TINY.model_copy(update={"steps": 60, **still})
+    training.train(p, dark, strip, tmp_path, show=show)
+    (warning, *_) = lines(tmp_path, "warnings.jsonl")
+    assert "cast" in warning["warning"]
+    assert show.said[0] == f"step {warning['step']}: {warning['warning']}"
 
 
 def test_activation_checkpointing_changes_no_bit(tmp_path: Path) -> None:
