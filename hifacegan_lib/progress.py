@@ -106,21 +106,20 @@ def _in_kernel() -> bool:
 
 
 class Rate:
-    """Steps a second of late, and what they promise."""
+    """Steps a second of late, and what they promise; the first step, which compiles or warms up, is soon forgotten."""
 
     def __init__(self, start: int, total: int, clock: Clock) -> None:
-        self.total, self.clock = total, clock
+        self.start, self.total, self.clock = start, total, clock
         self.now = (clock(), start)
         self.past = deque([self.now])
 
-    def step(self, done: int) -> float:
-        """Count; the time."""
+    def step(self, done: int) -> None:
+        """Count."""
         self.now = (self.clock(), done)
-        while len(self.past) > 1 and self.past[1][0] < self.now[0] - WINDOW:
+        while len(self.past) > 1 and (self.past[0][1] == self.start or self.past[1][0] < self.now[0] - WINDOW):
             self.past.popleft()
         if self.now[0] - self.past[-1][0] >= WINDOW / 300:
             self.past.append(self.now)
-        return self.now[0]
 
     def value(self) -> float | None:
         """Steps a second; None before the first step."""
@@ -203,12 +202,13 @@ class _Live(Progress):
         self.show()
 
     def step(self, done: int) -> None:
-        if self.rate.step(done) >= self.due:
-            self.show()
+        self.rate.step(done)
+        self.show_when_due()
 
     def numbers(self, done: int, values: Mapping[str, float]) -> None:
         self.log.append({**values, "step": done})
         self.stale = True
+        self.show_when_due()
 
     def picture(self, done: int, picture: Pixels) -> None:
         height, width = picture.shape[:2]
@@ -216,12 +216,18 @@ class _Live(Progress):
         small = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
         self.strip = _image(encode_webp(small, 85), "webp", small.shape[1], small.shape[0], f"Step {done}: strip")
         self.strip += f"<div>Step {done}: degraded, restored, clean</div>"
+        self.show_when_due()
 
     def say(self, text: str) -> None:
         self.sentences.append(text)
+        self.show_when_due()
 
     def close(self) -> None:
         self.show()
+
+    def show_when_due(self) -> None:
+        if self.rate.clock() >= self.due:
+            self.show()
 
     def show(self) -> None:
         from IPython.display import display
