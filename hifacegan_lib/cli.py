@@ -59,6 +59,30 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("profile", help="folder below params/, whose 04_training.yaml holds")
     _add_overrides(train)
 
+    sweep = _command(
+        parsers,
+        commands.sweep,
+        "execute one notebook for each cell of a grid of parameters, then compare: a table over seeds, pictures",
+        "hifacegan sweep 04_training demo -p suppression=inner_product,lip,conv -p seed=0,1,2\n"
+        "  hifacegan sweep 04_training demo -p seed=0,1,2 --name again --scheduler tcp://10.0.0.1:8786\n\n"
+        "The same command goes on where it was stopped, and tries what failed again; one with other values adds cells.",
+    )
+    sweep.add_argument("notebook", help=f"one of {', '.join(NOTEBOOKS)}")
+    sweep.add_argument("profile", help="folder below params/: whose values hold where -p gives none")
+    sweep.add_argument(
+        "-p", action="append", default=[], metavar="KEY=V1,V2", dest="choices", help="a key to vary; one value: to fix"
+    )
+    sweep.add_argument("--name", help="folder below runs/ for the sweep (PROFILE-sweep)")
+    where = sweep.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=int, metavar="N", help="runs at once on this machine (half as many as cores)")
+    where.add_argument(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="of a Dask cluster, whose every thread takes a run; its machines see the same folders as this one",
+    )
+    where.add_argument("--collect", action="store_true", help="run nothing: make table and pictures of what is there")
+
     prepare = _command(
         parsers,
         commands.prepare,

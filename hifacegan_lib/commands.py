@@ -11,12 +11,19 @@ from typing import Any
 
 import yaml
 
-from hifacegan_lib.params import DataPreparation, Training
+from hifacegan_lib.params import DataPreparation, ParamsError, Training
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """VALUE as YAML would read it: 8 is a number, true a truth value, the rest text."""
-    return {key: yaml.safe_load(value) if value else "" for key, value in arguments.overrides}
+    return {key: _value(value) if value else "" for key, value in arguments.overrides}
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # a glob such as **
+        return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,6 +63,43 @@ def train(arguments: argparse.Namespace) -> int:
         )
         print(f"report   {folder / 'report.html'}\nweights  {checkpoints.latest_generator(folder)}")
     return 0
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import runs, sweeps, tables
+
+    a = arguments
+    name = a.name or f"{a.profile}-sweep"
+    if a.collect:
+        whole = sweeps.Sweep.load(name)
+        if (whole.notebook, whole.profile) != (a.notebook, a.profile):
+            raise ParamsError(
+                f"{runs.shown(whole.folder)} is a sweep of {whole.notebook} {whole.profile}; name another"
+            )
+    else:
+        if a.jobs is not None and a.jobs < 1:
+            raise ParamsError(f"--jobs {a.jobs}: expected at least 1")
+        whole, asked = sweeps.plan(a.notebook, a.profile, sweeps.read_grid(a.choices), name)
+        todo = [cell for cell in asked if sweeps.result(whole, cell).status != "done"]
+        print(f"{runs.shown(whole.folder)}: {len(asked)} cells, {len(asked) - len(todo)} done before", flush=True)
+        bar = tqdm(total=len(todo), desc="sweep", unit="cell", disable=not todo)
+        try:
+            for came in sweeps.run(whole, todo, a.jobs or sweeps.default_jobs(), a.scheduler):
+                bar.write(str(came))
+                bar.update()
+        except KeyboardInterrupt:
+            bar.close()
+            print("hifacegan: stopped; the same command goes on, --collect compares what is done", file=sys.stderr)
+            return 130
+        bar.close()
+    found = tables.write(whole)
+    print(f"\n{tables.as_text(found)}\n")
+    for part in ("table.md", "table.csv", "table.json", "grid.png", "curves.png"):
+        if (whole.folder / part).exists():
+            print(whole.folder / part)
+    return 1 if found["open"] else 0
 
 
 def prepare(arguments: argparse.Namespace) -> int:

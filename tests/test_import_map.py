@@ -83,6 +83,8 @@ MAP: dict[str, set[str]] = {
         *("checkpoints", "foreign", "processes", "params", "runs", "journal", "progress", "evaluation", "metrics"),
         "report",
     },
+    "sweeps": {"params", "pipeline", "runs"},
+    "tables": {"figures", "images", "runs", "sweeps"},
     "commands": {"*"},
     "cli": {"commands", "params"},
 }
