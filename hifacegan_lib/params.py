@@ -172,6 +172,9 @@ class Training(Params):
     flip_probability: Fraction = Field(0.5, description="chance of a left-right flip of the clean face")
     suppression: Literal["inner_product", "lip", "conv"] = Field("inner_product", description="encoder's operator")
     guidance: Literal["features", "image"] = Field("features", description="what guides the decoder's stages")
+    start: Literal["image", "features"] = Field(
+        "image", description="what it begins from: input made small, or features"
+    )
     modulation: Literal["one_plus_gamma", "gamma"] = Field("one_plus_gamma", description="SPADE's scale")
     width: Annotated[int, Field(ge=4, le=256)] = Field(24, description="channels at full resolution; paper 48 or 64")
     widest: Annotated[int, Field(ge=1, le=16)] = Field(16, description="most channels, in widths; paper 16")

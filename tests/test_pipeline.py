@@ -13,8 +13,18 @@ from hifacegan_lib.params import DataPreparation, ParamsError, Training
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid_size": 8}
 TINY: dict[str, Any] = {
-    **{"data_dir": "data/tiny", "image_size": 16, "width": 4, "hidden": 4, "discriminator_width": 4, "batch_size": 4},
-    **{"steps": 4, "decay_steps": 2, "adversary_from": 0, "log_every": 1, "picture_every": 2, "checkpoint_every": 2},
+    "data_dir": "data/tiny",
+    "image_size": 16,
+    "width": 4,
+    "hidden": 4,
+    "discriminator_width": 4,
+    "batch_size": 4,
+    "steps": 4,
+    "decay_steps": 2,
+    "adversary_from": 0,
+    "log_every": 1,
+    "picture_every": 2,
+    "checkpoint_every": 2,
     "progress": "none",
 }
 
@@ -85,7 +95,7 @@ def test_a_run_that_was_stopped_counts_all_its_seconds(home: Path, monkeypatch: 
     assert without[0] == without[1]
 
 
-def test_another_recipe_under_the_same_name_is_refused(home: Path, tmp_path: Path) -> None:
+def test_another_recipe_under_the_same_name_is_refused(tmp_path: Path) -> None:
     """The file's content counts, not its name."""
     mine = tmp_path / "mine.json"
     recipe = {"name": "mine", "description": "noise", "source": "here", "order": "given", "operations": []}
@@ -149,7 +159,7 @@ def test_a_checkpoint_s_folder_gives_its_discriminator_too(home: Path) -> None:
 
 
 @pytest.mark.parametrize("variant", ["spade", "lipspade", "hifacegan"])
-def test_a_published_network_is_fine_tuned(home: Path, tmp_path: Path, variant: str) -> None:
+def test_a_published_network_is_fine_tuned(tmp_path: Path, variant: str) -> None:
     """Batch statistics, spectral norm and all; at 64 pixels, for it halves five times."""
     torch.save(published.tensors(variant, 4), tmp_path / "latest_net_G.pth")
     p = parameters(
@@ -174,7 +184,7 @@ def test_other_weights_to_begin_from_are_another_run(home: Path, tmp_path: Path)
         pipeline.train_model(p)
 
 
-def test_weights_that_are_not_there_are_named(home: Path) -> None:
+def test_weights_that_are_not_there_are_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
         pipeline.train_model(parameters(run_name="none", init_from="nowhere.safetensors"))
 

@@ -16,8 +16,18 @@ from hifacegan_lib.params import DataPreparation, ParamsError, Training
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 20, "valid_size": 8}
 RUN: dict[str, Any] = {
-    **{"data_dir": "data/tiny", "image_size": 16, "width": 4, "hidden": 4, "discriminator_width": 4, "batch_size": 8},
-    **{"steps": 10, "decay_steps": 5, "adversary_from": 3, "log_every": 1, "picture_every": 10, "checkpoint_every": 5},
+    "data_dir": "data/tiny",
+    "image_size": 16,
+    "width": 4,
+    "hidden": 4,
+    "discriminator_width": 4,
+    "batch_size": 8,
+    "steps": 10,
+    "decay_steps": 5,
+    "adversary_from": 3,
+    "log_every": 1,
+    "picture_every": 10,
+    "checkpoint_every": 5,
     "progress": "plain",
 }
 
