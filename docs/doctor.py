@@ -3,7 +3,7 @@
 Why do the authors test in ``train()``? Two explanations are about, and each is a way of training here:
 
     kept    batch norm's running averages do not fit: everything else is in order
-    lost    spectral norm's vectors never move: DataParallel moves those of copies that it throws away
+    lost    spectral norm's vectors never move: PyTorch's DataParallel moved those of copies until 1.0
 
 In 2018 the divided weight was a buffer too, lost with the copies, and ``eval()`` used it: the row of the old PyTorch.
 
