@@ -6,8 +6,7 @@ the weights and all: the clock changes hands whenever it asks for a batch, and t
 The authors' way, written anew from its description: two passes of the generator and two of the discriminator a step,
 every gradient computed whether needed or not, Adam in a loop, float32, layers as in `_authors.py`.
 
-Memory is counted and not measured: the loop runs on tensors without numbers, and the bytes of all that are alive at
-once are added up. What libraries take for themselves (workspaces, fragments) is not in it.
+Memory is counted and not measured, see `_memory.py`.
 """
 
 import contextlib
@@ -17,10 +16,8 @@ import os
 import sys
 import tempfile
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -28,12 +25,10 @@ import torch
 import torch.nn.functional as F
 from _authors import AuthorsDiscriminator, AuthorsGenerator
 from _bench import OURS, Times, finish, machine, milliseconds, options, ratio, table
+from _memory import without_numbers
 from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from hifacegan_lib import foreign, generator, training
+from hifacegan_lib import foreign, training
 from hifacegan_lib.discriminator import Discriminator
 from hifacegan_lib.generator import PUBLISHED, Generator
 from hifacegan_lib.params import Training
@@ -155,37 +150,9 @@ def race_steps(size: int, batch: int, width: int, precision: str, device: str, r
     }
 
 
-class Ledger(TorchDispatchMode):
-    """Bytes of the tensors that are alive, and the most that there ever were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.peak = 0
-        self.known: dict[int, Any] = {}
-
-    def __torch_dispatch__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._enter(leaf.untyped_storage())
-        return result
-
-    def _enter(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.known:
-            self.known[key] = weakref.ref(storage, lambda _: self._leave(key, size))
-            self.alive += size
-            self.peak = max(self.peak, self.alive)
-
-    def _leave(self, key: int, size: int) -> None:
-        del self.known[key]
-        self.alive -= size
-
-
 def count_memory(way: str, precision: str, checkpointing: bool, size: int, batch: int, width: int) -> float:
     """GB at the fullest moment of the second step, weights and optimizers included."""
-    numbers = mock.patch.object(generator, "_check"), mock.patch.object(training.copy, "deepcopy", _another)
-    with FakeTensorMode(), Ledger() as ledger, numbers[0], numbers[1]:
+    with without_numbers() as ledger:
         pair = {name: torch.empty(batch, 3, size, size) for name in ("degraded", "clean")}
         if way == AUTHORS:
             theirs = AuthorsWay(width, "cpu")
@@ -202,11 +169,6 @@ def count_memory(way: str, precision: str, checkpointing: bool, size: int, batch
             how = {"precision": precision, "device": "cpu", "activation_checkpointing": checkpointing}
             run_loop(how, networks, twice())
     return ledger.peak / 1e9
-
-
-def _another(network: Generator) -> Generator:
-    """A copy where there are no numbers to copy."""
-    return Generator(network.config)
 
 
 def main() -> None:

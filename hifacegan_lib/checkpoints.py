@@ -5,6 +5,7 @@ checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.sa
 filled under another name and renamed, so a killed process leaves the previous one whole.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -166,7 +167,7 @@ def _write_flushed(path: Path, content: bytes | memoryview) -> None:
 
 def _flush_folder(path: Path) -> None:
     """Make a rename last through a power cut, where the system can."""
-    if os.name == "posix":
+    with contextlib.suppress(OSError):  # mounted drives, Windows
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

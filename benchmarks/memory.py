@@ -1,0 +1,91 @@
+"""Claim: the profile `colab` trains on a T4, which has 16 GB.
+
+A training step of each profile as it stands in params/, generator, discriminator, VGG-19, averages and optimizers
+included. On a GPU the peak is measured, without one it is counted, see `_memory.py`; float16 is then counted as the
+bfloat16 that has as many bytes.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import torch
+from _bench import finish, machine, options, table
+from _memory import without_numbers
+from torchvision.models import vgg19
+
+from hifacegan_lib import perceptual, training
+from hifacegan_lib.params import Training
+from hifacegan_lib.runs import load_profile
+
+LIMIT = 16.0  # GB of a T4
+NEVER = 10**6
+
+
+class Enough(Exception):
+    """Raised instead of a batch: the loop has stepped twice."""
+
+
+def two_steps(p: Training, device: str) -> None:
+    """The loop itself, on faces of one grey; VGG-19 without its weights takes as much room."""
+    grey = torch.full((p.batch_size, 3, p.image_size, p.image_size), 0.5)
+
+    def twice() -> Iterator[dict[str, Any]]:
+        for _ in range(2):
+            yield {"clean": grey, "degraded": grey, "key": ["grey"] * p.batch_size}
+        raise Enough
+
+    networks = training.build(p, torch.device(device))
+    vgg = mock.patch.object(perceptual, "load", lambda _: perceptual.whole(vgg19().features))
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough), vgg:
+        training.train(p, lambda _: twice(), {}, folder, networks)
+
+
+def peak(profile: str, device: str) -> tuple[Training, float]:
+    """A profile's parameters and its step's GB."""
+    values = load_profile(profile)["04_training"].model_dump()
+    quiet = {"steps": NEVER, "decay_steps": 0, "log_every": NEVER, "picture_every": NEVER, "checkpoint_every": NEVER}
+    there = device if device == "cuda" else "cpu"
+    p = Training.checked({**values, **quiet, "adversary_from": 0, "device": there}, profile)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        two_steps(p, device)
+        return p, torch.cuda.max_memory_allocated() / 1e9
+    counted = p.model_copy(update={"precision": "bfloat16" if p.precision == "float16" else p.precision})
+    with without_numbers() as ledger:
+        two_steps(counted, "cpu")
+    return p, ledger.peak / 1e9
+
+
+def main() -> None:
+    parser = options(__doc__ or "", "python benchmarks/memory.py colab --quick")
+    parser.add_argument("profiles", nargs="*", default=["colab", "folder256", "ffhq512"], help="folders below params/")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: measured and not counted")
+    choice = parser.parse_args()
+    if choice.device == "cuda" and not torch.cuda.is_available():
+        print("memory.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)
+        sys.exit(2)
+    profiles = choice.profiles[:1] if choice.quick else choice.profiles
+    found = {profile: peak(profile, choice.device) for profile in profiles}
+    how = "measured" if choice.device == "cuda" else "counted"
+    lines = [[name, f"{p.image_size} px", p.batch_size, p.precision, gb] for name, (p, gb) in found.items()]
+    print(table(("profile", "size", "batch", "precision", f"GB at the peak, {how}"), lines) + "\n")
+    finish(
+        choice.out,
+        {f"{name}_gb": gb for name, (_, gb) in found.items()},
+        machine=machine("torch", "torchvision"),
+        how=how,
+        device=torch.cuda.get_device_name() if choice.device == "cuda" else "cpu",
+        quick=choice.quick,
+        limit_gb=LIMIT,
+    )
+
+
+if __name__ == "__main__":
+    main()
