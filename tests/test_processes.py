@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from hifacegan_lib import checkpoints, pipeline, processes
+from hifacegan_lib.journal import read_lines
 from hifacegan_lib.params import DataPreparation, ParamsError, Training
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 20, "valid_size": 8}
@@ -43,27 +46,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def together(home: Path, name: str, **changes: Any) -> subprocess.CompletedProcess[str]:
-    """The same run by two processes that ``torchrun`` starts, as a user would."""
+def command(home: Path, name: str, **changes: Any) -> dict[str, Any]:
+    """The same run by two processes that ``torchrun`` starts, as a user would, for ``subprocess``."""
     overrides = {**RUN, "run_name": name, **changes}
     options = [text for key, value in overrides.items() for text in ("-p", key, str(value))]
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "hifacegan_lib.cli",
-        "train",
-    ]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hifacegan_lib.cli", "train"]
     environment = {**os.environ, "HIFACEGAN_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, "demo", *options], env=environment, capture_output=True, text=True, check=False)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return {"args": [*start, "demo", *options], "env": environment, **pipes}
+
+
+def together(home: Path, name: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(**command(home, name), check=False)
 
 
 def journal(home: Path, name: str) -> list[dict[str, float]]:
-    lines = (home / "runs" / name / "metrics.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+    lines = read_lines(home / "runs" / name)
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
 def test_two_processes_draw_the_curve_of_one(home: Path) -> None:
@@ -94,6 +93,22 @@ def test_a_run_of_one_process_is_gone_on_with_by_two(home: Path) -> None:
     assert "step 6/10" in done.stdout and "step 5/10" not in done.stdout
     for alone, shared in zip(journal(home, "one"), journal(home, "moved"), strict=True):
         assert shared == pytest.approx(alone, rel=1e-3, abs=1e-4)
+
+
+def test_two_processes_that_are_asked_to_stop_save_at_the_same_step(home: Path) -> None:
+    long = {"steps": 100_000, "checkpoint_every": 100_000, "picture_every": 100_000}
+    folder = home / "runs" / "stopped"
+    with subprocess.Popen(**command(home, "stopped", **long), start_new_session=True) as process:
+        patience = time.monotonic() + 180
+        while len(journal(home, "stopped")) < 5:
+            assert process.poll() is None and time.monotonic() < patience
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        said, _ = process.communicate(timeout=120)
+    (saved,) = checkpoints.steps(folder / "checkpoints")
+    step = checkpoints.load_state(saved)["step"]
+    assert step >= 5 and f"at step {step} of 100000, all saved" in said
+    assert process.returncode != 0 and not (folder / "result.json").exists()
 
 
 def test_parts_of_a_batch() -> None:
