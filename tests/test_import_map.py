@@ -48,6 +48,7 @@ MAP: dict[str, set[str]] = {
     "modes": {"foreign", "generator"},
     "doctor": {"checkpoints", "degradations", "foreign", "generator", "images", "modes", "portraits", "replenishment"},
     "interrupts": set(),
+    "watch": set(),
     "processes": {"params"},
     "journal": {"images", "progress"},
     "finite": {"checkpoints"},

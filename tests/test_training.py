@@ -417,21 +417,64 @@ def test_while_the_discriminator_warms_up_the_generator_does_not_listen(tmp_path
     assert ["discriminator" in line for line in lines(tmp_path)] == [False, True, True, True]  # steps 2, 3, 4, 6
 
 
-def test_signs_of_sickness_are_written_and_said(tmp_path: Path) -> None:
-    """Clean faces far brighter than the damaged ones, and nothing that would teach it: a cast that lasts."""
+def warned(folder: Path, networks: Any = None, source: Any = batches, strip: Any = None, **changes: Any) -> list[str]:
+    """The warnings of a run of sixty steps; they are written down, and said."""
+    show = Listener()
+    p = TINY.model_copy(update={"steps": 60, "lr_generator": 1e-8, **changes})
+    training.train(p, source, strip or pair(999), folder, networks, show=show)
+    found = lines(folder, "warnings.jsonl")
+    assert show.said == [f"step {line['step']}: {line['warning']}" for line in found]
+    return [line["warning"] for line in found]
+
+
+QUIET = {"adversarial_weight": 0.0, "feature_matching_weight": 0.0}
+
+
+def test_a_colour_cast_that_lasts_is_warned_of(tmp_path: Path) -> None:
+    """Clean faces far brighter than the damaged ones, and nothing that would teach it."""
 
     def dark(start: int) -> Iterator[dict]:
         for batch in batches(start):
             yield {**batch, "degraded": batch["clean"] * 0.5}
 
     strip = {**pair(999), "degraded": pair(999)["clean"] * 0.5}
-    show = Listener()
-    still = {"lr_generator": 1e-8, "adversarial_weight": 0.0, "feature_matching_weight": 0.0}
-    p = TINY.model_copy(update={"steps": 60, **still})
-    training.train(p, dark, strip, tmp_path, show=show)
-    (warning, *_) = lines(tmp_path, "warnings.jsonl")
-    assert "cast" in warning["warning"]
-    assert show.said[0] == f"step {warning['step']}: {warning['warning']}"
+    (warning,) = warned(tmp_path, source=dark, strip=strip, **QUIET)
+    assert "colour cast" in warning and "red is 0.2" in warning and "too dark" in warning
+
+
+def test_droplets_are_warned_of(tmp_path: Path) -> None:
+    """A generator that puts a white blob on every face."""
+    strip = {name: faces if name == "key" else F.interpolate(faces, 64) for name, faces in pair(999).items()}
+    smooth = {**strip, "clean": F.avg_pool2d(strip["clean"], 17, 1, 8), "key": ["a", "b"]}
+    generator, discriminator = training.build(TINY, torch.device("cpu"))
+
+    def drop(_module: Any, _inputs: Any, face: torch.Tensor) -> torch.Tensor:
+        blob = torch.zeros_like(face)
+        blob[..., 10:14, 10:14] = 1.0
+        return torch.maximum(face, blob)
+
+    generator.register_forward_hook(drop)
+    smooth["degraded"] = smooth["clean"]
+    (warning,) = warned(tmp_path, (generator, discriminator), strip=smooth, **QUIET)
+    assert warning.startswith("droplets")
+
+
+def test_a_discriminator_that_tells_nothing_is_warned_of(tmp_path: Path) -> None:
+    warnings = warned(tmp_path, lr_discriminator=1e-8)
+    assert any("it tells nothing apart" in warning for warning in warnings)
+
+
+def test_a_discriminator_that_always_wins_is_warned_of(tmp_path: Path) -> None:
+    """The generator stands still, and what it leaves is easy to see."""
+
+    def grey(start: int) -> Iterator[dict]:
+        for batch in batches(start):
+            yield {**batch, "degraded": torch.full_like(batch["clean"], 0.5)}
+
+    strip = {**pair(999), "degraded": torch.full((2, 3, 16, 16), 0.5)}
+    hard = {"lr_discriminator": 0.01, "steps": 200, "log_every": 5, "beta1": 0.5}
+    warnings = warned(tmp_path, source=grey, strip=strip, **hard)
+    assert any("it always wins" in warning for warning in warnings)
 
 
 def test_activation_checkpointing_changes_no_bit(tmp_path: Path) -> None:
