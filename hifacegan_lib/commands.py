@@ -84,6 +84,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         whole, asked = sweeps.plan(a.notebook, a.profile, sweeps.read_grid(a.choices), name)
         todo = [cell for cell in asked if sweeps.result(whole, cell).status != "done"]
         print(f"{runs.shown(whole.folder)}: {len(asked)} cells, {len(asked) - len(todo)} done before", flush=True)
+        sweeps.prepare(whole, todo)
         bar = tqdm(total=len(todo), desc="sweep", unit="cell", disable=not todo)
         try:
             for came in sweeps.run(whole, todo, a.jobs or sweeps.default_jobs(), a.scheduler):

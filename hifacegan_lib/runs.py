@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> di
     }
 
 
+@contextmanager
+def _plain_lines() -> Iterator[None]:
+    """Nobody looks at a notebook that papermill runs, wherever it was started: kernels inherit this."""
+    before = os.environ.get("HIFACEGAN_PROGRESS")
+    os.environ["HIFACEGAN_PROGRESS"] = before or "plain"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HIFACEGAN_PROGRESS"]
+
+
 def run_profile(
     profile: str, overrides: Mapping[str, Any] | None = None, only: Sequence[str] = ()
 ) -> tuple[Path, dict[str, float]]:
@@ -175,14 +188,15 @@ def run_profile(
         start = time.monotonic()
         output = folder / "notebooks" / f"{name}.ipynb"
         output.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(
-            project_root() / "notebooks" / f"{name}.ipynb",
-            output,
-            parameters=chosen[name].model_dump(),
-            cwd=str(project_root() / "notebooks"),
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-        )
+        with _plain_lines():
+            papermill.execute_notebook(
+                project_root() / "notebooks" / f"{name}.ipynb",
+                output,
+                parameters=chosen[name].model_dump(),
+                cwd=str(project_root() / "notebooks"),
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
         seconds[name] = time.monotonic() - start
     return folder, seconds

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -217,26 +217,15 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
         ImportError: ``scheduler`` without Dask.
         OSError: no scheduler at that address, or no worker.
     """
-    sweep.save()
-    _find_data(sweep, cells)
-    tasks = [
-        Task(
-            cell, sweep.notebook, project_root(), home(), sweep.folder / cell, sweep.cells[cell], sweep.parameters(cell)
-        )
-        for cell in cells
-    ]
-    with ExitStack() as stack:
-        if scheduler:
-            stack.enter_context(_cluster(scheduler))
-            stack.enter_context(parallel_config("dask"))
-        else:
-            stack.enter_context(parallel_config("loky", n_jobs=jobs))
+    at = (sweep.notebook, project_root(), home(), sweep.folder)
+    tasks = [Task(cell, *at, sweep.cells[cell], sweep.parameters(cell)) for cell in cells]
+    with _cluster(scheduler) if scheduler else parallel_config("loky", n_jobs=jobs):
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all" if scheduler else jobs)
         for cell in parallel(delayed(run_cell)(task) for task in tasks):
-            came = result(sweep, cell)
-            if came.status == "not run":
-                raise OSError(f"{shown(sweep.folder / cell)}: a worker wrote elsewhere; it must see the same folder")
-            yield came
+            if not (sweep.folder / cell / "cell.json").exists():
+                error = {"cell": None, "ename": "FileNotFoundError", "evalue": f"its worker has another {home()}"}
+                _close(sweep.folder / cell, sweep.cells[cell], 0, error)
+            yield result(sweep, cell)
 
 
 def default_jobs() -> int:
@@ -244,18 +233,21 @@ def default_jobs() -> int:
     return max(1, cpu_count() // 2)
 
 
-def _cluster(address: str) -> Any:
+@contextmanager
+def _cluster(address: str) -> Iterator[None]:
     try:
         from distributed import Client
     except ImportError as error:
         raise ImportError("--scheduler needs Dask: pip install 'hifacegan-workbench[cluster]'") from error
-    client = Client(address, timeout=PATIENCE)
-    client.wait_for_workers(1, timeout=PATIENCE)
-    return client
+    with Client(address, timeout=PATIENCE) as client:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        with parallel_config("dask"):
+            yield
 
 
-def _find_data(sweep: Sweep, cells: Sequence[str]) -> None:
-    """Make the images that are missing once, before cells would do it at the same time, each with its own seed."""
+def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
+    """Write sweep.json; make images that are missing once, before cells would at the same time, each with its seed."""
+    sweep.save()
     model, missing = NOTEBOOKS[sweep.notebook], {}
     for cell in reversed(cells):
         missing[sweep.parameters(cell)["data_dir"]] = sweep.parameters(cell)
@@ -281,17 +273,18 @@ def run_cell(task: Task) -> str:
     with log.open("w", encoding="utf-8") as lines:
         ended = subprocess.run(
             command,
-            env={**os.environ, "HIFACEGAN_HOME": str(task.home)},
+            env={"HIFACEGAN_PROGRESS": "plain", **os.environ, "HIFACEGAN_HOME": str(task.home)},
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=subprocess.STDOUT,
         )
-    marker: dict[str, Any] = {"status": "failed" if ended.returncode else "done", "params": task.values}
-    marker["seconds"] = round(time.monotonic() - start, 2)
-    if ended.returncode:
-        marker["error"] = _error(executed, log)
-    write_json(folder / "cell.json", marker)
+    _close(folder, task.values, time.monotonic() - start, _error(executed, log) if ended.returncode else None)
     return task.cell
+
+
+def _close(folder: Path, values: dict[str, Any], seconds: float, error: dict[str, Any] | None) -> None:
+    marker = {"status": "failed" if error else "done", "seconds": round(seconds, 2), "params": values}
+    write_json(folder / "cell.json", marker | ({"error": error} if error else {}))
 
 
 def _error(executed: Path, log: Path) -> dict[str, Any]:

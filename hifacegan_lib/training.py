@@ -253,8 +253,8 @@ def look(
     casts = dict(zip(("cast_r", "cast_g", "cast_b"), watch.colour_cast(restored, clean).tolist(), strict=True))
     values = {"psnr": psnr.mean().item(), **casts, "droplets": watch.droplets(restored, clean).max().item()}
     if discriminator is not None:
-        scores = [[scale[-1] for scale in discriminator.eval()(degraded, face)] for face in (clean, restored)]
-        values["d_margin"], values["d_accuracy"] = watch.separation(*scores, middle)
+        real, fake = ([scale[-1] for scale in discriminator.eval()(degraded, face)] for face in (clean, restored))
+        values["d_margin"], values["d_accuracy"] = watch.separation(real, fake, middle)
     cells = [images.to_uint8(face) for row in (degraded, restored, clean) for face in row]
     return values, images.grid(cells, columns=len(clean))
 

