@@ -72,10 +72,17 @@ class Journal:
 
 
 def read_lines(folder: Path, until: int | None = None, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    """The lines of a run's journal, up to a step; none where there is no such file."""
+    """The lines of a run's journal, up to a step; none where there is no such file, nor a last one that was cut off.
+
+    Raises:
+        ValueError: a line is no JSON; the message names the file.
+    """
     path = folder / name
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = [json.loads(line) for line in lines if line.endswith("}")]
+    try:
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object a line ({error})") from error
     return [line for line in found if until is None or line["step"] <= until]
 
 

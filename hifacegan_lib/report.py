@@ -20,6 +20,7 @@ from hifacegan_lib import diagrams
 from hifacegan_lib.compression import encode_webp
 from hifacegan_lib.evaluation import Evaluation, cell
 from hifacegan_lib.images import Pixels, load_image, resize
+from hifacegan_lib.journal import read_lines
 from hifacegan_lib.progress import duration
 
 STRIPS = 4  # most in a report
@@ -56,10 +57,10 @@ class TrainingRecord:
             ValueError: a file that is there cannot be read; the message names it.
         """
         folder = Path(run_folder)
-        log, result = _lines(folder / "metrics.jsonl"), _object(folder / "result.json")
+        log, result = read_lines(folder), _object(folder / "result.json")
         if not log and not result:
             return None
-        warnings = [(line["step"], line["warning"]) for line in _lines(folder / "warnings.jsonl")]
+        warnings = [(line["step"], line["warning"]) for line in read_lines(folder, name="warnings.jsonl")]
         pictures = sorted((folder / "figures").glob("step_*.png"))
         chosen = sorted({round(n * (len(pictures) - 1) / (STRIPS - 1)) for n in range(STRIPS)}) if pictures else []
         strips = [(int(pictures[n].stem.removeprefix("step_")), load_image(pictures[n])) for n in chosen]
@@ -122,15 +123,6 @@ def _row(strip: Pixels, number: int) -> Pixels:
     """One of a strip's three rows, without the gap below it."""
     side = (strip.shape[0] - 4) // 3  # as images.grid lays them out
     return strip[number * (side + 2) :][:side]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Of a file of JSON lines; a last one that was cut off is left out."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected a JSON object a line ({error})") from error
 
 
 def _object(path: Path) -> dict[str, Any]:

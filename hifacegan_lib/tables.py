@@ -8,7 +8,6 @@ what a seed does to both falls out of it.
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from scipy import stats
 
 from hifacegan_lib.figures import _canvas, image_rows, psnr, save
 from hifacegan_lib.images import Pixels, load_image
+from hifacegan_lib.journal import read_lines
 from hifacegan_lib.runs import write_json
 from hifacegan_lib.sweeps import Result, Sweep, result
 
@@ -188,9 +188,9 @@ def write(sweep: Sweep) -> dict[str, Any]:
 
 
 def words(factors: Mapping[str, Any]) -> str:
-    """A combination's name in pictures: the value alone where one key varies."""
-    texts = [f"{key} {value}" if len(factors) > 1 else str(value) for key, value in factors.items()]
-    return "\n".join(textwrap.fill(text.replace("_", " "), 16) for text in texts) or "restored"
+    """A combination's name in pictures, a line a value: a word says itself what it is, a number needs its key."""
+    texts = [value if isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
+    return "\n".join(text.replace("_", " ") or "none" for text in texts) or "restored"
 
 
 def faces(strip: Pixels) -> dict[str, list[Pixels]]:
@@ -240,13 +240,17 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
 
     The thick line is their mean, as far as all of them went. None when no run has noted a PSNR.
     """
-    logs = {name: [log for folder in folders if (log := _log(folder))] for name, folders in groups.items()}
+    logs = {
+        name: [log for folder in folders if (log := [line for line in read_lines(folder) if "psnr" in line])]
+        for name, folders in groups.items()
+    }
     logs = {name: runs for name, runs in logs.items() if runs}
     if not logs:
         return None
     timed = all("seconds" in line for runs in logs.values() for log in runs for line in log)
     panels = ["step", "seconds"] if timed else ["step"]
-    size = (4.2 * len(panels) + 1.6, 3.3)
+    longest = max(len(name) for name in logs)
+    size = (3.6 * len(panels) + (0.09 * longest + 0.6 if len(logs) > 1 else 0), 3.3)
     figure, axes = _canvas(1, len(panels), figsize=size, sharey=True, layout="constrained")
     for axis, x in zip(axes[0], panels, strict=True):
         for n, (name, runs) in enumerate(logs.items()):
@@ -255,7 +259,7 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
             for line in lines if len(lines) > 1 else []:
                 axis.plot(*line.T, color=colour, linewidth=0.8, alpha=0.6)
             mean = np.mean([line[: min(map(len, lines))] for line in lines], 0)
-            axis.plot(*mean.T, color=colour, linewidth=2, label=name.replace("\n", ", "))
+            axis.plot(*mean.T, color=colour, linewidth=2, label=name.replace("\n", " · "))
         axis.set_xlabel(x)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -263,10 +267,3 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     if len(logs) > 1:
         axes[0, -1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl with a PSNR; a run that is being killed may leave half a line."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [values for line in lines if line.endswith("}") and "psnr" in (values := json.loads(line))]

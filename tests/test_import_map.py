@@ -68,7 +68,7 @@ MAP: dict[str, set[str]] = {
     "figures": {"images"},
     "diagrams": {"figures", "images"},
     "progress": {"compression", "diagrams", "images"},
-    "report": {"compression", "diagrams", "evaluation", "images", "progress"},
+    "report": {"compression", "diagrams", "evaluation", "images", "journal", "progress"},
     "schema": {"operations"},
     "severity": {"figures", "images", "metrics", "traces"},
     "views": {"figures", "images"},
@@ -85,7 +85,7 @@ MAP: dict[str, set[str]] = {
         "report",
     },
     "sweeps": {"params", "pipeline", "runs"},
-    "tables": {"figures", "images", "runs", "sweeps"},
+    "tables": {"figures", "images", "journal", "runs", "sweeps"},
     "commands": {"*"},
     "cli": {"commands", "params"},
 }
