@@ -79,7 +79,7 @@ def main() -> None:
     finish(
         choice.out,
         {f"{name}_gb": gb for name, (_, gb) in found.items()},
-        machine=machine("torch", "torchvision"),
+        machine=machine("numpy", "torch", "torchvision"),
         how=how,
         device=torch.cuda.get_device_name() if choice.device == "cuda" else "cpu",
         quick=choice.quick,

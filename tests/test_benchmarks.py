@@ -137,6 +137,7 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
     ("command", "ratios"),
     [
         (["inference.py", "--size", "64", "--width", "8"], {"float32_vs_authors", "bf16_vs_authors"}),
+        (["memory.py", "demo"], {"demo_gb"}),
         (
             ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],
             {"step_vs_authors", "step_vs_authors_bfloat16", "memory_gb"},
