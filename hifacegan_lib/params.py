@@ -185,10 +185,10 @@ class Training(Params):
     spectral_norm: bool = Field(False, description="on the generator's decoder; paper true")
     init_from: str = Field("", description="checkpoint to go on from, ours or published; its shape replaces these")
     discriminator_width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="first channels")
-    batch_size: Count = Field(16, description="pairs a step")
+    batch_size: Count = Field(8, description="pairs a step")
     accumulate: Count = Field(1, description="parts in which a batch is worked off: less memory, the same step")
-    steps: Count = Field(750, description="optimizer steps in all")
-    decay_steps: Annotated[int, Field(ge=0)] = Field(375, description="last steps, with linearly falling rates")
+    steps: Count = Field(400, description="optimizer steps in all")
+    decay_steps: Annotated[int, Field(ge=0)] = Field(200, description="last steps, with linearly falling rates")
     lr_generator: Annotated[float, Field(gt=0, le=1)] = Field(0.002, description="Adam's rate; paper 1e-4")
     lr_discriminator: Annotated[float, Field(gt=0, le=1)] = Field(0.004, description="two time scales; paper 4e-4")
     beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's first beta; paper 0")
@@ -196,7 +196,7 @@ class Training(Params):
     adversarial: Literal["lsgan", "hinge", "non_saturating"] = Field("lsgan", description="which game; paper lsgan")
     adversarial_weight: Weight = Field(1.0, description="adversarial term; paper 1; 0 trains no discriminator")
     adversary_from: Annotated[int, Field(ge=0)] = Field(
-        650, description="step at which the discriminator joins; paper 0"
+        350, description="step at which the discriminator joins; paper 0"
     )
     discriminator_warmup: Annotated[int, Field(ge=0)] = Field(0, description="steps that it learns alone before")
     r1_weight: Weight = Field(0.0, description="gradient penalty on clean faces; with non_saturating, 10")

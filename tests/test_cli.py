@@ -12,7 +12,9 @@ from hifacegan_lib.degradations import load_recipe, recipe_names
 from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.generator import Generator, GeneratorConfig
 
-COMMANDS = ["run", "train", "sweep", "prepare", "degrade", "replay", "recipes", "restore", "export", "doctor", "weights"]
+COMMANDS = [
+    *("run", "train", "sweep", "prepare", "degrade", "replay", "recipes", "restore", "export", "doctor", "weights")
+]
 
 
 @pytest.fixture
