@@ -26,7 +26,7 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[test]'
 	@touch $@
 
-demo: $(READY) ## six notebooks on synthetic faces, about 5 minutes on 2 cores
+demo: $(READY) ## six notebooks on synthetic faces, about 4 minutes on 2 cores
 	$(BIN)/hifacegan run demo
 
 lab: $(READY) ## open JupyterLab on notebooks/
