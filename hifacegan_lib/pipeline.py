@@ -131,7 +131,8 @@ def train_model(p: Training) -> Path:
         identity(p),
         show,
     )
-    if fabric.is_global_zero and done < p.steps:
+    measured = (folder / "result.json").exists()
+    if fabric.is_global_zero and not (measured and done == p.steps):
         if last.name == f"step_{p.steps:06d}":
             measure_run(p, folder, last)
         environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))

@@ -97,9 +97,7 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
         except yaml.YAMLError:
             values = None
         if not (key and equals and values):
-            raise ParamsError(
-                f"-p {text}: expected KEY=V1,V2,... with values as in YAML (what it cannot read in quotes)"
-            )
+            raise ParamsError(f"-p {text}: expected KEY=V1,V2,... with values as YAML reads them (some need quotes)")
         if key in grid or len({repr(value) for value in values}) < len(values):
             raise ParamsError(f"-p {text}: {'a value' if key not in grid else key} is given twice")
         grid[key] = values
@@ -119,6 +117,10 @@ def plan(notebook: str, profile: str, choices: Mapping[str, Sequence[Any]], name
     base = _base(notebook, profile, choices)
     Training.checked({"run_name": name}, "--name")
     there = Sweep.load(name) if (run_folder(name) / "sweep.json").exists() else None
+    if there and (there.notebook, there.profile) != (notebook, profile):
+        raise ParamsError(
+            f"{shown(there.folder)} is a sweep of {there.notebook} {there.profile}; choose another --name"
+        )
     if there is None and (run_folder(name) / "params.json").exists():
         raise ParamsError(f"{shown(run_folder(name))} holds a run, no sweep; choose another --name")
     varied = list(there.grid) if there else [key for key, values in choices.items() if len(values) > 1]
@@ -155,12 +157,11 @@ def _base(notebook: str, profile: str, choices: Iterable[str]) -> dict[str, Any]
 
 def _refuse_other(there: Sweep, asked: Sweep, choices: Mapping[str, Sequence[Any]]) -> None:
     """Raise ParamsError unless the sweep that is there is the one that is asked for, but for its cells."""
-    old, new = ({**s.fixed, "notebook": s.notebook, "profile": s.profile} for s in (there, asked))
     differ = [f"{key} does not vary" for key, values in choices.items() if key in asked.fixed and len(values) > 1]
     differ += [
-        f"{key}: {old.get(key)!r} there, {value!r} asked"
-        for key, value in new.items()
-        if old.get(key) != value and key not in RESUMABLE - {"profile"}
+        f"{key}: {there.fixed.get(key)!r} there, {value!r} asked"
+        for key, value in asked.fixed.items()
+        if there.fixed.get(key) != value and key not in RESUMABLE
     ]
     if differ:
         raise ParamsError(f"{shown(there.folder)} holds another sweep ({'; '.join(differ)}); choose another --name")
@@ -186,7 +187,7 @@ def result(sweep: Sweep, cell: str) -> Result:
     marker = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
     error = marker.get("error")
     if error:
-        where = f"cell {error['cell']}: " if error["cell"] else ""
+        where = f"notebook cell {error['cell']}: " if error["cell"] else ""
         return Result(cell, sweep.cells[cell], "failed", {}, f"{where}{error['ename']}: {error['evalue']}")
     path = folder / "result.json"
     said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

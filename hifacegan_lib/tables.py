@@ -8,6 +8,7 @@ what a seed does to both falls out of it.
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def number(x: Interval, sign: str = "") -> str:
     assert mean is not None
     half = 0.0 if high is None else high - mean
     if half <= 0:
-        return f"{mean:{sign}.5g}"
+        return f"{mean:{sign},.0f}" if mean == round(mean) else f"{mean:{sign}.5g}"
     places = max(0, 1 - int(np.floor(np.log10(half))))
     return f"{mean:{sign},.{places}f} ± {half:,.{places}f}"
 
@@ -129,7 +130,7 @@ def grids(found: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
 
 def notes(found: Mapping[str, Any]) -> list[str]:
     """What is said below the tables: what is the same everywhere, and every cell that failed, with its error."""
-    same = ", ".join(f"{name} {value:.7g}" for name, value in constants(found).items())
+    same = ", ".join(f"{name} {number(interval([value]))}" for name, value in constants(found).items())
     lines = [f"the same in every cell: {same}"] if same else []
     failed = [f"failed: {r['cell']}: {_first_line(r['error'])}" for r in found["open"] if r["status"] == "failed"]
     waiting = [r["cell"] for r in found["open"] if r["status"] == "not run"]
@@ -155,7 +156,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     for title, (head, *lines) in grids(found):
         rule = ["---"] * len(head)
         parts.append("\n".join([title, "", *(f"| {' | '.join(line)} |" for line in (head, rule, *lines))]))
-    return "\n\n".join([*parts, *(f"- {note}" for note in notes(found))]) + "\n"
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(found))]).rstrip() + "\n"
 
 
 def as_csv(found: Mapping[str, Any]) -> str:
@@ -188,9 +189,13 @@ def write(sweep: Sweep) -> dict[str, Any]:
 
 
 def words(factors: Mapping[str, Any]) -> str:
-    """A combination's name in pictures, a line a value: a word says itself what it is, a number needs its key."""
-    texts = [value if isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
-    return "\n".join(text.replace("_", " ") or "none" for text in texts) or "restored"
+    """A combination's name in pictures: words stand for themselves, numbers after their key."""
+    texts = [str(value) if value and isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
+    return ", ".join(texts).replace("_", " ") or "restored"
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.fill(part, 16) for part in name.split(", "))
 
 
 def faces(strip: Pixels) -> dict[str, list[Pixels]]:
@@ -222,8 +227,8 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     for name, rows in strips.items():
         if not _same(rows["degraded"], before):
             before = rows["degraded"]
-            shown[f"degraded,\n{name}" if shown else "degraded"] = before
-        shown[name] = rows["restored"]
+            shown[_wrapped(f"degraded, {name}") if shown else "degraded"] = before
+        shown[_wrapped(name)] = rows["restored"]
         for line in list(shown)[len(captions) :]:
             pairs = zip(rows["clean"][:count], shown[line], strict=False)
             captions[line] = [f"{psnr(clean, image):.1f} dB" for clean, image in pairs]
@@ -259,7 +264,7 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
             for line in lines if len(lines) > 1 else []:
                 axis.plot(*line.T, color=colour, linewidth=0.8, alpha=0.6)
             mean = np.mean([line[: min(map(len, lines))] for line in lines], 0)
-            axis.plot(*mean.T, color=colour, linewidth=2, label=name.replace("\n", " · "))
+            axis.plot(*mean.T, color=colour, linewidth=2, label=name)
         axis.set_xlabel(x)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)

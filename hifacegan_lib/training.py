@@ -177,7 +177,7 @@ def train(
                 finite.check()
                 finite.check_scale(done, scaler)
             if saves or draws or done % p.log_every == 0:
-                numbers = processes.mean_over(fabric, torch.stack(list(terms.values())).float()).tolist()
+                numbers = processes.mean_over(fabric, torch.stack([term.float() for term in terms.values()])).tolist()
                 if journal:
                     judge = discriminator if learns else None
                     seen, shown = look(average, judge, signs.middle, strip, device)

@@ -126,6 +126,11 @@ def test_recipes_lists_all_and_prints_one_to_begin_with(tmp_path: Path, capsys: 
     assert "own.json: operations[3].ratio = [0.125, 2.5]" in capsys.readouterr().err
 
 
+def test_a_glob_is_a_value_though_yaml_cannot_read_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "demo", "-p", "train_glob", "**", "-p", "train_size", "0"]) == 2
+    assert "train_size = 0" in capsys.readouterr().err
+
+
 def test_restore_uses_the_checkpoints_size(faces: Path, tmp_path: Path) -> None:
     generator = Generator(GeneratorConfig(width=4, stages=1, hidden=4))
     path = checkpoints.save_generator(tmp_path / "g.safetensors", generator, {"image_size": 16})

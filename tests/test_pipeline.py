@@ -72,6 +72,14 @@ def test_a_finished_run_is_left_alone(home: Path) -> None:
     assert (folder / "report.html").stat().st_mtime_ns == page
 
 
+def test_a_run_that_was_killed_before_it_was_measured_is_measured_later(home: Path) -> None:
+    result = home / "runs" / "run" / "result.json"
+    before = result.read_text()
+    result.unlink()
+    pipeline.train_model(parameters())
+    assert result.read_text() == before
+
+
 def test_a_run_that_was_stopped_counts_all_its_seconds(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough(Exception):
         pass

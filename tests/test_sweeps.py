@@ -1,8 +1,9 @@
-"""Sweeps: a grid of runs, what is done is done, what failed is told, and numbers with intervals."""
-
+import csv
+import io
 import json
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,244 +12,309 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hifacegan_lib import cli, images, pipeline, sweeps, tables
-from hifacegan_lib.params import DataPreparation, ParamsError
+from hifacegan_lib import cli, images, sweeps, tables
+from hifacegan_lib.params import ParamsError
+from hifacegan_lib.sweeps import Sweep
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = """
-import json, os, pathlib
-assert suppression != "conv", "no convolution today"
-folder = pathlib.Path(os.environ["HIFACEGAN_HOME"]) / "runs" / run_name
-(folder / "count").write_text(str(int((folder / "count").read_text()) + 1 if (folder / "count").exists() else 1))
-psnr = 20.0 + 0.5 * seed + (1.0 if suppression == "lip" else 0.0) + 0.1 * seed * (suppression == "lip")
-(folder / "result.json").write_text(json.dumps({"psnr": psnr, "steps": steps, "seconds": 2.0, "device": "cpu"}))
-lines = [{"step": n, "seconds": n / 10, "psnr": psnr - 1 / n} for n in (1, 2, 3)]
-(folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
-print("a line of the kernel, with", os.environ.get("OMP_NUM_THREADS"), os.environ["HIFACEGAN_PROGRESS"])
-"""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with the real params/ and a notebook 04 of its own, and a home with eight faces."""
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "params" / "demo", root / "params" / "demo")
-    (root / "notebooks").mkdir()
-    names = 'run_name = "x"\nsuppression = "lip"\nseed = 0\nsteps = 1'
-    cells = [nbformat.v4.new_code_cell(names, metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(NOTEBOOK)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "notebooks" / "04_training.ipynb")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("HIFACEGAN_HOME", str(root))
-        faces = {"synthetic_size": 32, "train_size": 8, "valid_size": 8}
-        pipeline.prepare_data(DataPreparation.checked(faces, "test"))
-    return root
+DATA = "source: synthetic\nsynthetic_size: 16\ntrain_size: 2\nvalid_size: 1\n"
+CELLS = (
+    'suppression = ""\nseed = -1\nsteps = 0\nrun_name = ""',
+    "import json, os, pathlib\n"
+    'home = pathlib.Path(os.environ["HIFACEGAN_HOME"])\n'
+    'folder = home / "runs" / run_name\n'
+    'assert (home / "data" / "demo" / "manifest.json").exists()\n'
+    'print("steps", steps, "threads", os.environ.get("OMP_NUM_THREADS"))',
+    'assert suppression != "conv" or (folder / "mended").exists(), "conv is\\nbroken"',
+    'numbers = {"psnr": 20.0 + seed, "steps": steps, "device": "cpu"}\n'
+    '(folder / "result.json").write_text(json.dumps(numbers))',
+)
 
 
 @pytest.fixture(autouse=True)
-def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("HIFACEGAN_HOME", str(project))
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose notebook 04 takes no time."""
+    shutil.copytree(ROOT / "params" / "demo", tmp_path / "params" / "demo")
+    (tmp_path / "params" / "demo" / "01_data_preparation.yaml").write_text(DATA)
+    cells = [nbformat.v4.new_code_cell(text) for text in CELLS]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "notebooks" / "04_training.ipynb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HIFACEGAN_HOME", raising=False)
+    return tmp_path
 
 
-def sweep(*arguments: str) -> int:
-    return cli.main(["sweep", "04_training", "demo", *arguments])
+def planned(*choices: str, name: str = "s", notebook: str = "04_training") -> tuple[Sweep, list[str]]:
+    return sweeps.plan(notebook, "demo", sweeps.read_grid(choices), name)
 
 
-# the grid
+def pretend(sweep: Sweep, cell: str, result: Mapping[str, Any] | None, seconds: float = 1.0) -> None:
+    """A cell as its run would leave it; no result: it failed."""
+    folder = sweep.folder / cell
+    folder.mkdir(parents=True, exist_ok=True)
+    error = {"cell": 3, "ename": "ValueError", "evalue": "too\nlong"}
+    marker = {"status": "done", "seconds": seconds} if result is not None else {"seconds": seconds, "error": error}
+    (folder / "cell.json").write_text(json.dumps(marker))
+    if result:
+        (folder / "result.json").write_text(json.dumps(result))
 
 
-def test_a_grid_s_values_are_read_as_yaml_reads_them() -> None:
-    assert sweeps.read_grid(["seed=0,1", "lr_generator=1.0e-3", "skip=true,false", "suppression=lip"]) == {
-        "seed": [0, 1],
-        "lr_generator": [0.001],
-        "skip": [True, False],
-        "suppression": ["lip"],
+def test_a_grid_is_read_as_yaml() -> None:
+    read = sweeps.read_grid(["suppression=lip,conv", "lr_generator=0.001,2.0e-3", "skip=true", 'photo="a,b"', "seed=1"])
+    assert read == {
+        "suppression": ["lip", "conv"],
+        "lr_generator": [0.001, 0.002],
+        "skip": [True],
+        "photo": ["a,b"],
+        "seed": [1],
     }
 
 
-@pytest.mark.parametrize("text", ["seed", "seed=", "=1", "seed=[1"])
-def test_what_is_no_grid_is_refused(text: str) -> None:
-    with pytest.raises(ParamsError, match="expected KEY=V1,V2"):
-        sweeps.read_grid([text])
-
-
-@pytest.mark.parametrize("texts", [["seed=1,1"], ["seed=1", "seed=2"]])
-def test_what_is_given_twice_is_refused(texts: list[str]) -> None:
-    with pytest.raises(ParamsError, match="twice"):
+@pytest.mark.parametrize("texts", [["seed"], ["=1"], ["seed="], ["seed=1,,2"], ["train_glob=**"]])
+def test_what_is_no_grid_is_named(texts: list[str]) -> None:
+    with pytest.raises(ParamsError, match=r"expected KEY=V1,V2,\.\.\. with values as YAML reads them"):
         sweeps.read_grid(texts)
 
 
-def test_a_plan_has_every_combination_once() -> None:
-    choices = {"suppression": ["lip", "inner_product"], "seed": [0, 1, 2], "steps": [9], "decay_steps": [3]}
-    plan, cells = sweeps.plan("04_training", "demo", choices, "planned")
-    assert len(cells) == 6 == len(set(cells)) and "suppression-lip_seed-2" in cells
-    values = plan.parameters("suppression-lip_seed-2")
-    assert (values["suppression"], values["seed"], values["steps"]) == ("lip", 2, 9)
-    assert values["run_name"] == "planned/suppression-lip_seed-2"
+@pytest.mark.parametrize(("texts", "says"), [(["seed=1", "seed=2"], "seed is given"), (["seed=1,1"], "a value is")])
+def test_nothing_is_given_twice(texts: list[str], says: str) -> None:
+    with pytest.raises(ParamsError, match=f"{says} .*twice|{says} given twice"):
+        sweeps.read_grid(texts)
 
 
-def test_labels_are_folders_and_tell_values_apart() -> None:
-    texts = ["a/b", "a b", "a-b", "", "x" * 100, "x" * 101]
-    labels = [sweeps.label({"recipe": text}) for text in texts]
-    assert len(set(labels)) == len(texts)
-    assert all("/" not in text and " " not in text for text in labels)
-    assert sweeps.label({"skip": True, "seed": 3}) == "skip-true_seed-3"
+def test_cells_are_the_product_of_what_varies() -> None:
+    sweep, cells = planned("suppression=lip,conv", "width=8", "seed=0,1")
+    assert cells == [f"suppression-{name}_seed-{seed}" for name in ("lip", "conv") for seed in (0, 1)]
+    parameters = sweep.parameters("suppression-conv_seed-1")
+    assert (parameters["suppression"], parameters["seed"], parameters["width"]) == ("conv", 1, 8)
+    assert parameters["run_name"] == "s/suppression-conv_seed-1"
+    assert not sweep.folder.exists(), "planning writes nothing"
+
+
+def test_different_values_have_different_folders() -> None:
+    texts = ["a/b.json", "a-b.json", "a b.json", "", "x" * 60, "x" * 61]
+    names = [sweeps.label({"recipe": text, "skip": True}) for text in texts]
+    assert len(set(names)) == len(texts)
+    assert sweeps.label({"recipe": "report", "skip": True}) == "recipe-report_skip-true"
+    assert all("/" not in name and len(name) < 100 for name in names)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-p", "seed=0,1", "-p", "stepz=1"], "stepz"),
-        (["-p", "suppression=lip,max"], "suppression = 'max'"),
-        (["-p", "seed=1"], "nothing varies"),
-        (["-p", "run_name=a,b"], "run_name"),
-        (["-p", "seed=0,1", "--name", "../up"], "--name"),
-        (["-p", "seed=0,1", "--jobs", "0"], "--jobs 0"),
+        (["07_dreams", "demo", "-p", "seed=0,1"], "'07_dreams' is no notebook; there are: 01_data_preparation"),
+        (["04_training", "dmeo", "-p", "seed=0,1"], "params/dmeo: no such profile; there are: demo"),
+        (["04_training", "demo", "-p", "stepz=1,2"], "-p stepz: 04_training has no such key to choose; it has: "),
+        (["04_training", "demo", "-p", "photo=a,b"], "-p photo: 04_training has no such key to choose"),
+        (["04_training", "demo", "-p", "run_name=a,b"], "-p run_name: 04_training has no such key to choose"),
+        (["04_training", "demo", "-p", "suppression=lip,pooling"], "-p suppression=pooling: suppression = 'pooling': "),
+        (["04_training", "demo", "-p", "steps=100,900"], "decay_steps = 200 must not exceed steps = 100"),
+        (["04_training", "demo", "-p", "steps=900"], "nothing varies: give a key several values"),
+        (["04_training", "demo", "-p", "seed=0,1", "--name", "../up"], "--name: run_name = '../up'"),
+        (["04_training", "demo", "-p", "seed=0,1", "--jobs", "0"], "--jobs 0: expected at least 1"),
+        (["04_training", "demo", "--collect"], "runs/demo-sweep/sweep.json: no such sweep"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(
     arguments: list[str], says: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sweep(*arguments) == 2
+    assert cli.main(["sweep", *arguments]) == 2
     assert says in capsys.readouterr().err
-    assert not (project / "runs" / "demo-sweep").exists()
+    assert not (project / "runs").exists() and not (project / "data").exists()
 
 
-def test_an_unknown_notebook_or_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["sweep", "07_dreams", "demo", "-p", "seed=0,1"]) == 2
-    assert cli.main(["sweep", "04_training", "dmeo", "-p", "seed=0,1"]) == 2
-    said = capsys.readouterr().err
-    assert "'07_dreams' is no notebook" in said and "params/dmeo: no such profile" in said
+def test_a_sweep_grows_but_does_not_change(project: Path) -> None:
+    first, _ = planned("suppression=lip,conv", "seed=0,1")
+    first.save()
+    grown, cells = planned("suppression=inner_product", "seed=1,2", "workers=2")
+    assert cells == ["suppression-inner_product_seed-1", "suppression-inner_product_seed-2"]
+    assert list(grown.cells) == [*first.cells, *cells]
+    assert grown.grid == {"suppression": ["lip", "conv", "inner_product"], "seed": [0, 1, 2]}
+    _, cells = planned("seed=0")
+    assert cells == ["suppression-inner_product_seed-0"], "the profile's value of what varies there"
+    with pytest.raises(ParamsError, match=r"runs/s holds another sweep \(width: 24 there, 8 asked\); choose another"):
+        planned("seed=0", "width=8")
+    with pytest.raises(ParamsError, match="width does not vary"):
+        planned("seed=0", "width=8,16")
+    with pytest.raises(ParamsError, match="runs/s is a sweep of 04_training demo; choose another"):
+        planned("seed=0", notebook="05_evaluation")
+    (project / "runs" / "run").mkdir()
+    (project / "runs" / "run" / "params.json").write_text("{}")
+    with pytest.raises(ParamsError, match="runs/run holds a run, no sweep"):
+        planned("seed=0,1", name="run")
 
 
-# running
+def test_the_interval_is_students() -> None:
+    values = [25.9, 26.4, 25.1, 26.0]
+    found = tables.interval(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert found == {"mean": pytest.approx(25.85), "low": pytest.approx(low), "high": pytest.approx(high), "n": 4}
+    assert tables.interval([3.0]) == {"mean": 3.0, "low": None, "high": None, "n": 1}
+    assert tables.number(tables.interval([1.0, 3.0])) == "2 ± 13"  # t(0.975, 1) = 12.7
+    assert tables.number(tables.interval([25.93, 25.95, 25.97])) == "25.950 ± 0.050"
+    assert tables.number(tables.interval([0.5]), "+") == "+0.5"
+    assert tables.number(tables.interval([570544, 570544])) == "570,544"
 
 
-def counts(folder: Path) -> dict[str, int]:
-    return {path.parent.name: int(path.read_text()) for path in sorted(folder.glob("*/count"))}
+def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
+    sweep, _ = planned("suppression=lip,conv", "seed=0,1,2")
+    sweep.save()
+    noise = {0: -1.0, 1: 0.5, 2: 2.0}
+    for cell, values in sweep.cells.items():
+        gain = {"lip": 0.0, "conv": 1.0}[values["suppression"]] + 0.1 * (values["seed"] == 2)
+        pretend(sweep, cell, {"psnr": 25 + noise[values["seed"]] + gain, "steps": 40, "device": "cpu"}, seconds=7)
+    found = tables.table(sweep)
+    lip, conv = found["rows"]
+    assert lip["factors"] == {"suppression": "lip"} and lip["done"] == 3 and not found["open"]
+    assert conv["metrics"]["psnr"] == tables.interval([25.0, 26.5, 28.1])
+    (less,) = found["differences"]
+    assert less["metrics"]["psnr"]["mean"] == pytest.approx(1.0)
+    width = {
+        name: x["high"] - x["low"]
+        for name, x in (("alone", conv["metrics"]["psnr"]), ("pair", less["metrics"]["psnr"]))
+    }
+    assert width["pair"] < width["alone"] / 100, "what a seed does to both falls out"
+    assert tables.constants(found) == {"steps": 40, "seconds": 7}
 
 
-def test_a_failed_cell_is_told_and_the_others_go_on_and_done_ones_are_not_run_again(
-    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("HIFACEGAN_PROGRESS", raising=False)
-    folder = project / "runs" / "first"
-    grid = ["-p", "suppression=lip,conv", "-p", "steps=7", "-p", "decay_steps=0", "--name", "first"]
-    assert sweep(*grid, "-p", "seed=0,1", "--jobs", "2") == 1
-    said = capsys.readouterr().out
-    assert (
-        "failed: suppression-conv_seed-0: cell 3: AssertionError: no convolution today" in said
-    )  # after the parameters, and the injected ones
-    assert counts(folder) == {"suppression-lip_seed-0": 1, "suppression-lip_seed-1": 1}
-    log = (folder / "suppression-lip_seed-0" / "log.txt").read_text()
-    assert "a line of the kernel, with " in log and "plain" in log and "a line of the kernel" not in said
-    marker = json.loads((folder / "suppression-conv_seed-1" / "cell.json").read_text())
-    assert marker["status"] == "failed" and marker["error"]["evalue"] == "no convolution today"
-    assert (folder / "suppression-lip_seed-0" / "notebooks" / "04_training.ipynb").exists()
+def test_the_table_is_shown_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep, cells = planned("suppression=lip,conv", "seed=0,1,2")
+    sweep.save()
+    for cell, psnr in zip(cells[:4], (25.0, 25.4, None, 24.0), strict=True):
+        pretend(sweep, cell, {"psnr": psnr, "steps": 40} if psnr else None)
+    assert cli.main(["sweep", "04_training", "demo", "--name", "s", "--collect"]) == 1
+    text = capsys.readouterr().out
+    for said in ("lip          2     1       0        25.2 ± 2.5", "conv         1     0       2        24"):
+        assert said in text
+    assert "failed: suppression-lip_seed-2: notebook cell 3: ValueError: too\n" in text
+    assert "not run: suppression-conv_seed-1, suppression-conv_seed-2" in text
+    assert "seed by seed" not in text, "one common seed has no interval"
+    assert "| lip | 2 | 1 | 0 | 25.2 ± 2.5 |" in (sweep.folder / "table.md").read_text()
+    first, second = csv.DictReader(io.StringIO((sweep.folder / "table.csv").read_text()))
+    assert (first["suppression"], first["psnr"], second["psnr"], second["psnr_low"]) == ("lip", "25.2", "24.0", "")
+    assert json.loads((sweep.folder / "table.json").read_text()) == tables.table(sweep)
+    assert not (sweep.folder / "grid.png").exists(), "these runs left no strips"
 
-    assert sweep(*grid, "-p", "seed=0,1,2", "--jobs", "2") == 1  # more cells, of the same sweep
-    assert counts(folder) == {f"suppression-lip_seed-{n}": 1 for n in range(3)}
-    assert "2 done before" in capsys.readouterr().out
 
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/cell.json")}
-    assert sweep("--collect", "--name", "first") == 1
-    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/cell.json")} == before
-    found = json.loads((folder / "table.json").read_text())
-    assert [(row["factors"]["suppression"], row["done"], row["failed"]) for row in found["rows"]] == [
-        ("lip", 3, 0),
-        ("conv", 0, 3),
+def strip(seed: int, side: int = 16, count: int = 3) -> tuple[list[images.Pixels], images.Pixels]:
+    rng = np.random.default_rng(seed)
+    faces = [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(3 * count)]
+    return faces, images.grid(faces, count)
+
+
+@pytest.mark.parametrize(("side", "count"), [(16, 3), (32, 1), (17, 8)])
+def test_a_strip_is_cut_where_it_was_joined(side: int, count: int) -> None:
+    faces, picture = strip(0, side, count)
+    cut = tables.faces(picture)
+    assert list(cut) == ["degraded", "restored", "clean"]
+    for face, again in zip(faces, [face for row in cut.values() for face in row], strict=True):
+        np.testing.assert_array_equal(face, again)
+
+
+def test_pictures_show_degraded_once_where_it_is_the_same(project: Path) -> None:
+    for name, seed in (("one", 0), ("two", 0), ("other", 1)):
+        images.save_image(project / name / "figures" / "step_000010.png", strip(5)[1])
+        images.save_image(project / name / "figures" / "step_000020.png", strip(seed)[1])
+    same = tables.pictures({name: [project / "none", project / name] for name in ("one", "two")})
+    assert same is not None
+    assert [axis.get_ylabel() for axis in same.axes[::3]] == ["degraded", "one", "two", "clean"]
+    np.testing.assert_array_equal(same.axes[3].images[0].get_array(), strip(0)[0][3])
+    others = tables.pictures({name: [project / name] for name in ("one", "other")})
+    assert others is not None
+    labels = [axis.get_ylabel() for axis in others.axes[::3]]
+    assert labels == ["degraded", "one", "degraded\nother", "other", "clean"]
+    assert tables.pictures({"none": [project / "none"]}) is None
+
+
+def test_a_combinations_name_is_short_and_clear() -> None:
+    assert tables.words({"suppression": "inner_product", "width": 16}) == "inner product, width 16"
+    assert tables.words({"skip": True, "photo": ""}) == "skip True, photo "
+    assert tables.words({}) == "restored"
+
+
+def test_curves_have_a_line_for_each_run_and_their_mean(project: Path) -> None:
+    for seed in (0, 1):
+        lines = [{"step": n, "seconds": n * 0.5, "psnr": 20 + n + seed} for n in range(1, 4 + seed)]
+        text = "\n".join(map(json.dumps, [{"step": 0, "l1": 1.0}, *lines]))
+        (project / str(seed)).mkdir()
+        (project / str(seed) / "metrics.jsonl").write_text(text + '\n{"step": 4, "ps')
+    figure = tables.curves({"lip": [project / "0", project / "1"], "none": [project / "2"]})
+    assert figure is not None and [axis.get_xlabel() for axis in figure.axes] == ["step", "seconds"]
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 4, 3]
+    np.testing.assert_allclose(figure.axes[1].lines[2].get_ydata(), [21.5, 22.5, 23.5])
+    assert tables.curves({"none": [project / "2"]}) is None
+
+
+def test_a_sweep_runs_goes_on_and_tries_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "sweep",
+        "04_training",
+        "demo",
+        "-p",
+        "seed=0,1",
+        "-p",
+        "suppression=lip",
+        "--name",
+        "a/b",
+        "--jobs",
+        "2",
     ]
-    assert found["rows"][0]["metrics"]["psnr"]["mean"] == pytest.approx(21.0 + 0.6)
-    assert (folder / "curves.png").stat().st_size > 1000
-    assert "| lip | 3 |" in (folder / "table.md").read_text()
-    assert (folder / "table.csv").read_text().startswith("suppression,done,failed,not run,psnr,psnr_low,psnr_high")
+    assert cli.main(command) == 0
+    folder = project / "runs" / "a" / "b"
+    marker = json.loads((folder / "seed-1" / "cell.json").read_text())
+    assert (marker["status"], marker["params"]) == ("done", {"seed": 1}) and marker["seconds"] > 0
+    assert "steps 400 threads " in (folder / "seed-1" / "log.txt").read_text()
+    assert (folder / "seed-0" / "notebooks" / "04_training.ipynb").exists()
+    out = capsys.readouterr().out
+    assert "2 cells, 0 done before" in out and "done    seed-1  psnr 21, steps 400" in out
+    assert "20.5 ± 6.4" in out and "the same in every cell: steps 400" in out
+    assert "steps 400 threads" not in out
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("seed-*/**/*") if path.is_file()}
+    assert cli.main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "2 cells, 2 done before" in capsys.readouterr().out
 
-    assert sweep(*[text.replace("steps=7", "steps=8") for text in grid], "-p", "seed=0,1") == 2
-    assert "holds another sweep (steps: 7 there, 8 asked)" in capsys.readouterr().err
 
-
-def test_a_cell_that_was_killed_midway_is_run_again(project: Path) -> None:
-    grid = ["-p", "seed=0,1", "--name", "killed"]
-    assert sweep(*grid) == 0
-    (project / "runs" / "killed" / "seed-1" / "cell.json").unlink()  # as if it had never come so far
-    assert sweep(*grid) == 0
-    assert counts(project / "runs" / "killed") == {"seed-0": 1, "seed-1": 2}
-
-
-@pytest.fixture
-def cluster() -> Iterator[str]:
-    """The address of a scheduler with one worker, a process of its own."""
+def test_a_cluster_runs_it_too_and_a_cell_that_fails_leaves_the_others(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, silence_logs=50) as here:
-        yield here.scheduler_address
+    command = ["sweep", "04_training", "demo", "-p", "suppression=conv,lip", "--name", "c"]
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", dashboard_address=":0"
+    ) as c:
+        assert cli.main([*command, "--scheduler", c.scheduler_address]) == 1
+    folder, out = project / "runs" / "c", capsys.readouterr().out
+    assert json.loads((folder / "suppression-lip" / "result.json").read_text())["psnr"] == 20.0
+    error = json.loads((folder / "suppression-conv" / "cell.json").read_text())["error"]
+    assert error == {"cell": 4, "ename": "AssertionError", "evalue": "conv is\nbroken"}
+    assert "failed: suppression-conv: notebook cell 4: AssertionError: conv is" in out
+    kept = (folder / "suppression-lip" / "cell.json").stat().st_mtime_ns
+    (folder / "suppression-conv" / "mended").touch()
+    assert cli.main([*command, "--jobs", "1"]) == 0
+    assert "2 cells, 1 done before" in capsys.readouterr().out
+    assert (folder / "suppression-lip" / "cell.json").stat().st_mtime_ns == kept
 
 
-def test_a_dask_cluster_runs_the_cells(project: Path, cluster: str) -> None:
-    assert cluster.startswith("tcp://")
-    assert sweep("-p", "seed=0,1", "--name", "spread", "--scheduler", cluster) == 0
-    assert counts(project / "runs" / "spread") == {"seed-0": 1, "seed-1": 1}
-    assert json.loads((project / "runs" / "spread" / "table.json").read_text())["rows"][0]["done"] == 2
+def test_no_cluster_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["sweep", "04_training", "demo", "-p", "seed=0,1", "--scheduler", "tcp://127.0.0.1:9"]
+    monkeypatch.setattr(sweeps, "PATIENCE", 0.1)
+    assert cli.main(command) == 1
+    assert "tcp://127.0.0.1:9" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert cli.main(command) == 1
+    assert "pip install 'hifacegan-workbench[cluster]'" in capsys.readouterr().err
 
 
-def test_a_scheduler_that_is_not_there_is_said(
+def test_a_sweep_stopped_by_hand_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sweeps, "PATIENCE", 1)
-    assert sweep("-p", "seed=0,1", "--name", "nowhere", "--scheduler", "tcp://127.0.0.1:9") == 1
-    assert "127.0.0.1:9" in capsys.readouterr().err
+    def stopped(*_: Any) -> Any:
+        raise KeyboardInterrupt
 
-
-# numbers
-
-
-def test_an_interval_is_student_s() -> None:
-    values = [1.0, 2.0, 4.0]
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    found = tables.interval(values)
-    assert (found["mean"], found["low"], found["high"]) == pytest.approx((7 / 3, low, high))
-    assert tables.interval([3.0]) == {"mean": 3.0, "low": None, "high": None, "n": 1}
-
-
-def results(name: str, values: dict[int, float]) -> tuple[dict[str, Any], list[sweeps.Result]]:
-    factors = {"suppression": name}
-    cells = [
-        sweeps.Result(f"{name}{seed}", {**factors, "seed": seed}, "done", {"psnr": v}, "") for seed, v in values.items()
-    ]
-    return factors, cells
-
-
-def test_differences_are_taken_seed_by_seed_over_the_seeds_that_both_have() -> None:
-    one, two = results("lip", {0: 20.0, 1: 25.0, 2: 22.0}), results("conv", {2: 22.4, 0: 20.1, 1: 25.3, 9: 0.0})
-    (found,) = tables.differences([one, two])
-    expected = stats.ttest_rel([20.1, 25.3, 22.4], [20.0, 25.0, 22.0]).confidence_interval()
-    psnr = found["metrics"]["psnr"]
-    assert (psnr["low"], psnr["high"], psnr["n"]) == pytest.approx((expected.low, expected.high, 3))
-    assert tables.differences([]) == []
-
-
-@pytest.mark.parametrize(
-    ("values", "text"), [([1.0, 1.2, 1.4], "1.20 ± 0.50"), ([25.93], "25.93"), ([800.0, 800.0], "800")]
-)
-def test_numbers_have_as_many_places_as_their_interval(values: list[float], text: str) -> None:
-    assert tables.number(tables.interval(values)) == text
-
-
-# pictures
-
-
-def test_the_picture_grid_has_the_damaged_faces_once_and_a_row_for_each_combination(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    degraded, clean = rng.integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
-    for name in ("one", "two"):
-        restored = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-        strip = images.grid([*degraded, *restored, *clean], columns=3)
-        images.save_image(tmp_path / name / "figures" / "step_000004.png", strip)
-        cut = tables.faces(strip)
-        assert all(np.array_equal(a, b) for a, b in zip(cut["restored"], restored, strict=True))
-    figure = tables.pictures({name: [tmp_path / name] for name in ("one", "two")})
-    assert figure is not None and len(figure.axes) == 4 * 3  # degraded, one, two, clean
-    assert tables.pictures({"none": [tmp_path / "none"]}) is None
+    monkeypatch.setattr(sweeps, "run_cell", stopped)
+    assert cli.main(["sweep", "04_training", "demo", "-p", "seed=0,1", "--jobs", "1"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
