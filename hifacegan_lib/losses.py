@@ -42,13 +42,13 @@ def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
         ValueError: no such kind.
     """
     loss = _DISCRIMINATOR[_known(kind)]
-    return torch.stack([loss(r[-1], c[-1]) for r, c in zip(restored, clean, strict=True)]).mean()
+    return torch.stack([loss(_whole(r[-1]), _whole(c[-1])) for r, c in zip(restored, clean, strict=True)]).mean()
 
 
 def generator_loss(kind: str, restored: Answers) -> Tensor:
     """What G minimises in that game, mean over scales; errors as in :func:`discriminator_loss`."""
     loss = _GENERATOR[_known(kind)]
-    return torch.stack([loss(r[-1]) for r in restored]).mean()
+    return torch.stack([loss(_whole(r[-1])) for r in restored]).mean()
 
 
 def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
@@ -83,6 +83,11 @@ def feature_matching(restored: Answers, clean: Answers) -> Tensor:
 def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Mean of √(d² + ε²): L1 for differences above ε, smooth below it; ε, not 0, for equal faces (Charbonnier 1994)."""
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
+
+
+def _whole(scores: Tensor) -> Tensor:
+    """Half a float has no room for squares, nor for the scale that float16's losses are multiplied by."""
+    return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
 def _known(kind: str) -> str:

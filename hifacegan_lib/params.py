@@ -229,6 +229,15 @@ class Training(Params):
         return self
 
     @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.discriminator_warmup > self.adversary_from:
+            raise ValueError(
+                f"discriminator_warmup = {self.discriminator_warmup} must not exceed adversary_from = "
+                f"{self.adversary_from}: it is the last part of the steps before"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_is_asked(self) -> Self:
         names = ("adversarial", "feature_matching", "perceptual", "l1", "charbonnier")
         if not any(getattr(self, f"{name}_weight") for name in names):

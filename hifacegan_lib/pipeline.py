@@ -113,7 +113,12 @@ def train_model(p: Training) -> Path:
         open_run(p, p.run_name, p.overwrite)
         keep_manifest(find_data(p), folder)
     fabric.barrier()
-    pairs, found = training_pairs(p), checkpoints.steps(folder / "checkpoints") if p.resume else []
+    pairs, found = training_pairs(p), checkpoints.steps(folder / "checkpoints")
+    if found and not p.resume:
+        raise FileExistsError(
+            f"{shown(folder)} has checkpoints, and resume = false would train beside them; "
+            "overwrite = true begins anew, another run_name keeps both"
+        )
     strip = next(iter(fixed_pairs(p, "valid", p.image_size, p.recipe, STRIP)))
     done = int(found[-1].name.removeprefix("step_")) if found else 0
     show = None
@@ -121,8 +126,9 @@ def train_model(p: Training) -> Path:
         traces = {key: json.loads(trace) for key, trace in zip(strip["key"], strip["trace"], strict=True)}
         write_json(folder / "strip.json", {"traces": traces})
         show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
+    vgg = str(_init_path(p.perceptual_file)) if p.perceptual_file else ""
     last = training.train(
-        p,
+        p.model_copy(update={"perceptual_file": vgg}),
         lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
         strip,
         folder,
@@ -137,7 +143,8 @@ def train_model(p: Training) -> Path:
             measure_run(p, folder, last)
         environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         record = TrainingRecord.load(folder)
-        write_report(folder / "report.html", None, {}, p.model_dump(), environment, p.run_name, record)
+        if record is not None:  # nothing is written down yet of a run that was stopped at once
+            write_report(folder / "report.html", None, {}, p.model_dump(), environment, p.run_name, record)
     fabric.barrier()
     return folder
 
@@ -154,6 +161,7 @@ def identity(p: Training) -> dict[str, Any]:
             "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         },
         "init_from": sha256_of(_weights_file(p.init_from)) if p.init_from else None,
+        "perceptual_file": sha256_of(_init_path(p.perceptual_file)) if p.perceptual_file else None,
     }
 
 

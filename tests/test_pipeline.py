@@ -80,6 +80,30 @@ def test_a_run_that_was_killed_before_it_was_measured_is_measured_later(home: Pa
     assert result.read_text() == before
 
 
+def test_training_beside_the_checkpoints_of_a_run_is_refused(home: Path) -> None:
+    with pytest.raises(FileExistsError, match=r"runs/run has checkpoints, and resume = false"):
+        pipeline.train_model(parameters(resume=False))
+    pipeline.train_model(parameters(run_name="anew", resume=False, steps=2, decay_steps=0))
+    assert (home / "runs" / "anew" / "result.json").exists()
+
+
+def test_a_run_that_is_stopped_before_its_first_line_returns() -> None:
+    import signal
+
+    begin = pipeline.training.Journal.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.training.Journal, "step", lambda *_: signal.raise_signal(signal.SIGINT))
+        folder = pipeline.train_model(parameters(run_name="at_once", log_every=4, picture_every=4, checkpoint_every=4))
+    assert pipeline.training.Journal.step is begin
+    assert [path.name for path in checkpoints.steps(folder / "checkpoints")] == ["step_000001"]
+    assert not (folder / "report.html").exists()
+
+
+def test_a_warmup_longer_than_what_comes_before_the_adversary_is_refused() -> None:
+    with pytest.raises(ParamsError, match="discriminator_warmup = 9 must not exceed adversary_from = 0"):
+        parameters(discriminator_warmup=9)
+
+
 def test_a_run_that_was_stopped_counts_all_its_seconds(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough(Exception):
         pass
