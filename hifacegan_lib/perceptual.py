@@ -104,12 +104,12 @@ def vgg19_features() -> nn.Sequential:
         item = weights.REGISTRY["vgg19"]
         raise weights.MissingWeights(
             f"the perceptual loss needs VGG-19's weights, and {item.file} is not in torch's cache: run `hifacegan "
-            f"weights fetch vgg19` ({item.megabytes} MB), or set perceptual_file to a file with its first layers "
+            f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with its first layers "
             "(`hifacegan weights convert --help`), or set perceptual_weight to 0"
         )
     with torch.device("meta"):  # nothing is drawn at random
         network = vgg19()
-    network.load_state_dict(torch.load(weights.path("vgg19"), map_location="cpu", weights_only=True), assign=True)
+    network.load_state_dict(torch.load(weights.verify("vgg19"), map_location="cpu", weights_only=True), assign=True)
     return network.features
 
 

@@ -1,30 +1,30 @@
 """Weights that others publish: what they are for, where they come from, whether the file on disk is the right one.
 
-Nothing is downloaded unless asked: ``hifacegan weights fetch NAME``. Files lie where torchvision and lpips look for
-them, ``TORCH_HOME/hub/checkpoints``. Their publisher writes the first eight hex digits of the sha256 into the file's
-name and no more of it, so ``sha256_prefix`` is what can be checked: it finds damage, it does not stop a forger.
+Nothing is downloaded unless asked: ``hifacegan weights fetch NAME``. Each file is compared with its full sha256 when it
+has come and before each use, so a damaged or swapped one is refused wherever it came from. HIFACEGAN_MIRROR names
+another place, an address or a folder, that holds files of the same names; https_proxy and no_proxy work as usual. Files
+lie where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
 """
 
-import contextlib
-import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
+
+from hifacegan_lib.downloads import WrongContent, content_problem, download
+
+MIRROR = "HIFACEGAN_MIRROR"
 
 
 class Weights(NamedTuple):
-    """A published file. ``megabytes`` counts 2^20 bytes."""
+    """A published file; ``size`` in bytes, ``sha256`` all 64 hex digits."""
 
     address: str
-    megabytes: int
-    sha256_prefix: str
+    size: int
+    sha256: str
     licence: str
     purpose: str
 
@@ -33,23 +33,75 @@ class Weights(NamedTuple):
         """Its name, there and here."""
         return self.address.rpartition("/")[2]
 
+    @property
+    def megabytes(self) -> str:
+        """For people; of 2^20 bytes."""
+        return f"{self.size / 2**20:.{0 if self.size > 10 * 2**20 else 2}f} MB"
+
 
 _IMAGENET = "code BSD-3-Clause; trained on ImageNet, whose terms are non-commercial research"
+_TORCHVISION = "https://download.pytorch.org/models/"
+_BASICSR = "https://raw.githubusercontent.com/XPixelGroup/BasicSR/8d56e3a045f9fb3e1d8872f92ee4a4f07f886b0a/"
+_YUNET = "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"
+_ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
+_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 
 REGISTRY: dict[str, Weights] = {
     "alexnet": Weights(
-        address="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        megabytes=233,
-        sha256_prefix="7be5be79",
-        licence=_IMAGENET,
-        purpose="LPIPS in evaluation",
+        f"{_TORCHVISION}alexnet-owt-7be5be79.pth",
+        244_408_911,
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        _IMAGENET,
+        "LPIPS",
+    ),
+    "vgg16": Weights(
+        f"{_TORCHVISION}vgg16-397923af.pth",
+        553_433_881,
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        _IMAGENET,
+        "LPIPS with VGG-16",
+    ),
+    "squeezenet": Weights(
+        f"{_TORCHVISION}squeezenet1_1-b8a52dc0.pth",
+        4_958_839,
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        _IMAGENET,
+        "LPIPS with SqueezeNet",
     ),
     "vgg19": Weights(
-        address="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        megabytes=548,
-        sha256_prefix="dcbb9e9d",
-        licence=_IMAGENET,
-        purpose="perceptual loss in training",
+        f"{_TORCHVISION}vgg19-dcbb9e9d.pth",
+        574_673_361,
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        _IMAGENET,
+        "perceptual loss in training",
+    ),
+    "inception": Weights(
+        f"{_FIDELITY}weights-inception-2015-12-05-6726825d.pth",
+        95_628_359,
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        "Apache-2.0 (TensorFlow's Inception of 2015); trained on ImageNet",
+        "FID and KID",
+    ),
+    "niqe": Weights(
+        f"{_BASICSR}basicsr/metrics/niqe_pris_params.npz",
+        11_850,
+        "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
+        "Apache-2.0 (BasicSR); the statistics are of Mittal et al.'s release",
+        "NIQE",
+    ),
+    "yunet": Weights(
+        f"{_YUNET}onnx/yunet_n_640_640.onnx",
+        317_466,
+        "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
+        "Apache-2.0",
+        "landmarks: identity, FED, LLE",
+    ),
+    "sface": Weights(
+        f"{_ZOO}models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
+        38_696_353,
+        "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        "Apache-2.0",
+        "identity and FED",
     ),
 }
 
@@ -58,9 +110,17 @@ class MissingWeights(FileNotFoundError):
     """Weights that have not been downloaded; the message names the command that gets them."""
 
 
+_verified: dict[tuple[str, int, int, int], str] = {}  # path, size, time and inode of files that were read whole: sha256
+
+
 def path(name: str) -> Path:
     """Where ``name`` lies, or would lie, on disk."""
     return Path(torch.hub.get_dir()) / "checkpoints" / _published(name).file
+
+
+def sha256(name: str) -> str:
+    """What its publisher's file has, 64 hex digits."""
+    return _published(name).sha256
 
 
 def is_present(name: str) -> bool:
@@ -68,31 +128,25 @@ def is_present(name: str) -> bool:
     return path(name).is_file()
 
 
-def require(name: str) -> Path:
-    """The file of ``name``.
+def verify(name: str) -> Path:
+    """The file of ``name``, after reading it whole (again only when it has changed).
 
     Raises:
         MissingWeights: it is not there.
+        ValueError: it is damaged, or another file.
     """
-    if not is_present(name):
-        item = _published(name)
+    item, file = _published(name), path(name)
+    if not file.is_file():
         raise MissingWeights(
-            f"{item.file} ({item.megabytes} MB, {item.purpose}) is not in torch's cache: "
+            f"{item.file} ({item.megabytes}, {item.purpose}) is not in torch's cache: "
             f"run `hifacegan weights fetch {name}`"
         )
-    return path(name)
-
-
-def verify(name: str) -> Path:
-    """The file of ``name``, after reading it whole.
-
-    Raises:
-        MissingWeights: it is not there.
-        ValueError: its sha256 begins otherwise than its publisher says.
-    """
-    file = require(name)
-    with file.open("rb") as content:
-        _compare(name, hashlib.file_digest(content, "sha256").hexdigest(), str(file))
+    state = file.stat()
+    mark = (str(file), state.st_size, state.st_mtime_ns, state.st_ino)
+    if _verified.get(mark) != item.sha256:
+        if problem := content_problem(file, item.size, item.sha256):
+            raise WrongContent(f"{file}: {problem}; `hifacegan weights fetch {name}` replaces it")
+        _verified[mark] = item.sha256
     return file
 
 
@@ -100,21 +154,32 @@ def fetch(name: str, progress: bool = True) -> Path:
     """Download ``name``, unless the right file is there already; the file appears whole and checked, or not at all.
 
     Raises:
-        ConnectionError: the server cannot be reached, refuses, or breaks off.
+        ConnectionError: the server cannot be reached, refuses, or breaks off; what came is kept, and the same call
+            goes on.
         ValueError: no such name, or what came is not what the publisher says.
     """
-    target, address = path(name), _published(name).address
-    with contextlib.suppress(MissingWeights, ValueError):
-        return verify(name)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    item, target = _published(name), path(name)
     try:
-        _compare(name, _download(address, partial, progress), address)
+        return verify(name)
+    except (MissingWeights, WrongContent):
+        pass
+    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    if mirror and "://" not in mirror:
+        return _copy(Path(mirror).expanduser() / item.file, target, item)
+    address = f"{mirror}/{item.file}" if mirror else item.address
+    return download(address, target, item.size, item.sha256, progress)
+
+
+def _copy(source: Path, target: Path, item: Weights) -> Path:
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file, and {MIRROR} names that folder")
+    if problem := content_problem(source, item.size, item.sha256):
+        raise WrongContent(f"{source}: {problem}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.copy")
+    try:
+        shutil.copyfile(source, partial)
         partial.replace(target)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise ConnectionError(
-            f"{address}: cannot be downloaded ({error}); try again, or bring the file and save it as {target}"
-        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return target
@@ -124,8 +189,8 @@ def command(action: str, names: Sequence[str]) -> int:
     """What ``hifacegan weights`` prints; its exit code."""
     if action == "fetch":
         if not names:
-            raise ValueError(f"weights fetch: name at least one of {', '.join(REGISTRY)}")
-        for name in names:
+            raise ValueError(f"weights fetch: name at least one of {', '.join(REGISTRY)}, or all")
+        for name in REGISTRY if list(names) == ["all"] else names:
             print(f"{name}: {fetch(name)}")
         return 0
     bad = 0
@@ -134,8 +199,11 @@ def command(action: str, names: Sequence[str]) -> int:
         if action == "verify":
             state = _state(name)
             bad += state == "damaged" or (state == "missing" and bool(names))
-        print(f"{name:8}  {state:7}  {item.megabytes:4} MB  for {item.purpose}")
-        print(f"{'':10}{item.licence}\n{'':10}{path(name)}")
+        print(f"{name:11}{state:8}  {item.megabytes:>8}  for {item.purpose}")
+        for word, value in zip(
+            ("licence", "address", "sha256", "file"), (*item[3:4], item[0], item[2], path(name)), strict=True
+        ):
+            print(f"{'':11}{word:8}  {value}")
     return 1 if bad else 0
 
 
@@ -144,7 +212,7 @@ def _state(name: str) -> str:
         verify(name)
     except MissingWeights:
         return "missing"
-    except ValueError:
+    except WrongContent:
         return "damaged"
     return "right"
 
@@ -153,35 +221,3 @@ def _published(name: str) -> Weights:
     if name not in REGISTRY:
         raise ValueError(f"weights '{name}': unknown; there are: {', '.join(REGISTRY)}")
     return REGISTRY[name]
-
-
-def _compare(name: str, sha256: str, where: str) -> None:
-    prefix = _published(name).sha256_prefix
-    if not sha256.startswith(prefix):
-        found = sha256[: len(prefix)]
-        raise ValueError(f"{where}: damaged or another file: its sha256 begins with {found}, expected {prefix}")
-
-
-def _download(address: str, target: Path, progress: bool) -> str:
-    """Stream ``address`` into ``target``; the sha256 of what came."""
-    digest, count = hashlib.sha256(), 0
-    with _open(address) as answer, target.open("wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0)
-        title = address.rpartition("/")[2]
-        with tqdm(total=total or None, unit="B", unit_scale=True, desc=title, disable=not progress) as bar:
-            while chunk := answer.read(1 << 20):
-                file.write(chunk)
-                digest.update(chunk)
-                count += len(chunk)
-                bar.update(len(chunk))
-    if count < total:
-        raise ConnectionError(f"broke off after {count} of {total} bytes")
-    return digest.hexdigest()
-
-
-def _open(address: str) -> http.client.HTTPResponse:
-    try:
-        return urllib.request.urlopen(address, timeout=60)
-    except urllib.error.HTTPError as error:
-        error.close()  # the answer that it holds is an open connection
-        raise ConnectionError(f"the server answers {error.code} {error.reason}") from None

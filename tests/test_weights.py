@@ -1,37 +1,84 @@
 """Downloaded weights: the right file or none, and always a sentence that says what to do."""
 
+import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from torchvision.models import AlexNet_Weights, VGG19_Weights
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights
 
-from hifacegan_lib import weights
+from hifacegan_lib import downloads, weights
 
-CONTENT = b"one two three " * 100_000  # more than one chunk
-PUBLISHED = {"/good.pth": CONTENT, "/damaged.pth": CONTENT[:-1] + b"!", "/short.pth": CONTENT[:-1]}
+CONTENT = b"one two three " * 300_000  # several chunks
+HALF = len(CONTENT) // 2
 
 
 class Publisher(BaseHTTPRequestHandler):
-    """Announces the length of CONTENT and sends what PUBLISHED has; counts its answers."""
+    """Sends CONTENT as the last part of the address asks for; writes down each address and range that was asked for."""
 
-    answers = 0
+    protocol_version = "HTTP/1.1"
+    asked: list[tuple[str, str | None]] = []  # noqa: RUF012 (emptied by the fixture)
 
     def do_GET(self) -> None:
-        type(self).answers += 1
-        if self.path not in PUBLISHED:
+        wanted = self.headers.get("Range")
+        type(self).asked.append((self.path, wanted))
+        manner = self.path.rpartition("/")[2].removesuffix(".pth")
+        self.close_connection = True
+        if manner == "gone":
             return self.send_error(404)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
+        if manner == "busy" and len(self.asked) < 3:
+            return self.send_error(503)
+        if manner == "moved":
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("moved", "good"))
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        content, start = CONTENT, 0
+        if manner == "others":
+            content = CONTENT[:-1] + b"!"
+        elif manner == "longer":
+            content = CONTENT + b"more"
+        elif manner == "less":
+            content = CONTENT[:HALF]
+        if wanted and manner == "unsatisfied" and len(self.asked) == 1:
+            return self.send_error(416)
+        if wanted and manner not in ("whole", "unsatisfied"):
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        breaks = manner == "breaks" or (manner == "once" and len(self.asked) == 1)
+        end = min(len(content), start + HALF // 2) if breaks else len(content)
+        if manner == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        elif manner == "understated":
+            self.send_header("Content-Length", str(HALF - start))
+        elif manner != "silent":  # says no length
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(PUBLISHED[self.path])
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if manner == "chunked":
+                for place in range(0, len(content), 65536):
+                    part = content[place : place + 65536]
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+                self.wfile.write(b"0\r\n\r\n")
+            else:
+                self.wfile.write(content[start:end])
         return None
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+MANNERS = (
+    *("good", "moved", "once", "breaks", "others", "longer", "less", "understated", "silent", "chunked", "whole"),
+    *("gone", "busy", "unsatisfied"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,68 +86,197 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of downloads, empty, and a registry that points to a publisher on this machine."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Publisher.answers = 0
+    monkeypatch.delenv(weights.MIRROR, raising=False)
+    monkeypatch.setattr(downloads, "WAIT", 0)
+    Publisher.asked = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Publisher) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         digest = hashlib.sha256(CONTENT).hexdigest()
-        for name in ("good", "damaged", "short", "gone"):
+        for name in MANNERS:
             address = f"http://127.0.0.1:{server.server_port}/{name}.pth"
-            monkeypatch.setitem(weights.REGISTRY, name, weights.Weights(address, 1, digest[:8], "free", "a test"))
+            monkeypatch.setitem(
+                weights.REGISTRY, name, weights.Weights(address, len(CONTENT), digest, "free", "a test")
+            )
         yield tmp_path / "hub" / "checkpoints"
         server.shutdown()
 
 
-@pytest.mark.parametrize(("name", "theirs"), [("alexnet", AlexNet_Weights), ("vgg19", VGG19_Weights)])
+def visible(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+
+
+def kept(folder: Path) -> list[int]:
+    return [p.stat().st_size for p in folder.iterdir() if p.name.endswith(".partial")]
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("alexnet", AlexNet_Weights),
+        ("vgg16", VGG16_Weights),
+        ("vgg19", VGG19_Weights),
+        ("squeezenet", SqueezeNet1_1_Weights),
+    ],
+)
 def test_the_registry_agrees_with_torchvision(name: str, theirs: type) -> None:
     item, published = weights.REGISTRY[name], theirs.IMAGENET1K_V1
     assert item.address == published.url
-    assert item.file == f"{item.file.rpartition('-')[0]}-{item.sha256_prefix}.pth"
-    assert item.megabytes == round(published.meta["_file_size"])
+    assert item.file == f"{item.file.rpartition('-')[0]}-{item.sha256[:8]}.pth"
+    assert item.size / 2**20 == pytest.approx(published.meta["_file_size"], rel=0.02)
 
 
-def test_a_fetched_file_is_whole_in_its_place_and_alone(shelf: Path) -> None:
-    assert weights.fetch("good", progress=False) == shelf / "good.pth"
-    assert (shelf / "good.pth").read_bytes() == CONTENT
-    assert [path.name for path in shelf.iterdir()] == ["good.pth"]
-    assert weights.require("good") == weights.verify("good") == weights.path("good")
+def test_every_entry_is_whole() -> None:
+    for name, item in weights.REGISTRY.items():
+        assert len(item.sha256) == 64 and int(item.sha256, 16) and item.size > 0 and item.licence and item.purpose
+        assert item.address.startswith("https://") or name in MANNERS
+        assert weights.sha256(name) == item.sha256
+
+
+@pytest.mark.parametrize("name", ["good", "moved", "once", "silent", "chunked", "busy"])
+def test_a_fetched_file_is_whole_in_its_place_and_alone(shelf: Path, name: str) -> None:
+    assert weights.fetch(name, progress=False) == shelf / f"{name}.pth"
+    assert (shelf / f"{name}.pth").read_bytes() == CONTENT
+    assert [path.name for path in shelf.iterdir()] == [f"{name}.pth"]
+    assert weights.verify(name) == weights.path(name)
 
 
 def test_a_file_that_is_there_is_not_fetched_again() -> None:
     for _ in range(2):
         weights.fetch("good", progress=False)
-    assert Publisher.answers == 1
+    assert Publisher.asked == [("/good.pth", None)]
 
 
-def test_a_damaged_file_on_disk_is_named_and_fetched_again(shelf: Path) -> None:
+def test_what_broke_off_goes_on_where_it_stopped(shelf: Path) -> None:
+    weights.fetch("once", progress=False)
+    assert Publisher.asked == [("/once.pth", None), ("/once.pth", f"bytes={HALF // 2}-")]
+
+
+def test_a_server_that_breaks_off_again_and_again_keeps_what_came_for_the_next_call(shelf: Path) -> None:
+    with pytest.raises(ConnectionError, match=r"ended too early.*bytes are kept, the same command goes on.*save it as"):
+        first = downloads.TRIES
+        try:
+            downloads.TRIES = 2
+            weights.fetch("breaks", progress=False)
+        finally:
+            downloads.TRIES = first
+    assert visible(shelf) == [] and kept(shelf) == [HALF]
+    weights.fetch("breaks", progress=False)
+    assert (shelf / "breaks.pth").read_bytes() == CONTENT
+    assert Publisher.asked[2][1] == f"bytes={HALF}-"
+
+
+@pytest.mark.parametrize("name", ["whole", "unsatisfied"])
+def test_a_server_that_gives_no_part_is_taken_whole(shelf: Path, name: str) -> None:
     shelf.mkdir(parents=True)
-    (shelf / "good.pth").write_bytes(b"half of it")
-    with pytest.raises(ValueError, match=r"good\.pth: damaged or another file: its sha256"):
+    (shelf / f".{name}.pth.{weights.sha256(name)[:16]}.partial").write_bytes(CONTENT[:1000])
+    weights.fetch(name, progress=False)
+    assert Publisher.asked[0][1] == "bytes=1000-"
+    assert (shelf / f"{name}.pth").read_bytes() == CONTENT and kept(shelf) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("others", r"its sha256 is [0-9a-f]{64}, expected"),
+        ("longer", rf"bytes, expected {len(CONTENT):,}"),
+    ],
+)
+def test_other_bytes_are_refused_and_nothing_is_kept(shelf: Path, name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"damaged or another file.*{said}"):
+        weights.fetch(name, progress=False)
+    assert visible(shelf) == [] and kept(shelf) == []
+
+
+@pytest.mark.parametrize("name", ["less", "understated"])
+def test_a_length_that_lies_short_is_a_connection_that_broke_off(shelf: Path, name: str) -> None:
+    with pytest.raises(ConnectionError, match="cannot be downloaded"):
+        weights.fetch(name, progress=False)
+    assert visible(shelf) == []
+
+
+def test_a_refusal_is_not_tried_again(shelf: Path) -> None:
+    with pytest.raises(ConnectionError, match="404 Not Found.*nothing came"):
+        weights.fetch("gone", progress=False)
+    assert len(Publisher.asked) == 1 and visible(shelf) == []
+
+
+def test_a_bad_download_keeps_what_was_there(shelf: Path) -> None:
+    shelf.mkdir(parents=True)
+    (shelf / "others.pth").write_bytes(b"another version")
+    with pytest.raises(ValueError, match="damaged"):
+        weights.fetch("others", progress=False)
+    assert (shelf / "others.pth").read_bytes() == b"another version"
+
+
+@pytest.mark.parametrize("content", [b"half of it", CONTENT[:-1] + b"?"])
+def test_a_damaged_or_swapped_file_is_refused_before_use_and_replaced_by_fetch(shelf: Path, content: bytes) -> None:
+    weights.fetch("good", progress=False)
+    weights.verify("good")
+    (shelf / "good.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"good\.pth: damaged or another file: .*weights fetch good` replaces it"):
         weights.verify("good")
     weights.fetch("good", progress=False)
     assert weights.verify("good").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "said"),
-    [
-        ("damaged", ValueError, "damaged or another file"),
-        ("short", ConnectionError, "broke off after 1399999 of 1400000 bytes"),
-        ("gone", ConnectionError, "404 Not Found"),
-    ],
-)
-def test_a_bad_download_leaves_nothing(shelf: Path, name: str, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said) as caught:
-        weights.fetch(name, progress=False)
-    assert weights.REGISTRY[name].address in str(caught.value)
-    assert not list(shelf.iterdir())
+def test_a_file_is_read_again_only_when_it_has_changed(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights.fetch("good", progress=False)
+    calls: list[Path] = []
+    real = weights.content_problem
+    monkeypatch.setattr(weights, "content_problem", lambda path, *rest: calls.append(path) or real(path, *rest))
+    for _ in range(3):
+        weights.verify("good")
+    assert len(calls) == 1
+    time.sleep(0.01)
+    (shelf / "good.pth").touch()
+    weights.verify("good")
+    assert len(calls) == 2
 
 
-def test_a_bad_download_keeps_what_was_there(shelf: Path) -> None:
-    shelf.mkdir(parents=True)
-    (shelf / "short.pth").write_bytes(b"another version")
-    with pytest.raises(ConnectionError):
-        weights.fetch("short", progress=False)
-    assert [path.read_bytes() for path in shelf.iterdir()] == [b"another version"]
+def test_a_mirror_is_asked_instead_and_believed_no_more(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = weights.REGISTRY["good"].address.split("/")[2]
+    for name in ("good", "others"):
+        item = weights.REGISTRY[name]._replace(address=f"http://nowhere.invalid/{name}.pth")
+        monkeypatch.setitem(weights.REGISTRY, name, item)
+    monkeypatch.setenv(weights.MIRROR, f"http://{port}/models/")
+    weights.fetch("good", progress=False)
+    assert Publisher.asked == [("/models/good.pth", None)]
+    with pytest.raises(ValueError, match=f"http://{port}/models/others.pth: damaged or another file"):
+        weights.fetch("others", progress=False)
+
+
+def test_a_folder_can_be_the_mirror(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    monkeypatch.setenv(weights.MIRROR, str(stick))
+    with pytest.raises(FileNotFoundError, match=f"good.pth: no such file, and {weights.MIRROR} names that folder"):
+        weights.fetch("good")
+    (stick / "good.pth").write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(ValueError, match="damaged or another file"):
+        weights.fetch("good")
+    assert visible(shelf) == []
+    (stick / "good.pth").write_bytes(CONTENT)
+    assert weights.fetch("good").read_bytes() == CONTENT and Publisher.asked == []
+
+
+def test_a_proxy_of_the_environment_is_used(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = weights.REGISTRY["good"].address.split("/")[2]
+    item = weights.REGISTRY["good"]._replace(address="http://publisher.invalid/good.pth")
+    monkeypatch.setitem(weights.REGISTRY, "good", item)
+    monkeypatch.setenv("http_proxy", f"http://{port}")
+    weights.fetch("good", progress=False)
+    assert Publisher.asked == [("http://publisher.invalid/good.pth", None)]
+
+
+def test_two_at_once_do_not_disturb_each_other(shelf: Path) -> None:
+    done: list[Path] = []
+    threads = [threading.Thread(target=lambda: done.append(weights.fetch("once", progress=False))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 3 and (shelf / "once.pth").read_bytes() == CONTENT
+    assert [path.name for path in shelf.iterdir()] == ["once.pth"]
 
 
 def test_no_server_is_a_sentence_with_a_way_out(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,21 +289,23 @@ def test_no_server_is_a_sentence_with_a_way_out(shelf: Path, monkeypatch: pytest
 
 def test_missing_weights_name_the_command() -> None:
     assert not weights.is_present("alexnet")
-    for ask in (weights.require, weights.verify):
-        with pytest.raises(weights.MissingWeights, match="`hifacegan weights fetch alexnet`"):
-            ask("alexnet")
+    with pytest.raises(weights.MissingWeights, match=r"\(233 MB, LPIPS\).*`hifacegan weights fetch alexnet`"):
+        weights.verify("alexnet")
     assert issubclass(weights.MissingWeights, FileNotFoundError)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     for ask in (weights.path, weights.fetch):
-        with pytest.raises(ValueError, match="'vgg16': unknown; there are: alexnet, vgg19"):
-            ask("vgg16")
+        with pytest.raises(ValueError, match="'vgg11': unknown; there are: alexnet, vgg16"):
+            ask("vgg11")
 
 
 def test_the_command_lists_fetches_and_verifies(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert weights.command("list", []) == 0
-    assert "vgg19     missing   548 MB  for perceptual loss" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "vgg19      missing     548 MB  for perceptual loss" in said
+    for value in ("https://download.pytorch.org/models/vgg19", "dcbb9e9dad569fff", "non-commercial research"):
+        assert value in said
     with pytest.raises(ValueError, match="name at least one of"):
         weights.command("fetch", [])
     assert weights.command("fetch", ["good"]) == 0
@@ -135,9 +313,9 @@ def test_the_command_lists_fetches_and_verifies(shelf: Path, capsys: pytest.Capt
     assert weights.command("verify", ["gone"]) == 1
     (shelf / "good.pth").write_bytes(b"")
     assert weights.command("verify", []) == 1
-    assert "good      damaged" in capsys.readouterr().out
+    assert "good       damaged" in capsys.readouterr().out
 
 
 def test_the_progress_bar_counts_the_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     weights.fetch("good")
-    assert "1.40M/1.40M" in capsys.readouterr().err
+    assert "4.01M/4.01M" in capsys.readouterr().err
