@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib import __version__, commands
-from hifacegan_lib.params import NOTEBOOKS, ParamsError
+from hifacegan_lib.params import METRICS, NOTEBOOKS, ParamsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,6 +132,48 @@ def _parser() -> argparse.ArgumentParser:
     recipes.add_argument(
         "--schema", action="store_true", help="print the JSON schema that recipes follow, for an editor"
     )
+
+    evaluate = _command(
+        parsers,
+        commands.evaluate,
+        "score a folder of restored faces against clean ones, whoever made them",
+        "hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs\n"
+        "  hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4\n\n"
+        "Pictures pair by name (path without suffix); names that do not pair are an error, pairs that cannot be read\n"
+        "are counted, listed, and make the exit code 1.",
+    )
+    evaluate.add_argument("--restored", type=Path, required=True, metavar="FOLDER", help="pictures to judge")
+    evaluate.add_argument("--reference", type=Path, required=True, metavar="FOLDER", help="the clean ones")
+    evaluate.add_argument("--degraded", type=Path, metavar="FOLDER", help="what they were restored from, for the gain")
+    evaluate.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="for metrics.json, .csv, report.html (runs/evaluate-NAME)"
+    )
+    evaluate.add_argument("--metrics", nargs="+", metavar="NAME", help=f"some of {', '.join(METRICS)} (all)")
+    evaluate.add_argument(
+        "--resize", default="", metavar="KERNEL", help="area, bilinear, bicubic or lanczos: to the reference's size"
+    )
+    evaluate.add_argument("--crop", type=int, default=0, metavar="PIXELS", help="left out at each border (0)")
+    evaluate.add_argument(
+        "--groups", type=Path, metavar="FILE.csv", help="columns key and one or more labels, for a breakdown"
+    )
+    evaluate.add_argument("--samples", type=int, default=1000, help="bootstrap resamples (1000)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
+    evaluate.add_argument(
+        "--device", default="auto", help="of the metrics' networks: auto, cpu, cuda, cuda:N or mps (auto)"
+    )
+    evaluate.add_argument("--overwrite", action="store_true", help="replace an evaluation that is there")
+
+    compare = _command(
+        parsers,
+        commands.compare,
+        "compare two evaluated runs face by face: differences, intervals, wins, the faces that changed most",
+        "hifacegan compare demo demo-lip\n  hifacegan compare scores/theirs scores/ours --metric lpips",
+    )
+    compare.add_argument("run_a", metavar="RUN_A", help="a run's name, or a folder with metrics.json")
+    compare.add_argument("run_b", metavar="RUN_B", help="the other one")
+    compare.add_argument("--method", default="", help="row of both evaluations (model, or restored)")
+    compare.add_argument("--metric", default="", help="the first of the table; orders the faces (psnr)")
+    compare.add_argument("--out", type=Path, metavar="FOLDER", help="for comparison.json and .html (runs/compare-A-B)")
 
     restore = _command(
         parsers,

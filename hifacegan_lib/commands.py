@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from hifacegan_lib.params import DataPreparation, ParamsError, Training
+from hifacegan_lib.params import METRICS, DataPreparation, ParamsError, Training
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -183,6 +183,48 @@ def recipes(arguments: argparse.Namespace) -> int:
         return 0
     for name in recipe_names():
         print(f"{name:22} {load_recipe(name).description}")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import processes, report, runs, scoring
+
+    a = arguments
+    out = a.out or runs.run_folder(f"evaluate-{a.restored.resolve().name}")
+    names, device = a.metrics or METRICS, str(processes.pick_device(a.device))
+    options = {"resize_kernel": a.resize, "crop": a.crop, "labels": a.groups, "bootstrap_samples": a.samples}
+    found = scoring.evaluate_folders(
+        a.restored, a.reference, out, a.degraded, names, **options, seed=a.seed, device=device, overwrite=a.overwrite
+    )
+    print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
+    print(found.table() + "\n")
+    if "degraded" in found.scores and "psnr" in found.available:
+        print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
+    for sentence in report.left_out(found):
+        print(sentence)
+    for key, reason in found.conditions["unreadable"].items():
+        print(f"unreadable: {key}: {reason}", file=sys.stderr)
+    for name, reason in found.conditions["unavailable"].items():
+        print(f"{found.metrics[name].label} is missing: {reason}")
+    print(f"\nnumbers  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
+    return 1 if found.conditions["unreadable"] else 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    from hifacegan_lib import runs, scoring
+
+    a = arguments
+    folders = [path if (path := Path(name)).is_dir() else runs.run_folder(name) for name in (a.run_a, a.run_b)]
+    out = a.out or runs.run_folder(f"compare-{folders[0].name}-{folders[1].name}")
+    found = scoring.compare_folders(folders[0], folders[1], out, a.method, a.metric)
+    for caution in found.cautions:
+        print(f"note: {caution}")
+    print(f"{found.table()}\n\n{found.verdict()}\n")
+    for key, change in list(found.changed.items())[:5]:
+        print(f"{change:+.{found.lines[0].digits}f}  {key}")
+    for name, (before, after) in found.params.items():
+        print(f"{name}: {before} -> {after}")
+    print(f"\nnumbers  {out / 'comparison.json'}\npage     {out / 'comparison.html'}")
     return 0
 
 

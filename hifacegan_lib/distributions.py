@@ -76,7 +76,7 @@ class FeatureSet:
         self.count = 0
         self._mean: Matrix = np.empty(0)
         self._scatter: Matrix = np.empty((0, 0))
-        self._file = tempfile.TemporaryFile(prefix="hifacegan-features-")  # noqa: SIM115: open until close()
+        self._file = tempfile.TemporaryFile(prefix="hifacegan-features-")  # noqa: SIM115 (open until close)
 
     def __enter__(self) -> Self:
         return self
@@ -96,10 +96,8 @@ class FeatureSet:
         """
         rows = np.asarray(features.detach().cpu() if isinstance(features, Tensor) else features, np.float32)
         dimension = len(self._mean) if self.count else "d"
-        if rows.ndim != 2 or not rows.size or self.count and rows.shape[1] != dimension:
-            raise ValueError(
-                f"expected features, n x {dimension}, got {' x '.join(map(str, rows.shape)) or 'a number'}"
-            )
+        if rows.ndim != 2 or not rows.size or (self.count and rows.shape[1] != dimension):
+            raise ValueError(f"expected features, n x {dimension}, got an array of shape {rows.shape}")
         if not np.isfinite(rows).all():
             raise ValueError(f"expected finite features, got {int((~np.isfinite(rows)).sum())} that are not")
         self._file.write(rows.tobytes())
@@ -206,9 +204,9 @@ class Kid(NamedTuple):
 def kid(a: FeatureSet, b: FeatureSet, subset_size: int = 1000, subsets: int = 100, seed: int = 0) -> Kid:
     """Kernel inception distance: mean over random subsets, each drawn without replacement from both sets.
 
-    ``subset_size`` is cut to the smaller set; where it takes all of both, there is one subset. The error is a jackknife's
-    (each picture left out in turn), scaled to the full sets; the deviation over subsets, which others report, says how
-    small the subsets are and is 0 where they are all.
+    ``subset_size`` is cut to the smaller set; where it takes all of both, there is one subset. The error is a
+    jackknife's (each picture left out in turn), scaled to the full sets, and too wide where the sets hardly
+    differ. The deviation over subsets, which others report, says how small the subsets are: it is 0 where they are all.
 
     Raises:
         MetricUnavailable: a set of fewer than three pictures.
@@ -255,7 +253,7 @@ def _kernel(x: Matrix, y: Matrix) -> Matrix:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def fid_row(a: FeatureSet, b: FeatureSet, seed: int) -> tuple[float, None, None]:  # noqa: ARG001: drawn from by KID
+def fid_row(a: FeatureSet, b: FeatureSet, seed: int) -> tuple[float, None, None]:  # noqa: ARG001 (as KID's)
     """FID as an evaluation's value and interval: it has none."""
     return fid(a, b), None, None
 

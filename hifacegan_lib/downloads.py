@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -85,7 +86,7 @@ def content_problem(path: Path, size: int, sha256: str) -> str:
     return "" if digest == sha256 else f"damaged or another file: its sha256 is {digest}, expected {sha256}"
 
 
-def _fill(address: str, partial: Path, size: int, bar: "tqdm[None]") -> None:
+def _fill(address: str, partial: Path, size: int, bar: "tqdm[Any]") -> None:
     """Append what is missing; a server that sends the whole again starts it over."""
     have = partial.stat().st_size if partial.exists() else 0
     if have > size:

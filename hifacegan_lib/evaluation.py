@@ -1,131 +1,43 @@
-"""Every method on every pair: means with their intervals, each face's values, strict JSON.
+"""Every method on every pair, and what the numbers depend on.
 
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
-    interval = 2.5 % to 97.5 % of the means of B resamples of the n faces, drawn with replacement (bootstrap)
 
-The faces are the sample: an interval says how far the mean would move with other faces of the same kind. Two methods
-are compared face by face (:meth:`Evaluation.gain`), which is far sharper than to compare their intervals.
+What a face has no value for is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces
+that no detector finds, pairs that cannot be read. Batches come and go: what stays is a number for each face and metric.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from hifacegan_lib import weights
+from hifacegan_lib.catalogue import FACES, standard
+from hifacegan_lib.distributions import FeatureSet, caution
 from hifacegan_lib.images import Pixels, to_float, to_uint8
-from hifacegan_lib.metrics import Metric, MetricUnavailable, standard
+from hifacegan_lib.intervals import Values, mean_interval
+from hifacegan_lib.metrics import Metric, MetricUnavailable
+from hifacegan_lib.results import Evaluation
 
 Batch = Mapping[str, Any]
 Method = Callable[[Tensor], Tensor]
 """Degraded faces, float RGB, N x 3 x H x W in [0, 1] -> restored faces, alike."""
-Values = NDArray[np.float64]
+Keep = Callable[[str, str, Pixels], object]
+"""Gets the column ("degraded", a method's name, "clean"), the key and the picture of each face."""
 
-
-class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What :func:`evaluate` found.
-
-    Attributes:
-        conditions: everything that the numbers depend on, as JSON values.
-        rows: a method each: ``method``, ``n``, and for each metric its mean, ``_low`` and ``_high`` (None: see
-            ``conditions["unavailable"]``); ``psnr_infinite`` counts the faces that are equal to the clean one.
-        keys: the faces.
-        scores: method -> metric -> its n values; unavailable metrics are absent.
-        metrics: all that were asked for.
-        traces: face -> how it was damaged, a trace's JSON object, where the pairs came with it.
-    """
-
-    conditions: dict[str, Any]
-    rows: list[dict[str, Any]]
-    keys: list[str]
-    scores: dict[str, dict[str, Values]]
-    metrics: dict[str, Metric]
-    traces: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def per_image(self) -> list[dict[str, Any]]:
-        """One line for each face and method; None where a value is infinite or unavailable."""
-        return [
-            {"key": key, "method": method, **{m: _finite(values[m][n]) if m in values else None for m in self.metrics}}
-            for n, key in enumerate(self.keys)
-            for method, values in self.scores.items()
-        ]
-
-    @property
-    def available(self) -> dict[str, Metric]:
-        """The metrics that have values."""
-        return {name: metric for name, metric in self.metrics.items() if name not in self.conditions["unavailable"]}
-
-    def best(self, metric: str) -> str | None:
-        """The method with the best mean, None where there is none."""
-        found = {row["method"]: row[metric] for row in self.rows if row[metric] is not None}
-        choose = max if self.metrics[metric].higher_is_better else min
-        return choose(found, key=lambda method: found[method]) if found else None
-
-    def gain(self, method: str, over: str = "degraded", metric: str = "psnr") -> Interval:
-        """Mean of ``method`` minus ``over``, face by face; faces on which either is infinite are left out."""
-        difference = np.subtract(*(np.where(np.isinf(v), np.nan, v) for v in self._values(metric, method, over)))
-        values = difference[~np.isnan(difference)]
-        return mean_interval(values, self.conditions["bootstrap_samples"], self.conditions["seed"])
-
-    def pick(self, method: str, count: int = 2, metric: str = "psnr") -> dict[str, list[str]]:
-        """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
-        (values,) = self._values(metric, method)
-        order = np.argsort(-values if self.metrics[metric].higher_is_better else values, kind="stable")
-        count = min(count, len(order) // 3) or 1
-        middle = (len(order) - count) // 2
-        places = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
-        return {name: [self.keys[n] for n in chosen] for name, chosen in places.items()}
-
-    def table(self) -> str:
-        """The rows as text; a star marks the best."""
-        shown = list(self.available)
-        lines = [["method", *(self.metrics[m].title for m in shown)]]
-        for row in self.rows:
-            cells = [cell(row, m, self.metrics[m].digits) + " *" * (self.best(m) == row["method"]) for m in shown]
-            lines.append([row["method"], *cells])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-    def to_json(self) -> str:
-        """Strict JSON: conditions, rows, per_image, traces."""
-        names = ("conditions", "rows", "per_image", "traces")
-        value = {name: getattr(self, name) for name in names}
-        return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-    def save(self, path: str | Path) -> Path:
-        """Write :meth:`to_json`, whole or not at all."""
-        path, text = Path(path), self.to_json()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-        return path
-
-    def _values(self, metric: str, *methods: str) -> list[Values]:
-        for method in methods:
-            if method not in self.scores:
-                raise ValueError(f"method '{method}': not evaluated; there are: {', '.join(self.scores)}")
-            if metric not in self.scores[method]:
-                raise ValueError(f"metric '{metric}': not available; there are: {', '.join(self.scores[method])}")
-        return [self.scores[method][metric] for method in methods]
+CONTRACT = {
+    "colour": "RGB, range [0, 1]",
+    "rounding": "every output to 8 bits before it is scored",
+    "file_format": "none: scored in memory, as lossless 8-bit files would hold it",
+    "resize_kernel": "none: scored at the size at which it was restored",
+    "crop": "none: every pixel counts",
+}
+"""What holds unless the caller's conditions say otherwise."""
 
 
 def evaluate(
@@ -136,6 +48,7 @@ def evaluate(
     conditions: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
     device: str | torch.device = "cpu",
+    keep: Keep | None = None,
 ) -> Evaluation:
     """Judge methods on pairs; the row ``degraded``, the input as it is, always comes first.
 
@@ -145,54 +58,175 @@ def evaluate(
             N JSON texts that say how the faces were damaged.
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
-        metrics: by default :func:`hifacegan_lib.metrics.standard`.
+        metrics: by default :func:`hifacegan_lib.catalogue.standard`.
+        keep: gets every picture that is scored.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named).
     """
-    if "degraded" in methods:
-        raise ValueError("method 'degraded': this name is the input's")
-    everyone: dict[str, Method] = {"degraded": lambda x: x, **methods}
-    metrics = dict(standard() if metrics is None else metrics)
-    unavailable: dict[str, str] = {}
+    if taken := {"degraded", "clean"} & set(methods):
+        raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
+
+    def columns(batch: Batch) -> dict[str, Tensor]:
+        degraded = batch["degraded"].to(device)
+        return {"degraded": restore("degraded", lambda x: x, degraded)} | {
+            name: restore(name, method, degraded) for name, method in methods.items()
+        }
+
+    return score(columns, batches, bootstrap_samples, seed, conditions, metrics, device, keep)
+
+
+def score(
+    columns: Callable[[Batch], Mapping[str, Tensor]],
+    batches: Iterable[Batch],
+    bootstrap_samples: int = 1000,
+    seed: int = 0,
+    conditions: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    device: str | torch.device = "cpu",
+    keep: Keep | None = None,
+) -> Evaluation:
+    """As :func:`evaluate`, for pictures that are there already: ``columns`` gives a batch's, in rows' order.
+
+    ``batches`` may carry ``unreadable``: key -> reason of pairs that could not be read before this batch.
+    """
+    tally = _Tally(dict(standard() if metrics is None else metrics))
     keys: list[str] = []
     traces: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
     sizes: set[str] = set()
-    found: dict[str, dict[str, list[Tensor]]] = {name: {metric: [] for metric in metrics} for name in everyone}
-    for batch in batches:
-        degraded, clean = (batch[name].to(device) for name in ("degraded", "clean"))
-        keys += batch["key"]
-        traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-        sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
-        for name, method in everyone.items():
-            restored = restore(name, method, degraded)
-            for metric in [m for m in metrics if m not in unavailable]:
-                try:
-                    found[name][metric].append(metrics[metric].compute(restored, clean).cpu())
-                except MetricUnavailable as error:
-                    unavailable[metric] = str(error)
-    if not keys:
-        raise ValueError("nothing to evaluate: no pair came")
-    scores = {
-        name: {m: torch.cat(parts).double().numpy() for m, parts in by_metric.items() if m not in unavailable}
-        for name, by_metric in found.items()
-    }
-    rows = [
-        {"method": name, "n": len(keys), **_row(values, metrics, bootstrap_samples, seed)}
-        for name, values in scores.items()
-    ]
+    digest = hashlib.sha256()
+    with tally:
+        for batch in batches:
+            unreadable |= batch.get("unreadable", {})
+            if not batch["key"]:
+                continue
+            clean, found = batch["clean"].to(device), columns(batch)
+            keys += batch["key"]
+            traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
+            sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
+            digest.update(np.rint(clean.cpu().numpy() * 255).astype(np.uint8).tobytes())
+            tally.add(found, clean)
+            if keep:
+                for column, faces in {**found, "clean": clean}.items():
+                    for key, face in zip(batch["key"], faces, strict=True):
+                        keep(column, key, to_uint8(face))
+        if not keys:
+            raise ValueError(
+                "nothing to evaluate: no pair came"
+                + "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
+            )
+        scores, reference = tally.values()
+        sets = tally.sets(seed)
+    available = {name: metric for name, metric in tally.metrics.items() if name not in tally.unavailable}
+    rows = []
+    for method, values in scores.items():
+        missing = [int(np.isnan(values[name]).sum()) for name in FACES if name in values]
+        row = {"method": method, "n": len(keys), **_row(values, tally.metrics, bootstrap_samples, seed)}
+        row |= sets.get(method, {})
+        rows.append(row | {"faces_not_found": max(missing, default=None), "unreadable": len(unreadable)})
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(sizes)),
-        "colour": "RGB, range [0, 1]",
-        "rounding": "every output to 8 bits before it is scored",
-        "metrics": {name: metric.implementation for name, metric in metrics.items()},
+        "clean_sha256": digest.hexdigest(),
+        "metrics": {name: metric.implementation for name, metric in tally.metrics.items()},
+        "backbones": {
+            file: weights.sha256(file) for file in sorted({f for metric in available.values() for f in metric.backbone})
+        },
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
         "infinite": "null in per_image, left out of means, counted in psnr_infinite",
-        "unavailable": {name: unavailable[name] for name in metrics if name in unavailable},
+        "no_value": _without_value(keys, scores),
+        "unreadable": unreadable,
+        "unavailable": {name: tally.unavailable[name] for name in tally.metrics if name in tally.unavailable},
     }
-    return Evaluation({**(conditions or {}), **known}, rows, keys, scores, metrics, traces)
+    if "fid" in available and (said := caution(len(keys), len(keys))):
+        known["fid_caution"] = said
+    everything = {**CONTRACT, **(conditions or {}), **known}
+    return Evaluation(everything, rows, keys, scores, tally.metrics, traces, reference)
+
+
+def _without_value(keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, list[str]]]:
+    """Method -> metric -> the faces that have none; what has all its values is left out."""
+    found = {
+        method: {
+            m: [key for key, gone in zip(keys, np.isnan(v), strict=True) if gone]
+            for m, v in values.items()
+            if np.isnan(v).any()
+        }
+        for method, values in scores.items()
+    }
+    return {method: by_metric for method, by_metric in found.items() if by_metric}
+
+
+class _Tally(ExitStack):
+    """Values as they come: a number for each face, running sums for what belongs to whole sets."""
+
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        super().__init__()
+        self.metrics = metrics
+        self.unavailable: dict[str, str] = {}
+        self._found: dict[str, dict[str, list[Tensor]]] = {}
+        self._clean: dict[str, list[Tensor]] = {}
+        self._sets: dict[tuple[Any, str], FeatureSet] = {}
+
+    def add(self, columns: Mapping[str, Tensor], clean: Tensor) -> None:
+        for column, faces in columns.items():
+            found = self._found.setdefault(column, {})
+            for name in self._open(single=True):
+                self._measure(name, faces, clean, found.setdefault(name, []))
+        for name in self._open(single=True):
+            if not self.metrics[name].reference:
+                self._measure(name, clean, clean, self._clean.setdefault(name, []))
+        seen: set[Any] = set()
+        for name in self._open(single=False):
+            extractor = self.metrics[name].features
+            if extractor not in seen:
+                self._try(name, lambda m: self._extend(m.features, {**columns, "clean": clean}))
+                seen |= {extractor} if name not in self.unavailable else set()
+
+    def _extend(self, extractor: Any, columns: Mapping[str, Tensor]) -> None:
+        for column, faces in columns.items():
+            features = extractor(faces)
+            if (extractor, column) not in self._sets:
+                self._sets[extractor, column] = self.enter_context(FeatureSet())
+            self._sets[extractor, column].add(features)
+
+    def _open(self, single: bool) -> list[str]:
+        return [n for n, m in self.metrics.items() if n not in self.unavailable and (m.compute is not None) == single]
+
+    def _measure(self, name: str, faces: Tensor, clean: Tensor, found: list[Tensor]) -> None:
+        self._try(name, lambda metric: found.append(metric.compute(faces, clean).cpu()))
+
+    def _try(self, name: str, call: Callable[[Any], object]) -> None:
+        try:
+            call(self.metrics[name])
+        except MetricUnavailable as error:
+            self.unavailable[name] = str(error)
+
+    def values(self) -> tuple[dict[str, dict[str, Values]], dict[str, Values]]:
+        """Method -> metric -> values, and metric -> values of the clean faces."""
+        names = self._open(single=True)
+        scores = {
+            column: {name: torch.cat(found[name]).double().numpy() for name in names}
+            for column, found in self._found.items()
+        }
+        return scores, {n: torch.cat(parts).double().numpy() for n, parts in self._clean.items() if n in names}
+
+    def sets(self, seed: int) -> dict[str, dict[str, float | None]]:
+        """Method -> what belongs to the whole set of its faces, with ``_low`` and ``_high``."""
+        rows: dict[str, dict[str, float | None]] = {}
+        for name in self._open(single=False):
+            metric = self.metrics[name]
+            for column in self._found:
+                pair = [self._sets[metric.features, c] for c in (column, "clean")]
+
+                def measure(m: Any, column: str = column, pair: list[FeatureSet] = pair, name: str = name) -> None:
+                    value = dict(zip((name, f"{name}_low", f"{name}_high"), m.distance(*pair, seed), strict=True))
+                    rows.setdefault(column, {}).update(value)
+
+                self._try(name, measure)
+        return rows
 
 
 def restore(name: str, method: Method, degraded: Tensor) -> Tensor:
@@ -230,26 +264,6 @@ def examples(
     return {key: found[key] for key in keys}
 
 
-def mean_interval(values: Values, samples: int, seed: int) -> Interval:
-    """Mean of n finite values and its 95 % bootstrap interval; the same seed and n draw the same resamples."""
-    n = len(values)
-    if not n or not np.isfinite(values).all():
-        raise ValueError(
-            f"an interval needs finite values, at least one; got {n - int(np.isfinite(values).sum())} of {n}"
-        )
-    rng, block = np.random.default_rng(seed), max(1, 2**22 // n)  # resamples at a time: memory stays small
-    counts = [min(block, samples - done) for done in range(0, samples, block)]
-    means = np.concatenate([values[rng.integers(n, size=(count, n))].mean(1) for count in counts])
-    return Interval(float(values.mean()), *map(float, np.percentile(means, [2.5, 97.5])))
-
-
-def cell(row: Mapping[str, Any], metric: str, digits: int) -> str:
-    """``mean [low, high]`` of a row, or what stands in its place."""
-    if row[metric] is None:
-        return "infinite" if row.get(f"{metric}_infinite") else "none"
-    return f"{row[metric]:.{digits}f} [{row[f'{metric}_low']:.{digits}f}, {row[f'{metric}_high']:.{digits}f}]"
-
-
 def _row(scores: Mapping[str, Values], metrics: Iterable[str], samples: int, seed: int) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for metric in metrics:
@@ -258,9 +272,5 @@ def _row(scores: Mapping[str, Values], metrics: Iterable[str], samples: int, see
         summary = mean_interval(finite, samples, seed) if len(finite) else (None, None, None)
         row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), summary, strict=True))
         if metric == "psnr":
-            row["psnr_infinite"] = len(values) - len(finite)
+            row["psnr_infinite"] = int(np.isinf(values).sum())
     return row
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

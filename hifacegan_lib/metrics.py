@@ -3,28 +3,33 @@
     psnr      -10 log10 mean (a - b)^2, over pixels and channels                                dB, higher is better
     ssim      mean of (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2))   up to 1, higher
     ms_ssim   product over five scales of contrast x structure, luminance at the last                 0 to 1, higher
-    lpips     distance of AlexNet's features, channels weighted to agree with people                  from 0, lower
+    lpips     distance of a network's features, channels weighted to agree with people                from 0, lower
 
 All take float RGB, N x 3 x H x W in [0, 1], as a file would give it, and return N values. Nothing is clipped,
-rescaled or averaged in silence: what is not such a pair of images is a ValueError, and what a metric cannot be had for
-is a :class:`MetricUnavailable` with the reason.
+rescaled or averaged in silence: what is not such a pair of images is a ValueError, what a metric cannot be had for is a
+:class:`MetricUnavailable` with the reason, and NaN stands where one image has no value (no face found in it).
 """
 
+import os
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
 
 from hifacegan_lib import weights
 
-SSIM_SIDE, MS_SSIM_SIDE, LPIPS_SIDE = 11, 176, 31  # smallest sides, pixels: a window, a window at 1/16, AlexNet's pools
+SSIM_SIDE, MS_SSIM_SIDE, LPIPS_SIDE = 11, 176, 31  # smallest sides, pixels: a window, a window at 1/16, a net's pools
+MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, fine to coarse
+_C1, _C2 = 0.01**2, 0.03**2
+_WINDOW = cv2.getGaussianKernel(SSIM_SIDE, 1.5, cv2.CV_32F)
+_BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
+Planes = NDArray[np.floating]
 
 
 class MetricUnavailable(ValueError):
@@ -33,75 +38,133 @@ class MetricUnavailable(ValueError):
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of an image; equal images have infinity."""
-    _check(image, clean)
-    return -10 * (image - clean).square().mean((1, 2, 3)).log10()
+    check(image, clean)
+    error = each(lambda a, b: float(np.square(a - b).mean(dtype=np.float64)), image, clean)
+    return -10 * error.log10()
 
 
 def ssim(image: Tensor, clean: Tensor) -> Tensor:
     """Structural similarity, -1 to 1 (Wang et al. 2004): Gaussian window 11, sigma 1.5, K = 0.01 and 0.03.
 
     Population covariances; each channel by itself, then the mean; only windows that lie inside the image count, as in
-    the paper and scikit-image (torchmetrics' own mean counts mirrored borders too).
+    the paper and scikit-image.
     """
-    _check(image, clean, SSIM_SIDE)
-    _, values = structural_similarity_index_measure(
-        image, clean, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
-    )
-    edge = SSIM_SIDE // 2
-    return values[..., edge:-edge, edge:-edge].mean((1, 2, 3))
+    check(image, clean, SSIM_SIDE)
+
+    def value(a: Planes, b: Planes) -> float:
+        luminance, structure = _terms(a, b)
+        return float((luminance * structure).mean(dtype=np.float64))
+
+    return each(value, image, clean)
 
 
 def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
-    """Multi-scale structural similarity, 0 to 1 (Wang et al. 2003), with torchmetrics' conventions.
+    """Multi-scale structural similarity, 0 to 1 (Wang et al. 2003).
 
-    Weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333; scales are 2 x 2 means; negative terms count as 0; the last scale's
-    mean includes mirrored borders.
+    Weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333; scales are 2 x 2 means (an odd last line is left out); at each scale
+    only windows inside count; the mean over channels is taken before the power; negative terms count as 0.
     """
-    _check(image, clean, MS_SSIM_SIDE)
-    return multiscale_structural_similarity_index_measure(image, clean, sigma=1.5, data_range=1.0, reduction="none")
+    check(image, clean, MS_SSIM_SIDE)
+
+    def value(a: Planes, b: Planes) -> float:
+        terms = []
+        for scale in range(len(MS_SSIM_POWERS)):
+            luminance, structure = _terms(a, b)
+            last = scale == len(MS_SSIM_POWERS) - 1
+            terms.append((luminance * structure if last else structure).mean(dtype=np.float64))
+            height, width = (side // 2 for side in a.shape[:2])
+            a, b = (
+                cv2.resize(x[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA) for x in (a, b)
+            )
+        return float(np.prod(np.maximum(terms, 0) ** MS_SSIM_POWERS))
+
+    return each(value, image, clean)
+
+
+def _terms(a: Planes, b: Planes) -> tuple[Planes, Planes]:
+    """Luminance, and contrast x structure, of every window inside; H x W x 3 -> (H - 10) x (W - 10) x 3."""
+
+    def mean(x: Planes) -> Planes:
+        return cv2.sepFilter2D(x, -1, _WINDOW, _WINDOW)[edge:-edge, edge:-edge]
+
+    edge = SSIM_SIDE // 2
+    # taken out: differences of squares are exact where little happens
+    levels = [np.array(cv2.mean(x)[:3], np.float32) for x in (a, b)]
+    a, b = a - levels[0], b - levels[1]
+    mu_a, mu_b = mean(a), mean(b)
+    covariance = mean(a * b) - mu_a * mu_b
+    variances = mean(a * a + b * b) - (mu_a * mu_a + mu_b * mu_b)  # their sum is all: four filters, not five
+    mu_a, mu_b = mu_a + levels[0], mu_b + levels[1]
+    luminance = (2 * mu_a * mu_b + _C1) / (mu_a * mu_a + mu_b * mu_b + _C1)
+    return luminance, (2 * covariance + _C2) / (variances + _C2)
+
+
+def each(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor) -> Tensor:
+    """``value`` of each pair, float32 H x W x 3, in threads: OpenCV and NumPy let the others run; N values."""
+    pairs = [(x, y) for x, y in zip(*(t.detach().float().cpu().numpy() for t in (image, clean)), strict=True)]
+    with ThreadPoolExecutor(min(len(pairs), os.cpu_count() or 1)) as pool:
+        found = list(pool.map(lambda pair: value(*(cv2.merge(list(x)) for x in pair)), pairs))
+    return torch.tensor(found, dtype=image.dtype, device=image.device)
 
 
 class Lpips:
-    """LPIPS 0.1 with AlexNet (Zhang et al. 2018), called as the other metrics; its network is loaded at the first call.
+    """LPIPS 0.1 (Zhang et al. 2018), called as the other metrics; its network is loaded at the first call.
 
+    Args:
+        net: whose features: "alex" (the authors' choice for judging), "vgg" or "squeeze".
     Raises (when called):
-        MetricUnavailable: AlexNet's weights are not downloaded. There is no score from a random network.
+        MetricUnavailable: the network's weights are not downloaded. There is no score from a random network.
         ValueError: the file of weights is damaged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, net: Literal["alex", "vgg", "squeeze"] = "alex") -> None:
+        if net not in _BACKBONES:
+            raise ValueError(f"net = {net!r}: expected one of {', '.join(_BACKBONES)}")
+        self.net, self.backbone = net, _BACKBONES[net]
         self._network: torch.nn.Module | None = None
 
     def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
-        _check(image, clean, LPIPS_SIDE)
+        check(image, clean, LPIPS_SIDE)
         if self._network is None:
-            self._network = _lpips_network()
+            self._network = self._load()
         with torch.no_grad():
             return self._network.to(image.device)(image, clean, normalize=True).flatten()  # normalize: takes [0, 1]
 
+    def _load(self) -> torch.nn.Module:
+        try:
+            weights.verify(self.backbone)  # torch would not look into a file that it finds
+        except weights.MissingWeights as error:
+            raise MetricUnavailable(str(error)) from None
+        import lpips
 
-def _lpips_network() -> torch.nn.Module:
-    try:
-        weights.verify("alexnet")  # torch would not look into a file that it finds
-    except weights.MissingWeights as error:
-        raise MetricUnavailable(str(error)) from None
-    import lpips
-
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
-        for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
-            warnings.filterwarnings("ignore", message, UserWarning)
-        return lpips.LPIPS(net="alex", verbose=False)
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+            for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
+                warnings.filterwarnings("ignore", message, UserWarning)
+            return lpips.LPIPS(net=self.net, verbose=False)
 
 
 class Metric(NamedTuple):
-    """A metric and how to speak of it. ``compute`` is one of the functions above, or alike."""
+    """A metric and how to speak of it.
 
-    compute: Callable[[Tensor, Tensor], Tensor]
+    Attributes:
+        compute: one of the functions above, or alike; None where the value belongs to a whole set of images.
+        higher_is_better: None: as near as can be to what the clean faces have.
+        backbone: downloads that the value depends on, names in :data:`hifacegan_lib.weights.REGISTRY`.
+        reference: whether the clean image is looked at.
+        features, distance: of a set's metric: faces -> what is kept of them, and (their features, the clean ones',
+            seed) -> value, low, high.
+    """
+
+    compute: Callable[[Tensor, Tensor], Tensor] | None
     label: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     digits: int
     implementation: str
+    backbone: tuple[str, ...] = ()
+    reference: bool = True
+    features: Callable[[Tensor], Tensor] | None = None
+    distance: Callable[[Any, Any, int], tuple[float, float | None, float | None]] | None = None
 
     @property
     def title(self) -> str:
@@ -111,22 +174,18 @@ class Metric(NamedTuple):
     @property
     def wanted(self) -> str:
         """Which direction is good."""
+        if self.higher_is_better is None:
+            return "near the clean faces' is better"
         return "higher is better" if self.higher_is_better else "lower is better"
 
 
-def standard() -> dict[str, Metric]:
-    """The four metrics of every evaluation."""
-    torchmetrics = f"torchmetrics {version('torchmetrics')}"
-    window = "Gaussian window 11, sigma 1.5, data range 1"
-    return {
-        "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
-        "ssim": Metric(ssim, "SSIM", "", True, 4, f"{torchmetrics}, {window}, per RGB channel, windows inside only"),
-        "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", True, 4, f"{torchmetrics}, {window}, 5 scales, per RGB channel"),
-        "lpips": Metric(Lpips(), "LPIPS", "", False, 4, f"lpips {version('lpips')}, AlexNet, heads 0.1, RGB"),
-    }
+def check(image: Tensor, clean: Tensor, side: int = 1) -> None:
+    """Raise unless both are alike: float RGB, N x 3 x H x W, finite, in [0, 1].
 
-
-def _check(image: Tensor, clean: Tensor, side: int = 1) -> None:
+    Raises:
+        ValueError: they are not; the message says which and what was found.
+        MetricUnavailable: an image has a side below ``side`` pixels.
+    """
     for name, x in (("image", image), ("clean", clean)):
         problem = _problem(x)
         if problem:
@@ -142,7 +201,8 @@ def _problem(x: Any) -> str | None:
         return f"got {x.dtype if isinstance(x, Tensor) else type(x).__name__}"
     if x.ndim != 4 or x.shape[1] != 3 or not x.numel():
         return f"got {_kind(x)}"
-    low, high = x.aminmax()  # NaN if any is
+    # either is NaN if any is; NumPy's loop does not wait for threads that others keep busy
+    low, high = (x.detach().numpy().min(), x.detach().numpy().max()) if x.device.type == "cpu" else x.aminmax()
     return None if low >= 0 and high <= 1 else f"got {low:.4g} to {high:.4g}"
 
 

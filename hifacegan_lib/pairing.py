@@ -16,8 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from hifacegan_lib.images import SUFFIXES, Pixels, file_suffix, load_image, to_float
+from hifacegan_lib.images import SUFFIXES, Pixels, file_suffix, load_image
 
 KERNELS = {
     "area": cv2.INTER_AREA,
@@ -29,6 +30,8 @@ LOSSY = frozenset({".jpg", ".webp", ".gif"})
 BATCH, BATCH_PIXELS = 16, 2**22  # most pairs at a time, and most pixels of one column
 AHEAD = 16  # pairs decoded before they are asked for
 LISTED = 5  # names in an error
+Faces = dict[str, NDArray[np.float32]]
+"""Column -> 3 x H x W in [0, 1]."""
 
 
 @dataclass
@@ -67,14 +70,14 @@ class FolderPairs:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.formats = {column: Counter() for column in ("reference", *self.columns)}
         self.resized = Counter()
-        ready: list[tuple[str, dict[str, Pixels]]] = []
+        ready: list[tuple[str, Faces]] = []
         unreadable: dict[str, str] = {}
         for name, found in self._read():
             if isinstance(found, str):
                 unreadable[name] = found
                 continue
             shape = found["reference"].shape
-            full = len(ready) >= max(1, min(BATCH, BATCH_PIXELS // (shape[0] * shape[1])))
+            full = len(ready) >= max(1, min(BATCH, BATCH_PIXELS // (shape[1] * shape[2])))
             if ready and (full or ready[0][1]["reference"].shape != shape):
                 yield self._batch(ready, unreadable)
                 ready, unreadable = [], {}
@@ -82,15 +85,15 @@ class FolderPairs:
         if ready or unreadable:
             yield self._batch(ready, unreadable)
 
-    def _batch(self, ready: list[tuple[str, dict[str, Pixels]]], unreadable: dict[str, str]) -> dict[str, Any]:
+    def _batch(self, ready: list[tuple[str, Faces]], unreadable: dict[str, str]) -> dict[str, Any]:
         def stack(column: str) -> torch.Tensor:
-            return torch.stack([to_float(found[column]) for _, found in ready]) if ready else torch.empty(0)
+            return torch.from_numpy(np.stack([found[column] for _, found in ready])) if ready else torch.empty(0)
 
         columns = {column: stack(column) for column in self.columns}
         names = [name for name, _ in ready]
         return {"key": names, "clean": stack("reference"), "columns": columns, "unreadable": unreadable}
 
-    def _read(self) -> Iterator[tuple[str, dict[str, Pixels] | str]]:
+    def _read(self) -> Iterator[tuple[str, Faces | str]]:
         """Each name with its pictures, or with the reason why there are none; in order."""
         names, waiting = iter(sorted(self.reference)), deque[tuple[str, Future[Any]]]()
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -108,7 +111,7 @@ class FolderPairs:
                     self.resized.update(resized)
                 yield name, found
 
-    def _pair(self, name: str) -> tuple[dict[str, Pixels], dict[str, str], list[str]] | str:
+    def _pair(self, name: str) -> tuple[Faces, dict[str, str], list[str]] | str:
         files = {"reference": self.reference[name]} | {column: files[name] for column, files in self.columns.items()}
         try:
             found = {column: load_image(path) for column, path in files.items()}
@@ -128,7 +131,7 @@ class FolderPairs:
         if 2 * self.crop >= min(height, width):
             raise ValueError(f"{files['reference']}: {width} x {height} pixels, crop = {self.crop} leaves nothing")
         inner = slice(self.crop, -self.crop or None)
-        return {c: np.ascontiguousarray(image[inner, inner]) for c, image in found.items()}, formats, resized
+        return {column: _planes(image[inner, inner]) for column, image in found.items()}, formats, resized
 
     @property
     def conditions(self) -> dict[str, str]:
@@ -146,6 +149,11 @@ class FolderPairs:
         """Column -> files that were stored with loss: their scores contain the format's damage."""
         counts = {c: sum(n for kind, n in f.items() if kind in LOSSY) for c, f in self.formats.items()}
         return {column: count for column, count in counts.items() if count}
+
+
+def _planes(image: Pixels) -> NDArray[np.float32]:
+    """uint8 H x W x 3 -> float32 3 x H x W in [0, 1], without PyTorch, whose threads would wait for the decoders'."""
+    return np.stack(cv2.split(image)).astype(np.float32) / np.float32(255)
 
 
 def pair_folders(

@@ -23,6 +23,12 @@ Weight = Annotated[float, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
 
+METRICS = (
+    *("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg", "lpips_squeeze", "identity", "fed", "lle"),
+    *("niqe", "sharpness", "colour_cast", "colour_shift", "fid", "kid"),
+)
+"""What an evaluation can measure; :mod:`hifacegan_lib.catalogue` says how."""
+
 _PLAIN = (str, int, float, list, dict, type(None))
 
 
@@ -255,6 +261,9 @@ class Evaluation(Params):
     tuning_size: Count = Field(32, description="training faces on which the baselines are tuned")
     batch_size: Count = Field(16, description="pairs at a time")
     bootstrap_samples: Annotated[int, Field(ge=100)] = Field(1000, description="resamples behind an interval")
+    surface_faces: Count = Field(16, description="validation faces behind each cell of the robustness surface")
+    groups: str = Field("", description="CSV file: key and columns of labels, for a breakdown; empty: none")
+    keep_pictures: bool = Field(True, description="keep every face that is scored, for `hifacegan compare`")
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
 
 

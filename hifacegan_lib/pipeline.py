@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hifacegan_lib import checkpoints, foreign, processes, training
+from hifacegan_lib.catalogue import standard
 from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations import load_recipe
 from hifacegan_lib.discriminator import Discriminator
@@ -20,7 +21,6 @@ from hifacegan_lib.generator import Generator
 from hifacegan_lib.journal import read_lines
 from hifacegan_lib.manifest import Manifest
 from hifacegan_lib.manifest import sha256 as sha256_of
-from hifacegan_lib.metrics import standard
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, ParamsError, PhotoRestoration, Training
 from hifacegan_lib.preparation import prepare
 from hifacegan_lib.progress import open_progress
@@ -227,7 +227,7 @@ def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
     """result.json of a finished run: the averaged weights on every validation face, and what the run has cost."""
     device = processes.pick_device(p.device)
     generator, _ = checkpoints.load_generator(last / "ema.safetensors", device)
-    metrics = {name: metric for name, metric in standard().items() if name in ("psnr", "ssim")}
+    metrics = standard(("psnr", "ssim"))
     pairs = fixed_pairs(p, "valid", p.image_size, p.recipe, p.batch_size)
     found = evaluate({"model": generator}, pairs, seed=p.seed, metrics=metrics, device=device)
     rows = {row["method"]: row for row in found.rows}

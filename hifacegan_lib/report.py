@@ -1,31 +1,28 @@
-"""A run as one HTML file that opens anywhere: how it was trained, what it is worth; nothing fetched, no script.
+"""A run as one HTML file that opens anywhere: how it was trained, what it is worth, how two of them differ.
 
 Notebook 04 writes it with the training alone, notebook 05 again with the evaluation on top.
 """
 
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, Self
 
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from hifacegan_lib import diagrams
-from hifacegan_lib.compression import encode_webp
-from hifacegan_lib.evaluation import Evaluation, cell
+from hifacegan_lib.comparing import Comparison
 from hifacegan_lib.images import Pixels, load_image, resize
 from hifacegan_lib.journal import read_lines
+from hifacegan_lib.pages import Section, Slider, card, flat, picture, sections, webp, write_page
 from hifacegan_lib.progress import duration
+from hifacegan_lib.results import Evaluation, cell
 
 STRIPS = 4  # most in a report
 WIDEST = 1600  # of a strip's row, pixels
-_SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable"})
+_SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
 _PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
 
 
@@ -140,6 +137,8 @@ def write_report(
     environment: Mapping[str, Any],
     title: str = "Face renovation",
     training: TrainingRecord | None = None,
+    sliders: Sequence[Slider] = (),
+    parts: Sequence[Section] = (),
 ) -> Path:
     """Write the report, whole or not at all.
 
@@ -149,40 +148,76 @@ def write_report(
         params: the notebook's parameters.
         environment: versions, device and commit, see :func:`hifacegan_lib.runs.environment`.
         training: the page's second part, or its only one.
+        sliders: faces to look at before and after.
+        parts: more of the evaluation: surfaces, protocols, groups.
     Raises:
         ValueError: neither an evaluation nor a training.
     """
     if evaluation is None and training is None:
         raise ValueError("a report needs an evaluation or a training, got neither")
-    path = Path(path)
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("hifacegan_lib").joinpath("report.html").read_text(encoding="utf-8"))
     conditions = evaluation.conditions if evaluation else {}
-    tables = {"Parameters": _flat(params), "Environment": _flat(environment)}
+    tables = {"Parameters": flat(params), "Environment": flat(environment)}
     if evaluation and training:
-        tables["Parameters of the training"] = _flat(training.params)
+        tables["Parameters of the training"] = flat(training.params)
         if training.environment != environment:
-            tables["Environment of the training"] = _flat(training.environment)
-    text = template.render(
+            tables["Environment of the training"] = flat(training.environment)
+    return write_page(
+        path,
+        "report.html",
         title=title,
         evaluation=evaluation,
         finding=_finding(evaluation) if evaluation else None,
         table=_table(evaluation) if evaluation else [],
-        figures=[_picture(caption, figure) for caption, figure in figures.items()],
-        conditions=_flat({k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE}),
+        counts=left_out(evaluation) if evaluation else [],
+        sliders=[card(slider) for slider in sliders],
+        figures=[picture(caption, figure) for caption, figure in figures.items()],
+        sections=sections(parts),
+        conditions=flat({k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE}),
         training=training,
-        curves=[_picture(name, figure) for name, figure in training.curves().items()] if training else [],
+        curves=[picture(name, figure) for name, figure in training.curves().items()] if training else [],
         faces=[_strip(name, row) for name, row in training.faces().items()] if training else [],
         warnings=[(step, _PATH.sub("…", text)) for step, text in training.warnings] if training else [],
         tables={name: table for name, table in tables.items() if table},
         duration=duration,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-    return path
+
+
+def write_comparison(
+    path: str | Path, found: Comparison, figures: Mapping[str, Figure], sliders: Sequence[Slider] = ()
+) -> Path:
+    """Write the page of two compared evaluations, whole or not at all; a slider goes from A's face to B's."""
+    differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
+    shown = {name: {"A": flat(_sides(v, 0)), "B": flat(_sides(v, 1))} for name, v in differing.items() if v}
+    return write_page(
+        path,
+        "comparison.html",
+        title=f"{found.b.name} against {found.a.name}",
+        found=found,
+        sliders=[card(slider) for slider in sliders],
+        figures=[picture(caption, figure) for caption, figure in figures.items()],
+        differing=shown,
+    )
+
+
+def _sides(values: Mapping[str, tuple[Any, Any]], side: int) -> dict[str, Any]:
+    return {name: pair[side] for name, pair in values.items() if name not in _SHOWN_ELSEWHERE}
+
+
+def left_out(evaluation: Evaluation) -> list[str]:
+    """What is in no mean, in words: pairs that could not be read, faces without a value."""
+    found = []
+    unreadable = evaluation.conditions.get("unreadable", {})
+    if unreadable:
+        names = ", ".join(list(unreadable)[:5]) + (" ..." if len(unreadable) > 5 else "")
+        found.append(f"{len(unreadable)} of {len(unreadable) + len(evaluation.keys)} pairs could not be read: {names}.")
+    for row in evaluation.rows:
+        name = row["method"].replace("_", " ")
+        if row.get("psnr_infinite"):
+            found.append(f"{name}: {row['psnr_infinite']} faces equal the clean one, their PSNR is infinite.")
+        for metric, keys in evaluation.conditions.get("no_value", {}).get(row["method"], {}).items():
+            label, some = evaluation.metrics[metric].label, ", ".join(keys[:3]) + (" ..." if len(keys) > 3 else "")
+            found.append(f"{name}: no {label} for {len(keys)} of {len(evaluation.keys)} faces: {some}.")
+    return found
 
 
 def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -201,48 +236,24 @@ def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
 
 
 def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """For each method its cells: mean, interval, whether it is the best."""
+    """For each metric the methods' cells: mean, interval, whether it is the best; last what the clean faces have."""
     lines = []
-    for row in evaluation.rows:
-        cells = []
-        for name, metric in evaluation.available.items():
+    for name, metric in evaluation.available.items():
+        cells, best = [], evaluation.best(name)
+        for row in evaluation.rows:
             mean, _, interval = cell(row, name, metric.digits).partition(" ")
-            best = evaluation.best(name) == row["method"]
-            cells.append({"label": metric.title, "mean": mean, "interval": interval, "best": best})
-        lines.append({"method": row["method"].replace("_", " "), "cells": cells})
+            label = row["method"].replace("_", " ")
+            cells.append({"label": label, "mean": mean, "interval": interval, "best": best == row["method"]})
+        if evaluation.clean:
+            has, d = evaluation.clean.get(name), metric.digits
+            mean, interval = (f"{has.mean:.{d}f}", f"[{has.low:.{d}f}, {has.high:.{d}f}]") if has else ("", "")
+            cells.append({"label": "clean faces", "mean": mean, "interval": interval, "best": False})
+        lines.append({"title": metric.title, "wanted": metric.wanted, "cells": cells})
     return lines
-
-
-def _picture(caption: str, figure: Figure) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight", pad_inches=0.06)
-    title, stop, rest = caption.partition(". ")
-    return {
-        "title": title + stop.strip(),
-        "text": rest,
-        "width": round(figure.get_figwidth() * 96),
-        "png": base64.b64encode(buffer.getvalue()).decode(),
-    }
 
 
 def _strip(name: str, row: Pixels) -> dict[str, Any]:
     height, width = row.shape[:2]
     if width > WIDEST:
         height, width = max(1, round(height * WIDEST / width)), WIDEST
-    webp = encode_webp(resize(row, height, width), 90)
-    return {"name": name, "width": width, "height": height, "webp": base64.b64encode(webp).decode()}
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names and values as text; a mapping inside becomes one line, a path from the root only its last name."""
-    return {
-        key.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, Mapping)
-        else _unrooted(f"{value}")
-        for key, value in values.items()
-    }
-
-
-def _unrooted(text: str) -> str:
-    path = next((kind(text) for kind in (PurePosixPath, PureWindowsPath) if kind(text).is_absolute()), None)
-    return f"…/{path.name}" if path else text
+    return {"name": name, "width": width, "height": height, "webp": webp(resize(row, height, width), 90)}

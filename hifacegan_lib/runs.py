@@ -29,7 +29,7 @@ RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on the
         *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
     }
 )
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "torchmetrics", "lpips", "papermill")
+_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "lpips", "papermill")
 
 
 def project_root() -> Path:

@@ -1,5 +1,7 @@
 """Evaluation: each number is the one it says it is, on every face, and what cannot be had is told."""
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable
@@ -8,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import bootstrap
 from torch import Tensor
 
-from hifacegan_lib import evaluation, metrics
-from hifacegan_lib.evaluation import Evaluation, evaluate, examples, mean_interval
+from hifacegan_lib import catalogue, evaluation
+from hifacegan_lib.distributions import FeatureSet
+from hifacegan_lib.evaluation import Evaluation, evaluate, examples
 from hifacegan_lib.traces import Trace
 
 N, SIDE = 10, 24
-BASIC = {name: metric for name, metric in metrics.standard().items() if name in ("psnr", "ssim")}
+BASIC = catalogue.standard(("psnr", "ssim"))
 
 
 def pairs(batch_size: int = 4, noise: float = 0.2) -> list[dict]:
@@ -73,35 +75,12 @@ def test_outputs_are_scored_in_eight_bits() -> None:
     assert np.array_equal(found.scores["tiny"]["psnr"], found.scores["degraded"]["psnr"])
 
 
-def test_interval_matches_scipy() -> None:
-    values = np.random.default_rng(1).gamma(2, 3, 150)
-    ours = mean_interval(values, 20_000, 0)
-    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2))
-    assert ours.mean == pytest.approx(values.mean())
-    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
-    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
-
-
-def test_interval_of_one_face_is_a_point_and_of_none_an_error() -> None:
-    assert mean_interval(np.array([3.0]), 100, 0) == (3, 3, 3)
-    for values in ([], [1.0, math.inf], [math.nan]):
-        with pytest.raises(ValueError, match="finite values"):
-            mean_interval(np.array(values), 100, 0)
-
-
-def test_many_resamples_come_in_blocks_of_the_same_kind() -> None:
-    values = np.random.default_rng(0).normal(size=300_000)
-    low, high = mean_interval(values, 40, 0)[1:]
-    assert -0.01 < low < high < 0.01
-
-
 def test_gain_is_measured_face_by_face(judged: Evaluation) -> None:
     gain = judged.gain("smooth")
     assert gain.mean == pytest.approx(judged.rows[1]["psnr"] - judged.rows[0]["psnr"])
     apart = judged.rows[1]["psnr_high"] - judged.rows[0]["psnr_low"]
     assert gain.low < gain.mean < gain.high < apart
     assert judged.gain("degraded", "smooth").mean == pytest.approx(-gain.mean)
-    assert str(evaluation.Interval(1.234, -0.5, 2)) == "+1.23 [-0.50, +2.00]"
 
 
 def test_equal_images_are_counted_and_never_averaged() -> None:
@@ -141,21 +120,127 @@ def test_conditions_say_what_the_numbers_depend_on(judged: Evaluation) -> None:
     assert conditions["recipe"] == "noise"
     assert (conditions["n"], conditions["image_size"], conditions["seed"]) == (N, "24 x 24", 0)
     assert "RGB" in conditions["colour"] and "8 bits" in conditions["rounding"]
-    assert "torchmetrics" in conditions["metrics"]["ssim"]
+    assert "Gaussian window 11" in conditions["metrics"]["ssim"] and "OpenCV 4" in conditions["metrics"]["ssim"]
+    assert all(conditions[rule] for rule in ("file_format", "resize_kernel", "crop")) and conditions["backbones"] == {}
+    assert len(conditions["clean_sha256"]) == 64
     assert conditions["unavailable"] == {}
 
 
-def test_saved_json_is_strict_and_alone(judged: Evaluation, tmp_path: Path) -> None:
+def test_saved_json_is_strict_and_comes_back(judged: Evaluation, tmp_path: Path) -> None:
     path = judged.save(tmp_path / "new" / "metrics.json")
     saved = json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    assert saved == {
-        "conditions": judged.conditions,
-        "rows": judged.rows,
-        "per_image": judged.per_image,
-        "traces": judged.traces,
-    }
+    names = ("conditions", "rows", "per_image", "traces")
+    assert {name: saved[name] for name in names} == {name: getattr(judged, name) for name in names}
     assert len(saved["per_image"]) == 2 * N
-    assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["metrics.csv", "metrics.json"]
+    again = Evaluation.load(path)
+    assert again.to_json() == judged.to_json() and again.table() == judged.table()
+
+
+def test_what_has_no_number_comes_back_as_it_was(tmp_path: Path) -> None:
+    batches = pairs()
+    batches[0]["degraded"] = batches[0]["clean"]
+    half = catalogue.standard(("psnr",)) | {"halves": BASIC["ssim"]._replace(compute=only_bright, backbone=())}
+    found = evaluate({"smooth": smooth}, batches, 100, 0, metrics=half)
+    again = Evaluation.load(found.save(tmp_path / "metrics.json"))
+    for method, values in found.scores.items():
+        for name in values:
+            np.testing.assert_array_equal(again.scores[method][name], values[name])
+    assert again.metrics["halves"].label == "halves" and again.rows == found.rows
+
+
+def test_each_line_of_the_csv_carries_the_conditions(judged: Evaluation) -> None:
+    lines = list(csv.DictReader(io.StringIO(judged.to_csv())))
+    assert [line["method"] for line in lines] == ["degraded", "smooth"]
+    for line, row in zip(lines, judged.rows, strict=True):
+        assert float(line["psnr"]) == row["psnr"] and line["n"] == str(N)
+        assert {name.removeprefix("condition: ") for name in line if name.startswith("condition")} == set(
+            judged.conditions
+        )
+        assert line["condition: colour"] == "RGB, range [0, 1]"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"conditions": {}, "rows": [], "per_image": []}'])
+def test_another_file_is_no_evaluation(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics.json: not the metrics.json of an evaluation"):
+        Evaluation.load(tmp_path / "metrics.json")
+    with pytest.raises(FileNotFoundError, match="notebook 05"):
+        Evaluation.load(tmp_path / "nothing.json")
+
+
+def only_bright(image: Tensor, _: Tensor) -> Tensor:
+    """The mean of bright faces; of dark ones there is none."""
+    mean = image.mean((1, 2, 3))
+    return torch.where(mean > mean.median(), mean, torch.nan)
+
+
+def test_faces_without_a_value_are_counted_and_listed() -> None:
+    metric = BASIC["ssim"]._replace(compute=only_bright, label="identity")
+    found = evaluate({"smooth": smooth}, pairs(), 100, 0, metrics={**BASIC, "identity": metric})
+    for row in found.rows:
+        values = found.scores[row["method"]]["identity"]
+        assert row["faces_not_found"] == np.isnan(values).sum() > 0
+        assert row["identity"] == pytest.approx(np.nanmean(values))
+        listed = found.conditions["no_value"][row["method"]]["identity"]
+        assert listed == [key for key, value in zip(found.keys, values, strict=True) if np.isnan(value)]
+    assert evaluate({}, pairs(), 100, metrics=BASIC).rows[0]["faces_not_found"] is None
+    both = np.isfinite(found.scores["smooth"]["identity"]) & np.isfinite(found.scores["degraded"]["identity"])
+    change = (found.scores["smooth"]["identity"] - found.scores["degraded"]["identity"])[both]
+    assert found.gain("smooth", metric="identity").mean == pytest.approx(change.mean())
+
+
+def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
+    mean = BASIC["psnr"]._replace(compute=lambda x, _: x.mean((1, 2, 3)), reference=False, higher_is_better=None)
+    found = evaluate({"dark": lambda x: x * 0.5}, pairs(), 100, 0, metrics={"psnr": BASIC["psnr"], "bright": mean})
+    clean = torch.cat([batch["clean"] for batch in pairs()])
+    assert found.clean["bright"].mean == pytest.approx(clean.mean().item(), abs=1e-6)
+    assert found.best("bright") == "degraded"  # nearest to the clean faces
+    assert found.table().splitlines()[-1].startswith("(clean)")
+    assert list(found.reference) == ["bright"]
+
+
+def test_unreadable_pairs_are_counted_and_listed() -> None:
+    batches = [{**batch, "columns": {"restored": batch["degraded"]}} for batch in pairs()]
+    batches[1]["unreadable"] = {"lost": "lost.png: the file is empty"}
+    found = evaluation.score(lambda batch: batch["columns"], batches, 100, metrics=BASIC)
+    assert [row["unreadable"] for row in found.rows] == [1] and found.rows[0]["n"] == N
+    assert found.conditions["unreadable"] == {"lost": "lost.png: the file is empty"}
+    with pytest.raises(ValueError, match=r"no pair came\n  lost: lost\.png"):
+        evaluation.score(lambda _: {}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
+
+
+def test_every_scored_picture_can_be_kept() -> None:
+    kept: dict[tuple[str, str], np.ndarray] = {}
+    found = evaluate(
+        {"smooth": smooth},
+        pairs(),
+        100,
+        metrics=BASIC,
+        keep=lambda column, key, face: kept.update({(column, key): face}),
+    )
+    assert set(kept) == {(column, key) for column in ("degraded", "smooth", "clean") for key in found.keys}
+    error = (kept["smooth", "face 3"] / 255 - kept["clean", "face 3"] / 255) ** 2
+    assert -10 * math.log10(error.mean()) == pytest.approx(found.scores["smooth"]["psnr"][3], abs=1e-4)
+
+
+def test_distances_of_whole_sets_are_one_number_a_method() -> None:
+    calls = []
+
+    def features(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return x.mean((2, 3)).float()
+
+    def apart(a: FeatureSet, b: FeatureSet, seed: int) -> tuple[float, float, float]:
+        return float(np.square(a.mean - b.mean).sum()), float(seed), float(a.count)
+
+    names = dict.fromkeys(("one", "two"), BASIC["psnr"]._replace(compute=None, features=features, distance=apart))
+    found = evaluate({"dark": lambda x: x * 0.5}, pairs(), 100, 7, metrics={**BASIC, **names})
+    clean, degraded = (torch.cat([b[c] for b in pairs()]).mean((0, 2, 3)) for c in ("clean", "degraded"))
+    assert found.rows[0]["one"] == pytest.approx(float((clean - degraded).square().sum()), rel=1e-4)
+    assert (found.rows[1]["two_low"], found.rows[1]["two_high"]) == (7, N)
+    assert sum(calls) == 3 * N  # features are shared by both
+    assert "one" not in found.per_image[0] and "one" in found.available
 
 
 @pytest.mark.parametrize(
@@ -176,8 +261,9 @@ def test_a_method_that_gives_no_faces_is_named(method: Callable, said: str) -> N
 def test_no_pair_and_a_taken_name_are_refused() -> None:
     with pytest.raises(ValueError, match="no pair came"):
         evaluate({}, [], 100)
-    with pytest.raises(ValueError, match="'degraded': this name"):
-        evaluate({"degraded": smooth}, pairs(), 100)
+    for name in ("degraded", "clean"):
+        with pytest.raises(ValueError, match=f"'{name}': this name"):
+            evaluate({name: smooth}, pairs(), 100)
 
 
 def test_methods_are_called_without_gradients() -> None:
@@ -195,7 +281,7 @@ def test_pick_orders_the_faces(judged: Evaluation) -> None:
 
 
 def test_pick_knows_that_lower_may_be_better(judged: Evaluation) -> None:
-    turned = {"psnr": metrics.standard()["psnr"]._replace(higher_is_better=False)}
+    turned = {"psnr": catalogue.standard()["psnr"]._replace(higher_is_better=False)}
     found = evaluate({"smooth": smooth}, pairs(), 100, metrics=turned)
     assert found.pick("smooth", 1)["best"] == judged.pick("smooth", 1)["worst"]
     assert (judged.best("psnr"), found.best("psnr")) == ("smooth", "degraded")

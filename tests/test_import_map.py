@@ -11,7 +11,9 @@ MAP: dict[str, set[str]] = {
     # ground floor: no project import
     "images": set(),
     "params": set(),
-    "weights": set(),
+    "downloads": set(),
+    "weights": {"downloads"},
+    "intervals": set(),
     "strips": set(),
     "suppression": {"strips", "suppression_triton"},
     "suppression_triton": {"strips"},
@@ -58,7 +60,23 @@ MAP: dict[str, set[str]] = {
     },
     # looking and measuring
     "metrics": {"weights"},
-    "evaluation": {"metrics", "images"},
+    "niqe": {"metrics", "weights"},
+    "blind": {"metrics"},
+    "landmarks": {"images", "weights"},
+    "identity": {"images", "landmarks", "metrics", "weights"},
+    "distributions": {"metrics", "weights"},
+    "catalogue": {"blind", "distributions", "identity", "metrics", "niqe", "params"},
+    "results": {"catalogue", "intervals", "metrics"},
+    "evaluation": {"catalogue", "distributions", "images", "intervals", "metrics", "results", "weights"},
+    "pairing": {"images"},
+    "comparing": {"images", "intervals", "metrics", "pairing", "results"},
+    "surfaces": {
+        *("degradations", "evaluation", "images", "intervals", "metrics", "operations", "severity", "traces"),
+    },
+    "protocols": {"compression", "images", "metrics"},
+    "drift": {"intervals", "metrics", "results"},
+    "evidence": {"drift", "figures", "images", "metrics", "severity", "surfaces"},
+    "pages": {"compression", "images"},
     "winograd": set(),
     "rows": {"winograd"},
     "baking": {"generator", "replenishment", "rows", "suppression"},
@@ -68,7 +86,7 @@ MAP: dict[str, set[str]] = {
     "figures": {"images"},
     "diagrams": {"figures", "images"},
     "progress": {"compression", "diagrams", "images"},
-    "report": {"compression", "diagrams", "evaluation", "images", "journal", "progress"},
+    "report": {"comparing", "diagrams", "images", "journal", "pages", "progress", "results"},
     "schema": {"operations"},
     "severity": {"figures", "images", "metrics", "traces"},
     "views": {"figures", "images"},
@@ -81,8 +99,12 @@ MAP: dict[str, set[str]] = {
     "runs": {"params"},
     "pipeline": {
         *("preparation", "datasets", "manifest", "degradations", "training", "generator", "discriminator"),
-        *("checkpoints", "foreign", "processes", "params", "runs", "journal", "progress", "evaluation", "metrics"),
+        *("checkpoints", "foreign", "processes", "params", "runs", "journal", "progress", "evaluation", "catalogue"),
         "report",
+    },
+    "scoring": {
+        *("catalogue", "comparing", "drift", "evaluation", "evidence", "figures", "images", "metrics", "pages"),
+        *("pairing", "params", "report", "results", "runs"),
     },
     "sweeps": {"params", "pipeline", "runs"},
     "tables": {"figures", "images", "journal", "runs", "sweeps"},
@@ -164,5 +186,5 @@ def test_the_readme_shows_the_same_modules() -> None:
 
 def test_the_package_stays_thin() -> None:
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
-    assert sum(lines.values()) < 11500
+    assert sum(lines.values()) < 14700
     assert not {name: n for name, n in lines.items() if n > 320}

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from hifacegan_lib import figures, report
+from hifacegan_lib.catalogue import standard
 from hifacegan_lib.evaluation import Evaluation, Method, evaluate
 from hifacegan_lib.images import grid, save_image
-from hifacegan_lib.metrics import standard
 from hifacegan_lib.report import TrainingRecord
 
 
@@ -27,7 +27,7 @@ def judged(**methods: Method) -> Evaluation:
     clean = torch.rand(5, 3, 24, 24, generator=generator).mul(0.6).add(0.2)
     noise = 0.2 * torch.randn(clean.shape, generator=generator)
     batch = {"clean": clean, "degraded": (clean + noise).clamp(0, 1), "key": [f"face {n}" for n in range(5)]}
-    metrics = {name: metric for name, metric in standard().items() if name != "lpips"}
+    metrics = standard(("psnr", "ssim", "ms_ssim"))
     return evaluate(methods, [batch], 100, 0, {"recipe": "<noise> & blur"}, metrics)
 
 
@@ -85,7 +85,7 @@ def test_rows_intervals_conditions_and_captions_are_there(tmp_path: Path) -> Non
     page = Reader(written(tmp_path, evaluation))
     for row in evaluation.rows:
         assert f"{row['psnr']:.2f} [{row['psnr_low']:.2f}, {row['psnr_high']:.2f}]" in page.text
-    said = ("<noise> & blur", "every output to 8 bits", "torchmetrics", "Faces. Each a dot.", "torch 2", "image size")
+    said = ("<noise> & blur", "every output to 8 bits", "OpenCV", "Faces. Each a dot.", "torch 2", "image size")
     assert all(words in page.text for words in said)
     assert "MS-SSIM is not available: needs sides of at least 176 pixels, got 24 x 24." in page.text
 

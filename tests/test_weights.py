@@ -146,7 +146,7 @@ def test_a_file_that_is_there_is_not_fetched_again() -> None:
     assert Publisher.asked == [("/good.pth", None)]
 
 
-def test_what_broke_off_goes_on_where_it_stopped(shelf: Path) -> None:
+def test_what_broke_off_goes_on_where_it_stopped() -> None:
     weights.fetch("once", progress=False)
     assert Publisher.asked == [("/once.pth", None), ("/once.pth", f"bytes={HALF // 2}-")]
 
@@ -195,7 +195,7 @@ def test_a_length_that_lies_short_is_a_connection_that_broke_off(shelf: Path, na
 
 
 def test_a_refusal_is_not_tried_again(shelf: Path) -> None:
-    with pytest.raises(ConnectionError, match="404 Not Found.*nothing came"):
+    with pytest.raises(ConnectionError, match=r"404 Not Found.*nothing came"):
         weights.fetch("gone", progress=False)
     assert len(Publisher.asked) == 1 and visible(shelf) == []
 
@@ -233,7 +233,7 @@ def test_a_file_is_read_again_only_when_it_has_changed(shelf: Path, monkeypatch:
     assert len(calls) == 2
 
 
-def test_a_mirror_is_asked_instead_and_believed_no_more(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_is_asked_instead_and_believed_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     port = weights.REGISTRY["good"].address.split("/")[2]
     for name in ("good", "others"):
         item = weights.REGISTRY[name]._replace(address=f"http://nowhere.invalid/{name}.pth")
@@ -259,7 +259,7 @@ def test_a_folder_can_be_the_mirror(shelf: Path, tmp_path: Path, monkeypatch: py
     assert weights.fetch("good").read_bytes() == CONTENT and Publisher.asked == []
 
 
-def test_a_proxy_of_the_environment_is_used(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     port = weights.REGISTRY["good"].address.split("/")[2]
     item = weights.REGISTRY["good"]._replace(address="http://publisher.invalid/good.pth")
     monkeypatch.setitem(weights.REGISTRY, "good", item)
