@@ -27,7 +27,7 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
     names = list(metrics or found.metrics)
     kinds = list(found.severities)
     figure, axes = _canvas(
-        1, len(names), figsize=(1.5 + 4.9 * len(names), 0.66 * len(kinds) + 1.0), layout="constrained"
+        1, len(names), figsize=(1.5 + 4.9 * len(names), 0.72 * len(kinds) + 1.2), layout="constrained"
     )
     for axis, name in zip(axes[0], names, strict=True):
         metric, values = found.metrics[name], found.restored[name]
@@ -42,13 +42,13 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
                 axis.text(column, row, "none", fontsize=9, **where)
                 continue
             digits = min(metric.digits, 1 if metric.unit == "dB" else 2)
-            axis.text(column, row - 0.14, f"{value:.{digits}f}", fontsize=11, **where)
-            axis.text(column, row + 0.22, f"{change[row, column]:+.{digits}f}", fontsize=8, **where)
+            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **where)
+            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **where)
         for row, kind in enumerate(kinds):
             for column, rung in enumerate(found.severities[kind]):
                 colour = "black" if good * values[row, column] > middle else "white"
                 where = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
-                axis.text(column - 0.42, row - 0.4, f"{rung:.3g}", **where)
+                axis.text(column - 0.43, row - 0.4, f"{rung:.3g}", **where)
             columns = np.flatnonzero(found.trained[row])
             if len(columns):
                 box = Rectangle((columns[0] - 0.47, row - 0.45), len(columns) - 0.06, 0.9, fill=False)
@@ -65,6 +65,8 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         axis.set_xticks([0, rungs - 1], ["mild", "strong"], fontsize=10)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
+    says = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
+    figure.supxlabel(says, x=0.995, ha="right", fontsize=9, color="0.25")
     return figure
 
 
@@ -120,7 +122,7 @@ def moves(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> F
             axis.annotate(text, (moved, place), (4 if moved >= 0 else -4, 0), textcoords="offset points", **side)
         axis.axvline(0, color="0.3", linewidth=1)
         axis.set_title(f"{metric.title}, moved by", fontsize=11, loc="left")
-        axis.set(xlim=(-1.45 * widest, 1.45 * widest), ylim=(len(protocols) - 0.5, -0.5))
+        axis.set(xlim=(-1.7 * widest, 1.7 * widest), ylim=(len(protocols) - 0.5, -0.5))
         axis.set_yticks(range(len(protocols)), [name.replace("_", " ") for name in protocols], fontsize=10)
         axis.tick_params(axis="y", length=0)
         axis.locator_params(axis="x", nbins=4)

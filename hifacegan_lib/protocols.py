@@ -150,9 +150,10 @@ def faces_not_found_dropped(which: Sequence[int] | None = None, share: float = 0
         gone = worst[: _few(share, len(faces))].tolist() if which is None else which
         return [n for n in range(len(faces)) if n not in gone]
 
+    stand_in = f"; here the {share:.0%} lowest by PSNR stand for them" if which is None else ""
     return Protocol(
         *("faces_not_found_dropped", "mistake"),
-        "Faces that a detector does not find after restoring are left out in silence: the worst do not count.",
+        f"Faces that a detector does not find after restoring are silently left out: the worst do not count{stand_in}.",
         keep=keep,
     )
 

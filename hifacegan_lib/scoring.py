@@ -24,6 +24,7 @@ from hifacegan_lib.results import Evaluation
 from hifacegan_lib.runs import environment, write_json
 
 WORST, CHANGED, SHOWN = 20, 12, 2  # faces in a page: drifted, changed, and of each of best, median, worst
+ABREAST = 10  # faces of a figure
 SHOWN_SIDE = 256  # of a face in a figure, pixels
 
 
@@ -161,14 +162,17 @@ def identity_part(
         )
     }
     faces: dict[str, dict[str, Pixels]] = {}
-    for key in moved.worst[:10]:
+    for key in moved.worst:
         row = {column: picture(column, key) for column in ("degraded", method, "clean")}
         if all(face is not None for face in row.values()):
             faces[key] = {column: _fitted(face) for column, face in row.items() if face is not None}
     if faces:
         drifts = dict(zip(moved.keys, moved.drift, strict=True))
         captions = {key: f"drift {drifts[key]:.2f}" for key in faces}
-        shown[f"The worst. The {len(faces)} largest drifts."] = evidence.side_by_side(faces, captions)
+        for start in range(0, len(faces), ABREAST):
+            some = dict(list(faces.items())[start : start + ABREAST])
+            said = f"The worst, {start + 1} to {start + len(some)}. Largest drift first."
+            shown[said] = evidence.side_by_side(some, captions)
     return [Section(title, says, [("face", "drift"), *_worst_lines(moved)], shown)]
 
 

@@ -1,0 +1,271 @@
+"""Make docs/results.md: the numbers of evaluated runs, with the command and the conditions of each.
+
+With folders of runs, docs/results.json takes what notebook 05 left in them, and their pictures are copied; a run that
+is not named keeps what it has there. Then the page is written anew from docs/results.json alone; a test asks for that.
+
+    python docs/results.py runs/demo runs/folder64
+    python docs/results.py                              # the page again, from results.json
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hifacegan_lib.drift import drift
+from hifacegan_lib.metrics import Metric, MetricUnavailable
+from hifacegan_lib.report import left_out
+from hifacegan_lib.results import Evaluation, cell
+
+DOCS = Path(__file__).parent
+NUMBERS = DOCS / "results.json"
+
+
+class Run(NamedTuple):
+    """What the numbers do not say: how to make them, of what, and which of a run's figures are shown."""
+
+    title: str
+    command: str
+    faces: str
+    pictures: dict[str, tuple[str, str]]  # file in docs/ -> (figure of the run, caption)
+    remarks: str = ""
+
+
+RUNS = {
+    "demo": Run(
+        "Drawn faces, 64 pixels",
+        "hifacegan run demo",
+        "600 drawn portraits to learn from, 64 others to judge on. `make demo` is the same command.",
+        {
+            "demo.png": ("04_restored.png", "Damaged, restored and clean faces that the network never saw."),
+            "demo_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
+            "demo_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers of the same pictures."),
+        },
+    ),
+    "folder64": Run(
+        "Real faces, 64 pixels",
+        "hifacegan weights fetch yunet\n"
+        "hifacegan run folder64 -p source_path FACES --only 01_data_preparation 04_training 05_evaluation",
+        "1,800 aligned faces to learn from (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
+        "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` to judge on.",
+        {
+            "folder64.png": (
+                "05_gallery.png",
+                "Best, median and worst of the validation faces. Faces from FFHQ (NVIDIA, CC BY-NC-SA 4.0; each "
+                "photograph by its Flickr author), at 64 pixels for non-commercial research.",
+            ),
+            "folder64_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
+            "folder64_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
+        },
+        "**Our goal was 2 dB above the input in ten minutes of CPU; it is not reached.** What limits it: the 8 to 16 "
+        "pixels a side that the recipe leaves of a face, 1,800 training faces, and an L1 loss, which aims at the "
+        "median and not at the mean that PSNR rewards.",
+    ),
+}
+RULES = (
+    "colour",
+    "rounding",
+    "file_format",
+    "resize_kernel",
+    "crop",
+    "image_size",
+    "recipe",
+    "clean_sha256",
+    "interval",
+)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What the page says of a run, from its folder; small enough to commit.
+
+    Raises:
+        FileNotFoundError: notebook 05 has not judged it.
+    """
+    found = Evaluation.load(folder / "metrics.json")
+    methods = [row["method"] for row in found.rows]
+    over = [method for method in methods if method != "model"]
+    training, environment, surfaces, protocols = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("result", "environment", "surfaces", "protocols")
+    )
+    gains = {m: {o: found.gain("model", o, m)._asdict() for o in over} for m in ("psnr", "ssim")}
+    c = found.conditions
+    return {
+        "methods": methods,
+        "table": [_cells(found, name, metric) for name, metric in found.available.items()],
+        "gains": gains,
+        "missing": {found.metrics[name].label: reason for name, reason in c["unavailable"].items()},
+        "left_out": left_out(found),
+        "identity": _identity(found),
+        "conditions": {name: c[name] for name in RULES if name in c}
+        | {"baselines": {m: c[m] for m in ("bicubic", "non_local_means") if m in c}}
+        | {"backbones": c["backbones"]}
+        | {"implementations": {found.metrics[m].label: c["metrics"][m] for m in found.available}},
+        "counts": {
+            "n": c["n"],
+            "unreadable": len(c["unreadable"]),
+            "faces_not_found": found.rows[-1]["faces_not_found"],
+        },
+        "training": {name: training[name] for name in ("steps", "seconds", "parameters", "device")},
+        "machine": {name: environment[name] for name in ("cpus", "threads", "gpu", "python") if name in environment}
+        | {"torch": environment["packages"]["torch"]},
+        "cliffs": {mode: found["cliffs"] for mode, found in surfaces.items()},
+        "surface_faces": surfaces["within"]["faces"],
+        "protocols": [
+            {k: row[k] for k in ("protocol", "kind", "says", "metric", "value", "moved")} for row in protocols
+        ],
+    }
+
+
+def _cells(found: Evaluation, name: str, metric: Metric) -> dict[str, Any]:
+    clean = found.clean.get(name)
+    return {
+        "metric": name,
+        "title": metric.title,
+        "wanted": metric.wanted,
+        "cells": [cell(row, name, metric.digits) for row in found.rows],
+        "best": found.best(name),
+        "clean": f"{clean.mean:.{metric.digits}f}" if clean else "",
+    }
+
+
+def _identity(found: Evaluation) -> str:
+    try:
+        moved = drift(found, "model")
+    except MetricUnavailable as error:
+        return f"{error}."
+    return f"{moved.another_person} of {len(moved.keys)} faces are another person to SFace after restoring."
+
+
+def page(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of docs/results.md."""
+    parts = [
+        "# Results, with the command that made each\n",
+        f"Made by `python docs/results.py {' '.join(f'runs/{name}' for name in runs)}` (`--help`) from what notebook "
+        "05 left in the folders of these runs. In brackets the 95 % interval of the mean over faces (bootstrap), bold "
+        "the best; gains are means of differences face by face. Every output is rounded to 8 bits before it is "
+        "scored, both baselines are tuned on training faces, and no validation face was trained on.\n",
+    ]
+    return "\n".join([*parts, *(_run(name, found) for name, found in runs.items())])
+
+
+def _run(name: str, found: Mapping[str, Any]) -> str:
+    about, t, counts = RUNS[name], found["training"], found["counts"]
+    title = f"## {about.title}: {name}\n"
+    gallery, *others = [f"![{caption}]({file})\n\n*{caption}*\n" for file, (_, caption) in about.pictures.items()]
+    cost = (
+        f"{t['steps']:,} steps, {t['parameters'] / 1e6:.2f} M parameters, {t['seconds']:,.0f} s of training on "
+        f"{found['machine']['gpu'] or 'the CPU, ' + str(found['machine']['threads']) + ' thread(s)'}, "
+        f"torch {found['machine']['torch']}, Python {found['machine']['python']}."
+    )
+    head = ["", *(m.replace("_", " ") for m in found["methods"])]
+    shows_clean = any(line["clean"] for line in found["table"])
+    lines = [head + (["clean faces"] if shows_clean else [])]
+    for line in found["table"]:
+        cells = [
+            f"**{text}**" if method == line["best"] else text
+            for method, text in zip(found["methods"], line["cells"], strict=True)
+        ]
+        lines.append([f"{line['title']}, {line['wanted']}", *cells, *([line["clean"]] if shows_clean else [])])
+    gains = [
+        ["model over", "PSNR, dB", "SSIM"],
+        *([o.replace("_", " "), *(_gain(found["gains"][m][o], d) for m, d in (("psnr", 2), ("ssim", 4)))]
+          for o in found["gains"]["psnr"]),
+    ]  # fmt: skip
+    seen = f"{counts['n']} faces; {counts['unreadable']} pairs could not be read; " + (
+        "nobody looked for faces."
+        if counts["faces_not_found"] is None
+        else f"{counts['faces_not_found']} faces not found."
+    )
+    missing = [f"- {label}: {reason}" for label, reason in found["missing"].items()]
+    says = [f"- {sentence}" for sentence in found["cliffs"]["within"]]
+    alone = [f"- {sentence}" for sentence in found["cliffs"]["alone"]]
+    return "\n".join(
+        [
+            title,
+            f"```\n{about.command}\n```\n",
+            f"{about.faces} {cost}\n",
+            gallery,
+            table(lines),
+            table(gains),
+            *([about.remarks + "\n"] if about.remarks else []),
+            f"{seen} {' '.join(found['left_out'])}".strip() + "\n",
+            "### Where it breaks\n",
+            f"{found['surface_faces']} faces in each cell; within the recipe's other damage:\n",
+            others[0],
+            *says,
+            "\nThat damage alone:\n",
+            *alone,
+            "\n### The same pictures, other rules\n",
+            others[1],
+            table(_protocols(found["protocols"])),
+            "### Conditions\n",
+            *_conditions(found["conditions"]),
+            f"- identity: {found['identity']}",
+            *(["\nMissing:\n", *missing] if missing else []),
+            "",
+        ]
+    )
+
+
+def _gain(gain: Mapping[str, float], digits: int) -> str:
+    return f"{gain['mean']:+.{digits}f} [{gain['low']:+.{digits}f}, {gain['high']:+.{digits}f}]"
+
+
+def _protocols(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    digits = {"psnr": 2, "colour_shift": 2}
+    found = {(row["protocol"], row["metric"]): row for row in rows}
+    lines = [["protocol", "kind", *(f"{m.replace('_', ' ')}, moved by" for m in metrics), "what it does"]]
+    for name in dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"):
+        mine = [found.get((name, m)) for m in metrics]
+        first = next(row for row in mine if row)
+        cells = [
+            "" if row is None or row["moved"] is None else f"{row['moved']:+.{digits.get(m, 4)}f}"
+            for m, row in zip(metrics, mine, strict=True)
+        ]
+        lines.append([name, first["kind"], *cells, first["says"]])
+    return lines
+
+
+def _conditions(values: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            text = "; ".join(f"{k.replace('_', ' ')}: {_plain(v)}" for k, v in value.items()) or "none"
+        else:
+            text = str(value)
+        lines.append(f"- {name.replace('_', ' ')}: {text}")
+    return lines
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Markdown; the first line is the head."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(lines[0]), *lines[1:])) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="*", help=f"folders of runs named {', '.join(RUNS)}")
+    folders = parser.parse_args().folders
+    if unknown := [folder for folder in folders if folder.resolve().name not in RUNS]:
+        parser.error(f"{unknown[0]}: nothing is known of such a run; there are: {', '.join(RUNS)}")
+    known = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
+    for folder in folders:
+        name = folder.resolve().name
+        known[name] = read(folder)
+        for file, (figure, _) in RUNS[name].pictures.items():
+            shutil.copyfile(folder / "figures" / figure, DOCS / file)
+    known = {name: known[name] for name in RUNS if name in known}
+    NUMBERS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (DOCS / "results.md").write_text(page(known), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
