@@ -50,6 +50,13 @@ class Surface:
     metrics: dict[str, Metric]
     faces: int
 
+    @property
+    def says(self) -> list[str]:
+        """In words: of each kind the steepest fall of the first metric, then the other metrics' cliffs."""
+        first, *others = self.metrics
+        sharp = [cliff for name in others for cliff in cliffs(self, name) if cliff.sharp]
+        return [cliff.sentence for cliff in [*cliffs(self, first), *sharp]]
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         means = {
@@ -60,7 +67,7 @@ class Surface:
             for name, sides in ((m, {"restored": self.restored[m], "degraded": self.degraded[m]}) for m in self.metrics)
         }
         shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
-        return {**shared, "means": means, "cliffs": [cliff.sentence for cliff in cliffs(self)]}
+        return {**shared, "means": means, "cliffs": self.says}
 
 
 @dataclass(frozen=True)
