@@ -39,7 +39,7 @@ class MetricUnavailable(ValueError):
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of an image; equal images have infinity."""
     check(image, clean)
-    error = each(lambda a, b: float(np.square(a - b).mean(dtype=np.float64)), image, clean)
+    error = each(lambda a, b: float(np.square(a - b).mean(dtype=np.float64)), image, clean, planar=True)
     return -10 * error.log10()
 
 
@@ -52,10 +52,10 @@ def ssim(image: Tensor, clean: Tensor) -> Tensor:
     check(image, clean, SSIM_SIDE)
 
     def value(a: Planes, b: Planes) -> float:
-        luminance, structure = _terms(a, b)
-        return float((luminance * structure).mean(dtype=np.float64))
+        terms = (_terms(x, y) for x, y in zip(a, b, strict=True))
+        return float(np.mean([(luminance * structure).mean(dtype=np.float64) for luminance, structure in terms]))
 
-    return each(value, image, clean)
+    return each(value, image, clean, planar=True)
 
 
 def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
@@ -67,44 +67,58 @@ def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
     check(image, clean, MS_SSIM_SIDE)
 
     def value(a: Planes, b: Planes) -> float:
-        terms = []
-        for scale in range(len(MS_SSIM_POWERS)):
-            luminance, structure = _terms(a, b)
-            last = scale == len(MS_SSIM_POWERS) - 1
-            terms.append((luminance * structure if last else structure).mean(dtype=np.float64))
-            height, width = (side // 2 for side in a.shape[:2])
-            a, b = (
-                cv2.resize(x[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA) for x in (a, b)
-            )
-        return float(np.prod(np.maximum(terms, 0) ** MS_SSIM_POWERS))
+        found = np.mean([_scales(x, y) for x, y in zip(a, b, strict=True)], 0)
+        return float(np.prod(np.maximum(found, 0) ** MS_SSIM_POWERS))
 
-    return each(value, image, clean)
+    return each(value, image, clean, planar=True)
+
+
+def _scales(a: Planes, b: Planes) -> list[float]:
+    """Of one plane: mean contrast x structure at each scale but the last, which has luminance too."""
+    found = []
+    for _ in MS_SSIM_POWERS[:-1]:
+        found.append(_terms(a, b)[1].mean(dtype=np.float64))
+        height, width = (side // 2 for side in a.shape)
+        a, b = (cv2.resize(x[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA) for x in (a, b))
+    luminance, structure = _terms(a, b)
+    return [*found, (luminance * structure).mean(dtype=np.float64)]
 
 
 def _terms(a: Planes, b: Planes) -> tuple[Planes, Planes]:
-    """Luminance, and contrast x structure, of every window inside; H x W x 3 -> (H - 10) x (W - 10) x 3."""
+    """Luminance, and contrast x structure, of every window inside a plane; H x W -> (H - 10) x (W - 10).
 
-    def mean(x: Planes) -> Planes:
-        return cv2.sepFilter2D(x, -1, _WINDOW, _WINDOW)[edge:-edge, edge:-edge]
+    By sum and difference, s = a + b and d = a - b: 2 cov = (var_s - var_d) / 2, var_a + var_b = (var_s + var_d) / 2,
+    and so for the means: four filters, where five would be.
+    """
+    level_a, level_b = a.mean(), b.mean()  # taken out: differences of squares are exact where little happens
+    a, b = a - level_a, b - level_b
+    mu_s, var_s = _moments(a + b)
+    mu_d, var_d = _moments(a - b)
+    s, d = np.square(mu_s + (level_a + level_b)), np.square(mu_d + (level_a - level_b))
+    inside = (slice(SSIM_SIDE // 2, -(SSIM_SIDE // 2)),) * 2
+    luminance = (s - d + 2 * _C1) / (s + d + 2 * _C1)
+    structure = (var_s - var_d + 2 * _C2) / (var_s + var_d + 2 * _C2)
+    return luminance[inside], structure[inside]
 
-    edge = SSIM_SIDE // 2
-    # taken out: differences of squares are exact where little happens
-    levels = [np.array(cv2.mean(x)[:3], np.float32) for x in (a, b)]
-    a, b = a - levels[0], b - levels[1]
-    mu_a, mu_b = mean(a), mean(b)
-    covariance = mean(a * b) - mu_a * mu_b
-    variances = mean(a * a + b * b) - (mu_a * mu_a + mu_b * mu_b)  # their sum is all: four filters, not five
-    mu_a, mu_b = mu_a + levels[0], mu_b + levels[1]
-    luminance = (2 * mu_a * mu_b + _C1) / (mu_a * mu_a + mu_b * mu_b + _C1)
-    return luminance, (2 * covariance + _C2) / (variances + _C2)
+
+def _moments(x: Planes) -> tuple[Planes, Planes]:
+    """Mean and variance of each window."""
+    mean, square = (cv2.sepFilter2D(y, -1, _WINDOW, _WINDOW) for y in (x, x * x))
+    return mean, square - mean * mean
 
 
-def each(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor) -> Tensor:
-    """``value`` of each pair, float32 H x W x 3, in threads: OpenCV and NumPy let the others run; N values."""
+def each(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor, planar: bool = False) -> Tensor:
+    """``value`` of each pair, float32 H x W x 3 (3 x H x W if ``planar``), in threads; N values.
+
+    OpenCV and NumPy let the other threads run, also those that read the next pairs.
+    """
     pairs = [(x, y) for x, y in zip(*(t.detach().float().cpu().numpy() for t in (image, clean)), strict=True)]
+
+    def one(pair: tuple[Planes, Planes]) -> float:
+        return value(*pair) if planar else value(*(cv2.merge(list(x)) for x in pair))
+
     with ThreadPoolExecutor(min(len(pairs), os.cpu_count() or 1)) as pool:
-        found = list(pool.map(lambda pair: value(*(cv2.merge(list(x)) for x in pair)), pairs))
-    return torch.tensor(found, dtype=image.dtype, device=image.device)
+        return torch.tensor(list(pool.map(one, pairs)), dtype=image.dtype, device=image.device)
 
 
 class Lpips:
