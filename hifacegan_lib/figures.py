@@ -260,7 +260,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], high
     """
     columns = min(2, len(labels))
     lines = -(-len(labels) // columns)
-    size = (1.4 + 2.7 * columns, (0.9 + 0.45 * len(rows)) * lines)
+    size = (1.4 + 2.9 * columns, (1.1 + 0.45 * len(rows)) * lines)
     figure, axes = _canvas(lines, columns, figsize=size, sharey=True)
     for axis in axes.flat[len(labels) :]:
         axis.set_visible(False)
@@ -271,7 +271,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], high
                 axis.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [n, n], color=colour, linewidth=2.5, alpha=0.5)
                 axis.plot(row[metric], n, "o", color=colour, markersize=8)
                 axis.annotate(f"{row[metric]:.4g}", (row[metric], n), (0, 8), textcoords="offset points", ha="center")
-        axis.set_title(label, fontsize=11, loc="left")
+        axis.set_title(label, fontsize=10.5, loc="left")
         axis.set(ylim=(len(rows) - 0.6, -0.7), yticks=range(len(rows)))
         axis.set_yticklabels([row["method"].replace("_", " ") for row in rows], fontsize=11)
         axis.margins(x=0.14)

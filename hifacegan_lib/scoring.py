@@ -229,7 +229,7 @@ def _pictures(kept: Mapping[str, Mapping[str, Path]]) -> Callable[[str, str], Pi
 
 def _shown(found: Evaluation, kept: Mapping[str, Mapping[str, Path]]) -> tuple[list[Slider], dict[str, Any]]:
     """Sliders of the best, middle and worst faces, and the figures of means and of before and after."""
-    titles = {name: f"{metric.title}, {metric.wanted}" for name, metric in found.available.items()}
+    titles = {name: f"{metric.title}\n{metric.wanted}" for name, metric in found.available.items()}
     pictures: dict[str, Any] = {
         "Means. Each method's mean with its 95 % interval.": figures.intervals(found.rows, titles, "restored")
     }

@@ -191,7 +191,7 @@ def test_the_evaluation_stands_above_the_training(tmp_path: Path) -> None:
         words.index(part) for part in ("Methods", "Conditions", "1 warning while", "Cost", "Parameters of the training")
     ]
     assert order == sorted(order)
-    assert "unseen faces of 24" in words and "mean of 64 unseen faces" not in words
+    assert "5 faces of 24" in words and "mean of 64 unseen faces" not in words
 
 
 def test_strips_are_few_from_first_to_last_and_share_one_input(tmp_path: Path) -> None:
