@@ -145,7 +145,7 @@ def main() -> int:
     finish(
         choice.out,
         ratios,
-        machine=machine("torch", "opencv-python-headless", "scikit-image", "piq"),
+        machine=machine("numpy", "torch", "opencv-python-headless", "scikit-image", "piq"),
         threads=torch.get_num_threads(),
         pairs=count,
         side=SIDE,
