@@ -13,7 +13,21 @@ from hifacegan_lib.framing import draw_frame
 from hifacegan_lib.generator import Generator, GeneratorConfig
 
 COMMANDS = [
-    *("run", "train", "sweep", "prepare", "degrade", "replay", "recipes", "restore", "export", "doctor", "weights")
+    *(
+        "run",
+        "train",
+        "sweep",
+        "prepare",
+        "degrade",
+        "replay",
+        "recipes",
+        "restore",
+        "export",
+        "doctor",
+        "weights",
+        "evaluate",
+        "compare",
+    )
 ]
 
 
