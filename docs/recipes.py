@@ -80,7 +80,7 @@ def words(entry: Draw | OneOf | Steps, depth: int = 0, chance: float = 1.0) -> I
         ]
         yield start + ", ".join([f"`{entry.op}`", *numbers])
     elif isinstance(entry, Steps):
-        yield start + "one after the other:"
+        yield start + ("in random order:" if entry.shuffled else "one after the other:")
         for inner in entry.entries:
             yield from words(inner, depth + 1)
     else:

@@ -178,13 +178,40 @@ def _parser() -> argparse.ArgumentParser:
     restore = _command(
         parsers,
         commands.restore,
-        "restore a face crop or a folder of them",
-        "hifacegan restore old.jpg restored/ --checkpoint runs/demo/checkpoints/step_000500/ema.safetensors",
+        "restore the faces of a photograph, a folder of photographs, or a film",
+        "hifacegan restore old.jpg restored/ --comparison\n"
+        "  hifacegan restore album/ restored/ --blend 0.5 --strength 0.8 --scale 2\n"
+        "  hifacegan restore clip.mp4 restored/ --smooth 0.7\n"
+        "  hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors\n\n"
+        "A photograph without a face is copied as it is. The same command goes on where it was interrupted; what\n"
+        "cannot be read is listed and makes the exit code 1. restored.jsonl says what was done to each photograph.",
     )
-    restore.add_argument("source", type=Path, help="an image or a folder of them, each one face")
-    restore.add_argument("out", type=Path, help="folder for PNG files")
-    restore.add_argument("--checkpoint", type=Path, required=True, help="a generator.safetensors or ema.safetensors")
-    restore.add_argument("--size", type=int, help="side at which the network works, pixels; 0: the image's own")
+    restore.add_argument("source", type=Path, help="an image, a folder of images, or a film (.mp4, .mov, .avi, ...)")
+    restore.add_argument("out", type=Path, help="folder for the results; names and formats are kept")
+    restore.add_argument(
+        "--weights", "--checkpoint", default="compact-256", help="a shipped name or a .safetensors file (compact-256)"
+    )
+    restore.add_argument("--blend", type=float, default=0.0, help="of shipped weights: 0 fidelity to 1 realism (0)")
+    restore.add_argument(
+        "--detector",
+        choices=["auto", "yunet", "haar"],
+        default="auto",
+        help="of faces; auto: YuNet when fetched (auto)",
+    )
+    restore.add_argument("--strength", type=float, default=1.0, help="of the change, 0 to 1 (1)")
+    restore.add_argument(
+        "--scale", type=int, default=1, choices=[1, 2, 4], help="enlarge, with Lanczos around faces (1)"
+    )
+    restore.add_argument(
+        "--least",
+        type=int,
+        metavar="PIXELS",
+        help="narrowest face that is restored (16, or 1/96 of the shorter side; 1/48 by haar)",
+    )
+    restore.add_argument("--smooth", type=float, default=0.6, help="of a film: 0 each frame alone, to below 1 (0.6)")
+    restore.add_argument("--only-faces", action="store_true", help="write the restored faces, not the photographs")
+    restore.add_argument("--comparison", action="store_true", help="write before and after beside each other, too")
+    restore.add_argument("--aligned", action="store_true", help="each image is one face, framed as in training")
     restore.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (auto)")
     restore.add_argument(
         "--precision",
@@ -192,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         default="float32",
         help="of the network's insides; auto: bfloat16 where the device has instructions for it (float32)",
     )
-    restore.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    restore.add_argument("--overwrite", action="store_true", help="replace files that are there, and do all again")
 
     export = _command(
         parsers,

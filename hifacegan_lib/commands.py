@@ -231,18 +231,47 @@ def compare(arguments: argparse.Namespace) -> int:
 def restore(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import baking, checkpoints, photos, processes
+    from hifacegan_lib import albums, processes, shipped, video
 
-    loaded, info = checkpoints.load_generator(arguments.checkpoint, processes.pick_device(arguments.device))
-    generator = baking.bake(loaded, arguments.precision)
-    size = info.get("image_size") if arguments.size is None else arguments.size or None
-    sources, root = _images_in(arguments.source)
-    bar = tqdm(sources, desc="restore")
-    written, failed = photos.restore_files(
-        bar, arguments.out, generator, size, root, arguments.overwrite, lambda line: bar.write(line, file=sys.stderr)
+    a = arguments
+    if a.aligned and (a.scale != 1 or a.only_faces):
+        raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
+    model = shipped.load(a.weights, a.blend, str(processes.pick_device(a.device)), a.precision)
+    if a.source.suffix.lower() in video.SUFFIXES:
+        return _restore_film(a, model)
+    settings = albums.Settings(a.detector, a.strength, a.scale, a.least, a.only_faces, a.comparison, a.aligned)
+    sources, root = _images_in(a.source)
+    bar = tqdm(sources, desc="restore", unit="photo")
+    done = albums.restore_folder(
+        bar, root, a.out, model, settings, a.overwrite, lambda line: bar.write(line, file=sys.stderr)
     )
-    print(f"{len(written)} restored into {arguments.out}; {len(failed)} left out")
-    return 1 if failed else 0
+    before = f", {done.before} done before" if done.before else ""
+    empty = f", {done.without_face} without a face" if done.without_face else ""
+    count = len(sources) - done.before - len(done.failed)
+    print(f"{count} of {len(sources)} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
+    print(f"files    {a.out}\ntraces   {a.out / albums.JOURNAL}")
+    return 1 if done.failed else 0
+
+
+def _restore_film(a: argparse.Namespace, model: Any) -> int:
+    from tqdm import tqdm
+
+    from hifacegan_lib import video
+
+    if a.aligned or a.scale != 1 or a.only_faces or a.comparison:
+        raise ValueError(f"{a.source}: a film takes --detector, --strength, --least and --smooth, no other option")
+    target = (a.out / a.source.name).with_suffix(".mp4")
+    if target.exists() and not a.overwrite:
+        raise FileExistsError(f"{target}: exists already; --overwrite replaces it")
+    with tqdm(desc="restore", unit="frame") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        film = video.restore_video(a.source, target, model, a.detector, a.strength, a.smooth, a.least, progress)
+    print(f"{film.says}; sound is not kept; weights: {model.name}\nfilm     {film.path}")
+    return 0
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ gives a **trace**: the same operations with every number fixed, each noise by it
 
     trace = recipe.sample(seed)         degraded = trace.apply(clean)
 
-An entry of the list is an operation, ``one_of`` several entries, or several ``steps`` that stay together; each may
-have a ``probability``, and inside ``one_of`` a ``weight``.
+An entry of the list is an operation, ``one_of`` several entries, or several ``steps`` that stay together, ``shuffled``
+if they come in random order; each may have a ``probability``, and inside ``one_of`` a ``weight``.
 """
 
 import hashlib
@@ -78,18 +78,21 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Steps:
-    """Several entries, one after the other."""
+    """Several entries, one after the other, in the order given or in a random one."""
 
     entries: tuple["Entry", ...]
     probability: float = 1.0
     weight: float = 1.0
+    shuffled: bool = False
 
     def steps(self, rng: np.random.Generator) -> Iterator[Step]:
-        for entry in self.entries:
+        entries = [self.entries[n] for n in rng.permutation(len(self.entries))] if self.shuffled else self.entries
+        for entry in entries:
             yield from _happen(entry, rng)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"steps": [entry.to_dict() for entry in self.entries], **_chances(self)}
+        name = "shuffled" if self.shuffled else "steps"
+        return {name: [entry.to_dict() for entry in self.entries], **_chances(self)}
 
 
 Entry = Draw | OneOf | Steps
@@ -206,13 +209,13 @@ def _entry(content: Any, where: str) -> Entry:
         chances[name] = content.pop(name, 1.0)
         if not kind.holds(chances[name]):
             raise ValueError(f"{where}.{name} = {chances[name]!r}: expected {kind}")
-    for group in ("one_of", "steps"):
+    for group in ("one_of", "steps", "shuffled"):
         if group in content:
             inside = _entries(json_object(content, where, {group: list})[group], f"{where}.{group}")
             if not inside:
                 raise ValueError(f"{where}.{group}: expected at least one operation")
-            if group == "steps":
-                return Steps(inside, **chances)
+            if group != "one_of":
+                return Steps(inside, **chances, shuffled=group == "shuffled")
             if not any(option.weight for option in inside):
                 raise ValueError(f"{where}.one_of: expected a weight above 0")
             return OneOf(inside, **chances)

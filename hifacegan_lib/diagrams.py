@@ -137,16 +137,6 @@ def parameters(counts: Mapping[str, int]) -> Figure:
     return figure
 
 
-def detections(photo: Pixels, boxes: Sequence[tuple[int, int, int, int]], crop: Pixels) -> Figure:
-    """A photograph with boxes (left, top, width, height) on it, and the crop that goes into the network."""
-    figure, axes = _canvas(1, 2, figsize=(7.4, 3.8), layout="constrained")
-    _show(axes[0, 0], photo, f"photograph, {photo.shape[1]} x {photo.shape[0]} px")
-    for n, (left, top, width, height) in enumerate(boxes):
-        axes[0, 0].add_patch(Rectangle((left, top), width, height, edgecolor=f"C{n}", facecolor="none", linewidth=2))
-    _show(axes[0, 1], crop, f"face, {crop.shape[1]} x {crop.shape[0]} px")
-    return figure
-
-
 def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequence[str]], inch: float = 0.75) -> Figure:
     """A row of faces for each name, mild to strong, a caption below each; two rows side by side to save paper."""
     steps = len(next(iter(rows.values())))

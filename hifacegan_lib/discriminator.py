@@ -2,6 +2,10 @@
 
 It sees the damaged face beside a restored or a clean one, so it judges not "is this a face" but "is this the face that
 belongs to that damage", patch by patch, at full and at half resolution.
+
+Ours, as an option: three more channels with the face's fine detail alone, detail * (face - its 3 x 3 means). On faces
+of 128 pixels that are blurred by L1, what tells them apart is a hundredth of the range; without these channels, 300
+steps at any rate learned nothing of it, with them 150 did.
 """
 
 import torch
@@ -48,15 +52,21 @@ class Discriminator(nn.Module):
         width: channels after the first layer; the paper's 64.
         scales: how many; each sees half the size of the one before; the paper's 2.
         layers: convolutions of each before the last; the paper's 4.
+        detail: by how much the face's fine detail is raised for three channels of its own; 0, the paper's: none.
     """
 
-    def __init__(self, width: int = 64, scales: int = 2, layers: int = 4) -> None:
+    def __init__(self, width: int = 64, scales: int = 2, layers: int = 4, detail: float = 0.0) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(PatchDiscriminator(width, layers) for _ in range(scales))
+        self.detail = detail
+        channels = 9 if detail else 6
+        self.scales = nn.ModuleList(PatchDiscriminator(width, layers, channels) for _ in range(scales))
 
     def forward(self, damaged: Tensor, face: Tensor) -> list[list[Tensor]]:
         """Both N x 3 x H x W in [0, 1] -> for each scale the features of each layer, scores last."""
         x = torch.cat([damaged, face], 1) * 2 - 1  # N, 6, H, W
+        if self.detail:
+            near = F.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
+            x = torch.cat([x, self.detail * (face - near)], 1)  # N, 9, H, W
         results = []
         for n, scale in enumerate(self.scales):
             if n:

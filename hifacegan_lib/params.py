@@ -191,6 +191,9 @@ class Training(Params):
     spectral_norm: bool = Field(False, description="on the generator's decoder; paper true")
     init_from: str = Field("", description="checkpoint to go on from, ours or published; its shape replaces these")
     discriminator_width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="first channels")
+    discriminator_detail: Weight = Field(
+        0.0, description="fine detail, so many times as strong, in channels of its own; paper 0"
+    )
     batch_size: Count = Field(8, description="pairs a step")
     accumulate: Count = Field(1, description="parts in which a batch is worked off: less memory, the same step")
     steps: Count = Field(400, description="optimizer steps in all")
@@ -255,7 +258,7 @@ class Evaluation(Params):
     """Notebook 05: a model against baselines on unseen faces."""
 
     run_name: RunName = Field("demo", description="the run to judge")
-    checkpoint: str = Field("", description="a generator's safetensors; empty: the run's newest")
+    checkpoint: str = Field("", description="shipped weights' name or a safetensors; empty: the run's newest")
     image_size: Size = Field(64, description="side of the face, pixels")
     recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
     tuning_size: Count = Field(32, description="training faces on which the baselines are tuned")
@@ -268,10 +271,13 @@ class Evaluation(Params):
 
 
 class PhotoRestoration(Params):
-    """Notebook 06: restore a photograph's face."""
+    """Notebook 06: restore the faces of a photograph."""
 
-    run_name: RunName = Field("demo", description="the run whose model restores")
-    checkpoint: str = Field("", description="a generator's safetensors; empty: the run's newest")
+    run_name: RunName = Field("demo", description="folder below runs/ for figures")
+    weights: str = Field("compact-256", description="shipped weights, a safetensors file, or empty: the run's newest")
+    blend: Fraction = Field(0.0, description="of shipped weights: 0 is fidelity, 1 realism")
+    strength: Fraction = Field(1.0, description="share of the network's change that is applied")
+    detector: Literal["auto", "yunet", "haar"] = Field("auto", description="what finds faces; auto: YuNet if fetched")
     photo: str = Field("", description="an image file; empty: scikit-image's astronaut")
     recipe: str = Field("report", description="damage for the demonstration; a recipe's name or a JSON file")
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hifacegan_lib import checkpoints, foreign, processes, training
+from hifacegan_lib import checkpoints, foreign, processes, shipped, training
 from hifacegan_lib.catalogue import standard
 from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations import load_recipe
@@ -22,6 +22,7 @@ from hifacegan_lib.journal import read_lines
 from hifacegan_lib.manifest import Manifest
 from hifacegan_lib.manifest import sha256 as sha256_of
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, ParamsError, PhotoRestoration, Training
+from hifacegan_lib.photos import Model
 from hifacegan_lib.preparation import prepare
 from hifacegan_lib.progress import open_progress
 from hifacegan_lib.report import TrainingRecord, write_report
@@ -247,13 +248,24 @@ def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
     return result
 
 
-def find_model(p: Evaluation | PhotoRestoration) -> tuple[Generator, dict[str, Any]]:
+def find_model(p: Evaluation) -> tuple[Generator, dict[str, Any]]:
     """``p.checkpoint``, else the newest of ``p.run_name``, else the profile's run, trained now."""
-    device = processes.pick_device(p.device)
-    if p.checkpoint:
-        return checkpoints.load_generator(project_root() / Path(p.checkpoint).expanduser(), device)
+    named = shipped.find(p.checkpoint)
+    path = named or (project_root() / Path(p.checkpoint).expanduser() if p.checkpoint else _newest(p))
+    return checkpoints.load_generator(path, processes.pick_device(p.device))
+
+
+def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
+    """``p.weights``, shipped or a file, else the newest of ``p.run_name``, else the profile's run, trained now."""
+    weights: str | Path = p.weights or _newest(p)
+    if p.weights.endswith(".safetensors"):
+        weights = project_root() / Path(p.weights).expanduser()
+    return shipped.load(weights, p.blend if blend is None else blend, str(processes.pick_device(p.device)))
+
+
+def _newest(p: Evaluation | PhotoRestoration) -> Path:
     folder = run_folder(p.run_name)
     if not checkpoints.steps(folder / "checkpoints"):
         t = upstream("04_training", p)
         folder = train_model(t.checked({**t.model_dump(), "run_name": p.run_name}, "04_training"))
-    return checkpoints.load_generator(checkpoints.latest_generator(folder), device)
+    return checkpoints.latest_generator(folder)

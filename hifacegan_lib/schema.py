@@ -38,9 +38,10 @@ def schema() -> Schema:
         "required": ["name", "description", "source", "order", "operations"],
         "additionalProperties": False,
         "$defs": {
-            "entry": _branch({"one_of": "one_of", "steps": "steps"}, "operation"),
+            "entry": _branch({"one_of": "one_of", "steps": "steps", "shuffled": "shuffled"}, "operation"),
             "one_of": _group("one_of", "one of these happens", contains={"not": _has("weight", {"const": 0})}),
             "steps": _group("steps", "all of these, one after the other"),
+            "shuffled": _group("shuffled", "all of these, in random order"),
             "operation": {
                 "type": "object",
                 "properties": {"op": {"enum": list(OPERATIONS)}},

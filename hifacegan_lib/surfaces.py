@@ -171,7 +171,8 @@ def _draws(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for entry in entries:
         if "op" in entry:
             yield entry
-        yield from _draws(entry.get("one_of", []) + entry.get("steps", []))
+        for group in ("one_of", "steps", "shuffled"):
+            yield from _draws(entry.get(group, []))
 
 
 def _ends(value: Any) -> list[float]:

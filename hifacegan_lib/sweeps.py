@@ -256,7 +256,7 @@ def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
         if "seed" in sweep.grid:
             values["seed"] = load_profile(sweep.profile)[sweep.notebook].seed
         p = model.checked(values, "sweep")
-        if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.checkpoint):
+        if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.weights):
             pipeline.find_data(p)
 
 

@@ -71,18 +71,23 @@ class Trace:
         check_grid(grid, where)
         return cls(recipe, tuple(_step(entry, f"{where}: operations[{i}]") for i, entry in enumerate(operations)), grid)
 
-    def apply(self, image: Pixels) -> Pixels:
+    def apply(self, image: Pixels, face: float | None = None) -> Pixels:
         """uint8 H x W x 3 -> a new array of the same shape; the same pixels at every call.
 
+        Args:
+            face: side of the face in a whole photograph, pixels; None: the image is the face.
         Raises:
-            ValueError: not a uint8 H x W x 3 array with at least one pixel.
+            ValueError: not a uint8 H x W x 3 array with at least one pixel; ``face`` not above 0.
         """
         check_pixels(image)
+        if face is not None and not face > 0:
+            raise ValueError(f"face = {face}: expected a side in pixels, above 0")
         shape, ratio = image.shape[:2], 1.0
+        share = 1.0 if face is None else face / min(shape)
         result = np.ascontiguousarray(image)
         for step in self.operations:
-            side = min(result.shape[:2]) / ratio  # of the face, in pixels of the working size
-            grain = (min(shape) if step.op == "resize" else side) / self.grid
+            side = min(result.shape[:2]) / ratio * share  # of the face, in pixels of the working size
+            grain = (min(shape) * share if step.op == "resize" else side) / self.grid
             result = step.apply(result, side / REFERENCE_SIZE, grain=grain, shape=shape)
             if step.op == "resize":
                 ratio = float(dict(step.values)["ratio"])

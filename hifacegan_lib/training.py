@@ -216,7 +216,7 @@ def build(p: Training, device: torch.device, config: GeneratorConfig | None = No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(p.seed)
         generator = Generator(config or GeneratorConfig(**asked))
-        discriminator = Discriminator(p.discriminator_width)
+        discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
     layout = torch.channels_last
     return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
 

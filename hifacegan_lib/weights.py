@@ -94,7 +94,7 @@ REGISTRY: dict[str, Weights] = {
         317_466,
         "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
         "Apache-2.0",
-        "landmarks: identity, FED, LLE",
+        "faces of photographs; landmarks: identity, FED, LLE",
     ),
     "sface": Weights(
         f"{_ZOO}models/face_recognition_sface/face_recognition_sface_2021dec.onnx",

@@ -41,7 +41,7 @@ def yunet(side: int = 320) -> bytes:
                 bias += np.array([0.5, 0.5, np.log(3), np.log(3)], np.float32)
             else:
                 bias += POINTS.ravel()
-            shape = np.array([1, channels, cells], np.int64)
+            shape = np.array([1, channels, -1], np.int64)
             for tensor, suffix in ((kernel, "kernel"), (bias, "bias"), (shape, "shape")):
                 values.append(numpy_helper.from_array(tensor, f"{name}_{suffix}"))
             steps = [("Conv", ["kernel", "bias"], {"strides": [stride, stride], "kernel_shape": [stride, stride]})]

@@ -149,16 +149,18 @@ def test_restore_uses_the_checkpoints_size(faces: Path, tmp_path: Path) -> None:
     generator = Generator(GeneratorConfig(width=4, stages=1, hidden=4))
     path = checkpoints.save_generator(tmp_path / "g.safetensors", generator, {"image_size": 16})
     out = tmp_path / "restored"
-    assert cli.main(["restore", str(faces), str(out), "--checkpoint", str(path), "--device", "cpu"]) == 0
-    assert images.load_image(out / "deep" / "two.png").shape == (40, 32, 3)
+    command = ["restore", str(faces), str(out), "--aligned", "--weights", str(path), "--device", "cpu"]
+    assert cli.main(command) == 0
+    assert images.load_image(out / "deep" / "two.jpg").shape == (40, 32, 3)
 
 
 def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_path: Path) -> None:
     (faces / "broken.png").write_bytes(b"no image")
     path = checkpoints.save_generator(tmp_path / "g.safetensors", Generator(GeneratorConfig(width=4, stages=1)))
     out = tmp_path / "restored"
-    assert cli.main(["restore", str(faces), str(out), "--checkpoint", str(path), "--device", "cpu"]) == 1
-    assert (out / "one.png").exists() and (out / "deep" / "two.png").exists()
+    command = ["restore", str(faces), str(out), "--detector", "haar", "--weights", str(path), "--device", "cpu"]
+    assert cli.main(command) == 1
+    assert (out / "one.png").exists() and (out / "deep" / "two.jpg").exists()
 
 
 @pytest.mark.parametrize(

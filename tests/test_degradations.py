@@ -129,6 +129,15 @@ def test_shuffled_recipes_take_every_order_and_given_ones_keep_theirs() -> None:
     }
 
 
+def test_a_group_alone_can_be_shuffled() -> None:
+    group = {"shuffled": [{"op": "jpeg", "quality": 50}, {"op": "gaussian_blur", "sigma": 2}], "weight": 2}
+    mixed = recipe({"op": "mosaic", "block": 8}, group)
+    orders = Counter(tuple(step.op for step in mixed.sample(seed).operations) for seed in range(400))
+    assert set(orders) == {("mosaic", "jpeg", "gaussian_blur"), ("mosaic", "gaussian_blur", "jpeg")}
+    assert min(orders.values()) > 140
+    assert mixed.to_dict()["operations"][1] == group
+
+
 def test_probability_is_how_often() -> None:
     entry = {"op": "jpeg", "quality": [20, 90]}
     lengths = [len(recipe({**entry, "probability": 0.25}).sample(seed).operations) for seed in range(800)]
@@ -305,3 +314,14 @@ def test_a_draw_is_pinned() -> None:
         load_recipe("face_renov").sample(0).describe()
         == "laplace noise 32 > motion blur 16 px at 152° > down 0.17x area > jpeg q27"
     )
+
+
+def test_a_face_in_a_photograph_is_damaged_as_the_face_alone(face: Pixels) -> None:
+    photo = np.pad(face, ((64, 64), (64, 128), (0, 0)), mode="reflect")
+    for operation in (BLUR, {"op": "downsample", "ratio": 0.25, "kernel": "area"}, {"op": "median_blur", "size": 30}):
+        trace = Trace.of("mine", operation, grid=64)
+        alone, inside = trace.apply(face), trace.apply(photo, face=64)[64:128, 64:128]
+        assert np.abs(alone.astype(int) - inside)[16:-16, 16:-16].max() <= 2
+        assert np.array_equal(trace.apply(face, face=64), alone)
+    with pytest.raises(ValueError, match="face = 0: expected a side in pixels"):
+        trace.apply(photo, face=0)

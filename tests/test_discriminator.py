@@ -4,10 +4,10 @@ import torch
 from hifacegan_lib.discriminator import Discriminator
 
 
-def build(**options: int) -> Discriminator:
+def build(**options: float) -> Discriminator:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Discriminator(**{"width": 4, **options})
+        return Discriminator(**{"width": 4, **options})  # type: ignore[arg-type]
 
 
 def faces(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -51,3 +51,17 @@ def test_every_convolution_between_the_ends_is_spectrally_normalised() -> None:
     for scale in discriminator.scales:
         for block in list(scale.blocks)[1:-1]:
             assert abs(torch.linalg.matrix_norm(block[0].weight.flatten(1), 2) - 1) < 0.05
+
+
+def test_detail_is_seen_by_itself() -> None:
+    assert build(detail=8.0).scales[0].blocks[0][0].weight.shape[1] == 9
+    discriminator = build(detail=8.0)
+    seen: list[torch.Tensor] = []
+    discriminator.scales[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    flat = torch.full((1, 3, 32, 32), 0.3)
+    dotted = flat.clone()
+    dotted[..., 16, 16] = 0.39
+    for face in (flat, dotted):
+        discriminator(flat, face)
+    assert seen[0][:, 6:].abs().max() < 1e-5
+    assert seen[1][0, 6:, 16, 16].allclose(torch.tensor(8 * 0.09 * 8 / 9), atol=1e-4)

@@ -27,7 +27,6 @@ MAP: dict[str, set[str]] = {
     "canvas": set(),
     "scenery": {"canvas", "images"},
     "portraits": {"canvas", "images", "scenery"},
-    "faces": {"images"},
     "framing": {"images"},
     "resampling": {"images"},
     "blurs": {"images"},
@@ -81,7 +80,16 @@ MAP: dict[str, set[str]] = {
     "rows": {"winograd"},
     "baking": {"generator", "replenishment", "rows", "suppression"},
     "exporting": {"baking", "foreign", "generator"},
-    "photos": {"images"},
+    "aligning": {"images"},
+    "detecting": {"aligning", "images", "weights"},
+    "pasting": {"aligning", "images"},
+    "photofiles": {"images"},
+    "photos": {"aligning", "detecting", "images", "pasting", "photofiles"},
+    "albums": {"detecting", "images", "photofiles", "photos"},
+    "video": {"aligning", "detecting", "images", "pasting", "photos"},
+    "uncertainty": {"images", "photos"},
+    "shipped": {"baking", "checkpoints", "generator", "images", "photofiles", "photos"},
+    "restorer": {"detecting", "images", "pages", "photofiles", "photos", "uncertainty", "views"},
     "baselines": {"evaluation", "images", "metrics"},
     "figures": {"images"},
     "diagrams": {"figures", "images"},
@@ -100,7 +108,7 @@ MAP: dict[str, set[str]] = {
     "pipeline": {
         *("preparation", "datasets", "manifest", "degradations", "training", "generator", "discriminator"),
         *("checkpoints", "foreign", "processes", "params", "runs", "journal", "progress", "evaluation", "catalogue"),
-        "report",
+        *("report", "photos", "shipped"),
     },
     "scoring": {
         *("catalogue", "comparing", "drift", "evaluation", "evidence", "figures", "images", "metrics", "pages"),
@@ -113,7 +121,7 @@ MAP: dict[str, set[str]] = {
 }
 
 
-CONTROLS = {"widgets", "instruments"}  # to turn by hand, in a notebook
+CONTROLS = {"widgets", "instruments", "restorer"}  # to turn by hand, in a notebook
 
 
 def project_imports(tree: ast.AST) -> set[str]:
@@ -186,5 +194,5 @@ def test_the_readme_shows_the_same_modules() -> None:
 
 def test_the_package_stays_thin() -> None:
     lines = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.glob("*.py")}
-    assert sum(lines.values()) < 14700
+    assert sum(lines.values()) < 16000
     assert not {name: n for name, n in lines.items() if n > 320}

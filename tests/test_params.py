@@ -5,7 +5,7 @@ import pytest
 from hifacegan_lib import params, runs
 
 ROOT = Path(__file__).parents[1]
-PROFILES = ["colab", "demo", "ffhq512", "folder256", "folder64"]
+PROFILES = ["colab", "compact256", "demo", "ffhq512", "folder256", "folder64"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

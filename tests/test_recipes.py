@@ -26,6 +26,7 @@ ALIKE = {
     "denoise": (27, 32),
     "face_renov": (25.5, 31),
     "face_renov_4x": (25, 31),
+    "face_renov_mixed": (25.5, 35),
     "face_renov_quality": (25, 32),
     "face_renov_quality_4x": (25, 32),
     "gfpgan": (25.5, 36),

@@ -41,7 +41,11 @@ def test_every_picture_is_there_and_small(script: ModuleType, numbers: dict[str,
 
 def test_the_readme_says_the_same_numbers(numbers: dict[str, dict[str, object]]) -> None:
     lines = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    for name, command in (("demo", "make demo"), ("folder64", "hifacegan run folder64")):
+    for name, command in (
+        ("demo", "make demo"),
+        ("folder64", "hifacegan run folder64"),
+        ("compact256", "run compact256"),
+    ):
         (line,) = [line for line in lines if command in line and "**" in line]
         psnr = next(row for row in numbers[name]["table"] if row["metric"] == "psnr")  # type: ignore[attr-defined]
         assert [cell.split()[0] for cell in psnr["cells"]] == [c.strip(" *") for c in line.split("|")[3:7]]

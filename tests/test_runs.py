@@ -63,7 +63,7 @@ def test_overrides_go_to_every_notebook_that_knows_the_key() -> None:
 @pytest.mark.parametrize(
     ("profile", "overrides", "says"),
     [
-        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, demo, ffhq512, folder256, folder64"),
+        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, compact256, demo, ffhq512, folder256, folder64"),
         ("demo", {"stepz": 1}, "-p stepz: no notebook knows this key; known keys: .*steps"),
         ("demo", {"steps": -1}, "04_training.yaml: steps = -1: .*allowed: integer, at least 1"),
     ],

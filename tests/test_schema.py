@@ -73,6 +73,7 @@ GOOD = [
     recipe({"one_of": [{**JPEG, "weight": 0}, {**JPEG, "weight": 0.1}], "probability": 0.5}),
     recipe({"one_of": [{"steps": [JPEG, {"one_of": [JPEG]}]}, JPEG]}),
     recipe({"steps": [JPEG], "weight": 3}),
+    recipe({"one_of": [{"shuffled": [JPEG, JPEG], "weight": 2}, JPEG]}),
 ]
 
 BROKEN = [
@@ -101,6 +102,8 @@ BROKEN = [
     recipe({"one_of": [JPEG], "steps": [JPEG]}),
     recipe({"one_of": [{**JPEG, "weight": 0}, {**JPEG, "weight": 0.0}]}),
     recipe({"steps": []}),
+    recipe({"shuffled": []}),
+    recipe({"shuffled": [JPEG], "steps": [JPEG]}),
     recipe({"steps": [{"one_of": [{"op": "jpeg", "quality": 0}]}]}),
 ]
 

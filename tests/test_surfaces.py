@@ -84,6 +84,7 @@ def test_the_training_range_is_the_recipes(measured: Surface) -> None:
         '{"op": "jpeg", "quality": 30}, {"one_of": [{"op": "jpeg", "quality": [60, 70]}]}]}]}'
     )
     assert trained_range(nested, "jpeg") == (30, 70)
+    assert trained_range(load_recipe("face_renov_mixed"), "gaussian_noise") == (1, 40)
 
 
 def test_the_same_seed_gives_the_same_surface_and_another_another(measured: Surface) -> None:

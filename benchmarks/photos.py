@@ -1,0 +1,66 @@
+"""Claim: of the time that a photograph with one face takes, less than 20% is not the network's.
+
+Photographs of the astronaut (public domain, in scikit-image) at three sizes, from file to file: read, find the face,
+align, restore, paste, write. The share is of the seconds that the network does not take, detection among them, in the
+median of the rounds. Photographs a second are end to end, one process, all its threads.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import torch
+from _bench import finish, machine, options, table
+from skimage import data
+
+from hifacegan_lib import images, shipped, weights
+from hifacegan_lib.photofiles import read_photo, write_photo
+from hifacegan_lib.photos import restore
+
+SIDES = (512, 1024, 2048)
+
+
+def main() -> int:
+    parser = options(__doc__, "python benchmarks/photos.py --quick")
+    parser.add_argument("--weights", default=shipped.DEFAULT, help="a shipped name or a file (compact-256)")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "auto"], help="(float32)")
+    choice = parser.parse_args()
+    rounds = 3 if choice.quick else 15
+    model = shipped.load(choice.weights, precision=choice.precision)
+    detectors = ["yunet", "haar"] if weights.is_present("yunet") else ["haar"]
+    if "yunet" not in detectors:
+        print("YuNet is not fetched (hifacegan weights fetch yunet): its rows are missing", file=sys.stderr)
+    rows, shares, paces = [], {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in SIDES:
+            photo = cv2.resize(data.astronaut(), (side, side), interpolation=cv2.INTER_CUBIC)
+            source = images.save_image(Path(folder) / f"{side}.jpg", photo)
+            for detector in detectors:
+                spent = [_once(source, model, detector) for _ in range(rounds + 1)][1:]
+                total, network = (statistics.median(values) for values in zip(*spent, strict=True))
+                share = statistics.median(1 - n / t for t, n in spent)
+                rows.append([f"{side} px, {detector}", 1 / total, 1e3 * network, 1e3 * (total - network), 100 * share])
+                shares[f"{side}_{detector}"], paces[f"{side}_{detector}"] = share, 1 / total
+    print(table(["", "photos/s", "network, ms", "everything else, ms", "share of it, %"], rows))
+    known = machine("numpy", "torch", "opencv-python-headless")
+    ratios = {f"other_share_{name}": share for name, share in shares.items()}
+    about = {"weights": choice.weights, "precision": choice.precision, "threads": torch.get_num_threads()}
+    finish(choice.out, ratios, machine=known, **about, photos_per_second=paces, quick=choice.quick)
+    return 0
+
+
+def _once(source: Path, model: shipped.Model, detector: str) -> tuple[float, float]:
+    """Seconds of all and of the network."""
+    start = time.perf_counter()
+    found = restore(read_photo(source), model, detector)  # type: ignore[arg-type]
+    write_photo(source.with_name("out.jpg"), found.photo, found.says)
+    if not found.faces:
+        raise RuntimeError(f"{source}: no face found by {detector}")
+    return time.perf_counter() - start, found.seconds["network"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

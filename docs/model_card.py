@@ -1,0 +1,242 @@
+"""Measure the weights that ship and write their card: weights/measured.json, its pictures, weights/MODEL_CARD.md.
+
+    python docs/model_card.py --data data/compact256 --kept data/select --vgg vgg.safetensors --runs runs/patches ...
+    python docs/model_card.py                           # the card again, from measured.json
+
+``--data`` is judged by its validation faces, baselines are tuned on its training faces. ``--kept`` has the faces that
+were set aside to choose by; the pictures show those of them that are nobody's. ``--vgg``: VGG-19's first layers, made
+by `hifacegan weights convert`. ``--runs``: the trainings in their order, for the curves.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage import data
+from torch import Tensor
+
+from hifacegan_lib import baselines, diagrams, evaluation, figures, images, perceptual, shipped
+from hifacegan_lib.aligning import cut
+from hifacegan_lib.catalogue import standard
+from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.degradations import load_recipe
+from hifacegan_lib.detecting import detect
+from hifacegan_lib.images import Pixels
+from hifacegan_lib.journal import read_lines
+from hifacegan_lib.metrics import Metric, psnr
+from hifacegan_lib.portraits import portrait
+from hifacegan_lib.results import Evaluation
+from hifacegan_lib.watch import DROPLETS, droplets
+
+WEIGHTS = shipped.FOLDER
+NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
+NAME, SIZE, RECIPE = shipped.DEFAULT, shipped.SIZE, "face_renov"
+BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
+PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
+METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
+GRIDS: dict[Callable[..., evaluation.Method], list[dict[str, float]]] = {
+    baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
+    baselines.non_local_means: [{"h": h, "template": t} for h in (5, 10, 15, 20, 30) for t in (3, 7)],
+    baselines.bilateral: [{"color": c, "space": s} for c in (30, 60, 90, 130, 200) for s in (1.5, 2.5, 4, 6)],
+}
+
+
+def held(blend: float) -> dict[str, float]:
+    """Gain in dB on the astronaut's face and on drawn ones, each damaged by a seed of its own: name -> gain."""
+    model = shipped.load(NAME, blend)
+    photo = data.astronaut()
+    faces = {"astronaut": cut(photo, detect(photo, "haar")[0].alignment, SIZE)}
+    faces |= {f"portrait {n}": portrait(n, SIZE) for n in range(PORTRAITS)}
+    gains = {}
+    for seed, (name, clean) in enumerate(faces.items()):
+        damaged = load_recipe(RECIPE).sample(seed, grid=SIZE).apply(clean)
+        gains[name] = round(figures.psnr(clean, model([damaged])[0]) - figures.psnr(clean, damaged), 3)
+    return gains
+
+
+def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
+    """All numbers of the card."""
+    trainings = {run.name: _training(run) for run in runs}
+    config = LoaderConfig(str(source), SIZE, RECIPE, 8, seed=0)
+    train = _first(get_face_loader(config, "train"), 32)
+    tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
+    models = {name: shipped.load(NAME, blend).network for name, blend in BLENDS.items()}
+    methods = {name: one.method for name, one in tuned.items()} | models
+    valid = get_face_loader(config, "valid")
+    found = evaluation.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
+    over = ["degraded", *tuned]
+    return {
+        "recipe": RECIPE,
+        "faces": len(found.keys),
+        "rows": [_row(found, row["method"]) for row in found.rows],
+        "sharpness_of_clean_faces": round(found.clean["sharpness"].mean, 2),
+        "tuned": {name: dict(one.setting) for name, one in tuned.items()},
+        "gains": {
+            m: {name: {o: _three(found.gain(name, o, m)) for o in over} for name in BLENDS} for m in ("psnr", "ssim")
+        },
+        "clean_input": {name: _clean(model, valid) for name, model in models.items()},
+        "droplets": {name: _droplets(model, valid) for name, model in models.items()},
+        "held": {name: held(BLENDS[name]) for name in shipped.FLAVOURS},
+        "trainings": trainings,
+    }
+
+
+def _training(run: Path) -> dict[str, Any]:
+    last = list(read_lines(run))[-1]
+    machine = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    asked = json.loads((run / "params.json").read_text(encoding="utf-8"))
+    known = {name: asked[name] for name in ("image_size", "batch_size")}
+    return {"steps": last["step"], "minutes": round(last["seconds"] / 60), "cpus": machine["cpus"], **known}
+
+
+def _first(loader: FaceLoader, count: int) -> list[evaluation.Batch]:
+    batches: list[evaluation.Batch] = []
+    for batch in loader:
+        batches.append(batch)
+        if len(batches) * len(batch["key"]) >= count:
+            break
+    return batches
+
+
+def _vgg(path: Path) -> Metric:
+    deep = perceptual.PerceptualLoss(perceptual.load(path).network, {17: 1.0})
+
+    def distance(image: Tensor, clean: Tensor) -> Tensor:
+        return torch.stack([deep(a[None], b[None]) for a, b in zip(image, clean, strict=True)])
+
+    return Metric(distance, "VGG-19 relu3_1", "", False, 4, "mean |difference| of relu3_1, normalised VGG-19")
+
+
+def _row(found: Evaluation, method: str) -> dict[str, Any]:
+    row = next(row for row in found.rows if row["method"] == method)
+    names = (*METRICS, "vgg")
+    return {"method": method} | {n: [round(row[n + end], 4) for end in ("", "_low", "_high")] for n in names}
+
+
+def _three(interval: Any) -> list[float]:
+    return [round(value, 4) for value in (interval.mean, interval.low, interval.high)]
+
+
+@torch.inference_mode()
+def _clean(model: Callable[[Tensor], Tensor], loader: FaceLoader) -> dict[str, float]:
+    """What becomes of faces that need no restoring: PSNR to what they were, dB."""
+    values = torch.cat([psnr(_rounded(model(batch["clean"])), batch["clean"]) for batch in loader])
+    return {"mean": round(float(values.mean()), 2), "least": round(float(values.min()), 2)}
+
+
+@torch.inference_mode()
+def _droplets(model: Callable[[Tensor], Tensor], loader: FaceLoader) -> dict[str, float]:
+    scores = torch.cat([droplets(model(batch["degraded"]).clamp(0, 1), batch["clean"]) for batch in loader])
+    return {"largest": round(float(scores.max()), 2), "above": int((scores > DROPLETS).sum())}
+
+
+def _rounded(image: Tensor) -> Tensor:
+    return (image.clamp(0, 1) * 255).round() / 255
+
+
+def pictures(kept: Path, runs: Sequence[Path]) -> None:
+    """weights/faces.jpg, failures.jpg, curves.png."""
+    manifest = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, seed=0), "valid")
+    nobody = [batch for batch in manifest if "cc0" in batch["key"][0]]
+    models = {name: shipped.load(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
+    shown = []
+    for seed, batch in enumerate(nobody * 3):
+        clean = images.to_uint8(batch["clean"][0])
+        damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
+        shown.append({"degraded": damaged} | {n: model([damaged])[0] for n, model in models.items()} | {"clean": clean})
+    gains = [figures.psnr(f["clean"], f["fidelity"]) - figures.psnr(f["clean"], f["degraded"]) for f in shown]
+    order = np.argsort(gains)
+    some = [shown[n] for n in order[:: max(1, len(order) // 6)][1:6][::-1]]
+    _sheet(some, WEIGHTS / "faces.jpg")
+    _sheet([shown[n] for n in order[:4]], WEIGHTS / "failures.jpg")
+    lines = {run.name: list(read_lines(run)) for run in runs}
+    panels = {
+        label: {run: points for run, rows in lines.items() if (points := _points(rows, key))}
+        for key, label in (("psnr", "PSNR of the strip, dB"), ("d_accuracy", "share of patches told apart"))
+    }
+    figures.save(diagrams.curves(panels), WEIGHTS / "curves.png")
+
+
+def _points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[key]) for row in rows if key in row]
+
+
+def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
+    figure = figures.gallery({f"{n + 1}": [face] for n, face in enumerate(faces)}, 1.7)
+    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.06, pil_kwargs={"quality": 88})
+
+
+def card(m: Mapping[str, Any]) -> str:
+    """The card's text, docs/model_card.txt, with its numbers."""
+    clean = m["sharpness_of_clean_faces"]
+    table = ["| | PSNR, dB | SSIM | VGG-19 relu3_1 | sharpness |", "| --- | --- | --- | --- | --- |"]
+    for row in m["rows"]:
+        low = "{0:.{d}f} [{1:.{d}f}, {2:.{d}f}]".format
+        cells = [low(*row[name], d=digits) for name, digits in (("psnr", 2), ("ssim", 3), ("vgg", 3), ("sharpness", 1))]
+        name = f"**{row['method']}**" if row["method"] in BLENDS else row["method"].replace("_", " ")
+        table.append(f"| {name} | {' | '.join(cells)} |")
+    over = ["| gain, dB | " + " | ".join(f"over {o.replace('_', ' ')}" for o in m["gains"]["psnr"]["fidelity"]) + " |"]
+    over.append("| --- " * (len(m["gains"]["psnr"]["fidelity"]) + 1) + "|")
+    for name, others in m["gains"]["psnr"].items():
+        over.append(f"| {name} | " + " | ".join("{:+.2f} [{:.2f}, {:.2f}]".format(*v) for v in others.values()) + " |")
+    values = {
+        "TABLE": "\n".join(table),
+        "GAINS": "\n".join(over),
+        "CLEAN_SHARPNESS": f"{clean:.1f}",
+        "FACES": str(m["faces"]),
+        "CLEAN_INPUT": "; ".join(
+            f"{n} {v['mean']:.1f} dB (least {v['least']:.1f})" for n, v in m["clean_input"].items()
+        ),
+        "DROPLETS": "; ".join(f"{n} {v['above']} (largest {v['largest']:.1f})" for n, v in m["droplets"].items()),
+        "TUNED": "; ".join(f"{n.replace('_', ' ')} {_words(v)}" for n, v in m["tuned"].items()),
+        "TRAININGS": "\n".join(
+            f"| {name} | {t['image_size']} | {t['batch_size']} | {t['steps']:,} | {t['minutes']} |"
+            for name, t in m["trainings"].items()
+        ),
+        "HELD": "; ".join(
+            f"{n} {v['astronaut']:+.2f} dB on the astronaut, {_mean(v):+.2f} dB" for n, v in m["held"].items()
+        ),
+        "SHA256": "\n".join(f"    {sum_}  {name}" for name, sum_ in sums().items()),
+    }
+    text = TEXT.read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"<{name}>", value)
+    return text
+
+
+def _mean(gains: Mapping[str, float]) -> float:
+    return float(np.mean([value for name, value in gains.items() if name != "astronaut"]))
+
+
+def _words(setting: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in setting.items())
+
+
+def sums() -> dict[str, str]:
+    """Of the shipped files."""
+    files = [WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in shipped.FLAVOURS]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="prepared faces: judged and tuned on")
+    parser.add_argument("--kept", type=Path, help="prepared faces: those to choose by, for the pictures")
+    parser.add_argument("--vgg", type=Path, help="VGG-19's first layers")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="trainings, in their order")
+    choice = parser.parse_args()
+    if choice.data:
+        found = measure(choice.data, choice.vgg, choice.runs)
+        NUMBERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if choice.kept:
+        pictures(choice.kept, choice.runs)
+    CARD.write_text(card(json.loads(NUMBERS.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
