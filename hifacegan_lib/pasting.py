@@ -7,6 +7,8 @@ resampled twice, and a pixel whose mask is 0 keeps its value to the bit, in 8 an
 colour under the mask's edge what it was, so that no seam shows.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,16 @@ INNER, OUTER = 0.16, 0.03  # shares of the frame's side from its border: the mas
 Mask = NDArray[np.float32]
 
 
+@lru_cache(maxsize=4)
 def mask(size: int) -> Mask:
-    """size x size, 1 inside, falling smoothly to 0 before the frame's border, with round corners."""
+    """size x size, 1 inside, falling smoothly to 0 before the frame's border, with round corners; read-only."""
     place = (np.arange(size) + 0.5) / size
     far = np.maximum(0, INNER - np.minimum(place, 1 - place))  # how far outside of the inner square
     distance = np.hypot(far[:, None], far[None, :]) / (INNER - OUTER)
     ramp = np.clip(1 - distance, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    found = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    found.flags.writeable = False
+    return found
 
 
 def change(frame: Pixels, restored: Pixels, match_colour: bool = True) -> NDArray[np.float32]:
@@ -35,12 +40,12 @@ def change(frame: Pixels, restored: Pixels, match_colour: bool = True) -> NDArra
     """
     if frame.shape != restored.shape:
         raise ValueError(f"frame {frame.shape} and restored face {restored.shape}: expected the same size")
-    weight = mask(frame.shape[0])[..., None]
+    weight = mask(frame.shape[0])
     found = restored.astype(np.float32) - frame
     if match_colour:
         edge = weight * (1 - weight)
-        found -= (found * edge).sum((0, 1)) / edge.sum()
-    return found * weight
+        found -= np.tensordot(edge, found, 2) / edge.sum()
+    return found * weight[..., None]
 
 
 def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], strength: float = 1.0) -> None:
@@ -60,12 +65,10 @@ def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], stre
     left, top, right, bottom = reach(photo.shape[:2], alignment)
     size = added.shape[0]
     finer = max(1, round(size / alignment.side))  # a small face: the change is made at its pixels' size, averaged
-    inside = back(added, alignment, (left, top, right, bottom), finer)
-    touched = np.abs(inside).max(2) > 0
     unit = 257 if photo.dtype == np.uint16 else 1
+    inside = back(added * np.float32(strength * unit), alignment, (left, top, right, bottom), finer)
     part = photo[top:bottom, left:right]
-    new = np.rint(part[touched] + (strength * unit) * inside[touched])
-    part[touched] = np.clip(new, 0, 255 * unit).astype(photo.dtype)
+    part[:] = cv2.add(part, inside, dtype=cv2.CV_16U if unit > 1 else cv2.CV_8U)  # rounded, clipped; + 0 changes nothing
 
 
 def back(
