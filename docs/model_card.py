@@ -5,7 +5,7 @@
 
 ``--data`` is judged by its validation faces, baselines are tuned on its training faces. ``--kept`` has the faces that
 were set aside to choose by; the pictures show those of them that are nobody's. ``--vgg``: VGG-19's first layers, made
-by `hifacegan weights convert`. ``--runs``: the trainings in their order, for the curves.
+by `hifacegan weights convert`. ``--runs``: the trainings in their order; one that is not named keeps its numbers.
 """
 
 import argparse
@@ -38,10 +38,11 @@ NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path
 NAME, SIZE, RECIPE = shipped.DEFAULT, shipped.SIZE, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
+TUNING = 128  # training faces on which the baselines are tuned
 METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
 GRIDS: dict[Callable[..., evaluation.Method], list[dict[str, float]]] = {
     baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
-    baselines.non_local_means: [{"h": h, "template": t} for h in (5, 10, 15, 20, 30) for t in (3, 7)],
+    baselines.non_local_means: [{"h": h, "template": t} for h in (5, 10, 15, 20, 25, 30, 40) for t in (3, 7)],
     baselines.bilateral: [{"color": c, "space": s} for c in (30, 60, 90, 130, 200) for s in (1.5, 2.5, 4, 6)],
 }
 
@@ -61,9 +62,11 @@ def held(blend: float) -> dict[str, float]:
 
 def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
     """All numbers of the card."""
-    trainings = {run.name: _training(run) for run in runs}
+    known = json.loads(NUMBERS.read_text(encoding="utf-8"))["trainings"] if NUMBERS.exists() else {}
+    named = {run.name: _training(run) for run in runs}
+    trainings = {name: of for name, of in known.items() if name not in named} | named
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, seed=0)
-    train = _first(get_face_loader(config, "train"), 32)
+    train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
     models = {name: shipped.load(NAME, blend).network for name, blend in BLENDS.items()}
     methods = {name: one.method for name, one in tuned.items()} | models

@@ -81,7 +81,10 @@ def feature_matching(restored: Answers, clean: Answers) -> Tensor:
 
 
 def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of √(d² + ε²): L1 for differences above ε, smooth below it; ε, not 0, for equal faces (Charbonnier 1994)."""
+    """Mean of √(d² + ε²): L1 for differences above ε, squares below it; ε, not 0, for equal faces (Charbonnier 1994).
+
+    With ε beyond most differences its best answer moves from the median of what is possible to the mean, as PSNR asks.
+    """
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
 
 

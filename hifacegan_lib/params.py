@@ -215,6 +215,9 @@ class Training(Params):
     perceptual_file: str = Field("", description="safetensors with VGG-19's first layers; empty: all of torchvision's")
     l1_weight: Weight = Field(100.0, description="pixel term; paper 0")
     charbonnier_weight: Weight = Field(0.0, description="pixel term that forgives outliers as L1 does, smooth at 0")
+    charbonnier_epsilon: Annotated[float, Field(gt=0)] = Field(
+        0.001, description="below it squares count, above it L1; 0.1 aims at PSNR"
+    )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="exponential moving average of weights")
     gradient_clip: Weight = Field(0.0, description="largest gradient norm; 0 is off")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type")

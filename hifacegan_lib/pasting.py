@@ -68,7 +68,7 @@ def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], stre
     unit = 257 if photo.dtype == np.uint16 else 1
     inside = back(added * np.float32(strength * unit), alignment, (left, top, right, bottom), finer)
     part = photo[top:bottom, left:right]
-    part[:] = cv2.add(part, inside, dtype=cv2.CV_16U if unit > 1 else cv2.CV_8U)  # rounded, clipped; + 0 changes nothing
+    part[:] = cv2.add(part, inside, dtype=cv2.CV_16U if unit > 1 else cv2.CV_8U)  # rounded, clipped
 
 
 def back(

@@ -129,7 +129,7 @@ def train(
                     picture = restored.detach().requires_grad_()
                     found = {"l1": F.l1_loss(picture, clean)}
                     if p.charbonnier_weight:
-                        found["charbonnier"] = losses.charbonnier(picture, clean)
+                        found["charbonnier"] = losses.charbonnier(picture, clean, p.charbonnier_epsilon)
                     if vgg is not None:
                         found["perceptual"] = vgg(picture, clean)
                     if learns:

@@ -210,6 +210,13 @@ def test_charbonnier_by_hand() -> None:
     assert losses.charbonnier(b, b).item() == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize(("epsilon", "best"), [(1e-3, 0.0), (10.0, 1 / 3)])
+def test_charbonnier_goes_from_the_median_to_the_mean(epsilon: float, best: float) -> None:
+    possible, guesses = torch.tensor([0.0, 0.0, 1.0]), torch.linspace(0, 1, 301)
+    found = torch.stack([losses.charbonnier(guess.expand(3), possible, epsilon) for guess in guesses.double()])
+    assert guesses[found.argmin()].item() == pytest.approx(best, abs=0.01)
+
+
 def test_charbonnier_lies_within_epsilon_above_l1_and_is_smooth_at_its_foot() -> None:
     a, b = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_(), torch.zeros(2, 3, 8, 8)
     l1, smooth = (a - b).abs().mean().item(), losses.charbonnier(a, b).item()
