@@ -42,8 +42,10 @@ TUNING = 128  # training faces on which the baselines are tuned
 METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
 GRIDS: dict[Callable[..., evaluation.Method], list[dict[str, float]]] = {
     baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
-    baselines.non_local_means: [{"h": h, "template": t} for h in (5, 10, 15, 20, 25, 30, 40) for t in (3, 7)],
-    baselines.bilateral: [{"color": c, "space": s} for c in (30, 60, 90, 130, 200) for s in (1.5, 2.5, 4, 6)],
+    baselines.non_local_means: [
+        {"h": h, "template": t, "search": s} for h in (10, 15, 20, 25, 30, 40) for t in (3, 7) for s in (7, 11, 21)
+    ],
+    baselines.bilateral: [{"color": c, "space": s} for c in (60, 90, 130, 200, 300) for s in (1.5, 2, 2.5, 4)],
 }
 
 

@@ -105,12 +105,10 @@ def read(folder: Path) -> dict[str, Any]:
     found = Evaluation.load(folder / "metrics.json")
     methods = [row["method"] for row in found.rows]
     over = [method for method in methods if method != "model"]
-    training, environment, surfaces, protocols = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("result", "environment", "surfaces", "protocols")
-    )
+    surfaces, protocols = (_json(folder / f"{name}.json") for name in ("surfaces", "protocols"))
     gains = {m: {o: found.gain("model", o, m)._asdict() for o in over} for m in ("psnr", "ssim")}
     c = found.conditions
+    made = _training(folder) if (folder / "result.json").exists() else {}  # of shipped weights their card tells it
     return {
         "methods": methods,
         "table": [_cells(found, name, metric) for name, metric in found.available.items()],
@@ -127,16 +125,35 @@ def read(folder: Path) -> dict[str, Any]:
             "unreadable": len(c["unreadable"]),
             "faces_not_found": found.rows[-1]["faces_not_found"],
         },
-        "training": {name: training[name] for name in ("steps", "seconds", "parameters", "device")},
-        "machine": {name: environment[name] for name in ("cpus", "threads", "gpu", "python") if name in environment}
-        | {"torch": environment["packages"]["torch"]},
         "cliffs": {mode: found["cliffs"] for mode, found in surfaces.items()},
         "surface_faces": surfaces["within"]["faces"],
         "labels": {name: metric.label for name, metric in found.metrics.items()},
         "protocols": [
             {k: row[k] for k in ("protocol", "kind", "says", "metric", "value", "moved")} for row in protocols
         ],
+    } | made
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    training, environment = (_json(folder / f"{name}.json") for name in ("result", "environment"))
+    return {
+        "training": {name: training[name] for name in ("steps", "seconds", "parameters", "device")},
+        "machine": {name: environment[name] for name in ("cpus", "threads", "gpu", "python") if name in environment}
+        | {"torch": environment["packages"]["torch"]},
     }
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _cost(found: Mapping[str, Any]) -> str:
+    trained, machine = found["training"], found["machine"]
+    return (
+        f"{trained['steps']:,} steps, {trained['parameters'] / 1e6:.2f} M parameters, {trained['seconds']:,.0f} s of "
+        f"training on {machine['gpu'] or 'the CPU, ' + str(machine['threads']) + ' thread(s)'}, "
+        f"torch {machine['torch']}, Python {machine['python']}."
+    )
 
 
 def _cells(found: Evaluation, name: str, metric: Metric) -> dict[str, Any]:
@@ -172,14 +189,9 @@ def page(runs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _run(name: str, found: Mapping[str, Any]) -> str:
-    about, t, counts = RUNS[name], found["training"], found["counts"]
+    about, counts = RUNS[name], found["counts"]
     title = f"## {about.title}: {name}\n"
     gallery, *others = [f"![{caption}]({file})\n\n*{caption}*\n" for file, (_, caption) in about.pictures.items()]
-    cost = (
-        f"{t['steps']:,} steps, {t['parameters'] / 1e6:.2f} M parameters, {t['seconds']:,.0f} s of training on "
-        f"{found['machine']['gpu'] or 'the CPU, ' + str(found['machine']['threads']) + ' thread(s)'}, "
-        f"torch {found['machine']['torch']}, Python {found['machine']['python']}."
-    )
     head = ["", *(m.replace("_", " ") for m in found["methods"])]
     shows_clean = any(line["clean"] for line in found["table"])
     lines = [head + (["clean faces"] if shows_clean else [])]
@@ -204,7 +216,7 @@ def _run(name: str, found: Mapping[str, Any]) -> str:
         [
             title,
             f"```\n{about.command}\n```\n",
-            f"{about.faces} {about.cost or cost}\n",
+            f"{about.faces} {about.cost or _cost(found)}\n",
             gallery,
             table(lines),
             "Noise counts as sharpness; only near the clean faces' is it good.\n",

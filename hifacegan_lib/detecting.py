@@ -93,20 +93,20 @@ def choose(detector: Detector) -> str:
 
 
 def _yunet(photo: Pixels, least: int) -> list[Detection]:
-    network = _network(str(weights.verify("yunet")))
+    file = str(weights.verify("yunet"))
     found = []
     scales = list(_scales(photo.shape[:2], least))
-    for scale in scales:
+    for level, scale in enumerate(scales):
         height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         shown = photo if scale == 1 else cv2.resize(photo, (width, height), interpolation=kind)
         for left, top in _tiles(width, height):
-            rows = _seen(network, shown[top : top + TILE, left : left + TILE])
+            rows = _seen(_network(file, level), shown[top : top + TILE, left : left + TILE])
             # a wider one may be a piece that the tile's edge cut; it is whole at the next size
             whole = [row for row in rows if row[2] <= WIDEST or scale == scales[-1]]
             found += [_detection(row, scale, left, top) for row in whole]
     wide = [face for face in _distinct(found) if face.box[2] >= least]
-    return [_upright(photo, face, network) for face in wide]
+    return [_upright(photo, face, _network(file, -1)) for face in wide]
 
 
 def _upright(photo: Pixels, face: Detection, network: cv2.FaceDetectorYN) -> Detection:
@@ -144,8 +144,8 @@ def _close(
 def _seen(network: cv2.FaceDetectorYN, part: Pixels) -> Sequence[NDArray[np.float32]]:
     """YuNet's rows for a picture, which is filled up with black to sides that it can halve five times."""
     height, width = (-(-side // 32) * 32 for side in part.shape[:2])
-    tile = np.zeros((height, width, 3), np.uint8)
-    tile[: part.shape[0], : part.shape[1]] = part[..., ::-1]  # BGR
+    right, below = width - part.shape[1], height - part.shape[0]
+    tile = cv2.copyMakeBorder(cv2.cvtColor(part, cv2.COLOR_RGB2BGR), 0, below, 0, right, cv2.BORDER_CONSTANT)
     network.setInputSize((width, height))
     _, rows = network.detect(tile)
     return rows if rows is not None else ()
@@ -257,8 +257,9 @@ def _unturned(face: Detection, quarters: int, shape: tuple[int, int]) -> Detecti
     return Detection((float(low[0]), float(low[1]), float(size[0]), float(size[1])), points, face.score, degrees)
 
 
-@lru_cache(maxsize=1)
-def _network(file: str) -> cv2.FaceDetectorYN:
+@lru_cache(maxsize=8)
+def _network(file: str, _level: int) -> cv2.FaceDetectorYN:
+    """One for each size that a photograph is shown at: an input of another size costs OpenCV a new plan."""
     return cv2.FaceDetectorYN.create(file, "", (TILE, TILE), SCORE, OVERLAP)
 
 

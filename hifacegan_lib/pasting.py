@@ -32,6 +32,14 @@ def mask(size: int) -> Mask:
     return found
 
 
+@lru_cache(maxsize=4)
+def _shares(size: int) -> tuple[Mask, Mask]:
+    """Each pixel's share in the mean under the mask's edge, flat; and the mask, once a channel."""
+    weight = mask(size)
+    edge = weight * (1 - weight)
+    return (edge / edge.sum()).ravel(), cv2.merge([weight] * 3)
+
+
 def change(frame: Pixels, restored: Pixels, match_colour: bool = True) -> NDArray[np.float32]:
     """What is to be added to the frame: float32 size x size x 3, grey levels, under the mask.
 
@@ -40,12 +48,11 @@ def change(frame: Pixels, restored: Pixels, match_colour: bool = True) -> NDArra
     """
     if frame.shape != restored.shape:
         raise ValueError(f"frame {frame.shape} and restored face {restored.shape}: expected the same size")
-    weight = mask(frame.shape[0])
-    found = restored.astype(np.float32) - frame
+    edge, cover = _shares(frame.shape[0])
+    found = cv2.subtract(restored, frame, dtype=cv2.CV_32F)
     if match_colour:
-        edge = weight * (1 - weight)
-        found -= np.tensordot(edge, found, 2) / edge.sum()
-    return found * weight[..., None]
+        found = cv2.subtract(found, (*(edge @ found.reshape(-1, 3)).tolist(), 0))
+    return found * cover
 
 
 def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], strength: float = 1.0) -> None:

@@ -68,7 +68,7 @@ class Face(NamedTuple):
             "frame_side": round(alignment.side, 1),
             "degrees": round(alignment.degrees, 1),
             "landmarks": None if d.points is None else np.round(d.points, 1).tolist(),
-            "mean_change": round(float(np.abs(self.after.astype(float) - self.before).mean()), 2),
+            "mean_change": round(cv2.norm(self.after, self.before, cv2.NORM_L1) / self.after.size, 2),
         }
 
 
