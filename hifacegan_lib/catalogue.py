@@ -6,6 +6,7 @@ the command that gets it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from hifacegan_lib import blind, distributions
 from hifacegan_lib.identity import Identity
-from hifacegan_lib.metrics import Lpips, Metric, ms_ssim, psnr, ssim
+from hifacegan_lib.metrics import Lpips, Metric, MetricUnavailable, ms_ssim, psnr, ssim
 from hifacegan_lib.niqe import Niqe
 from hifacegan_lib.params import METRICS
 
@@ -36,11 +37,11 @@ def known(name: str, implementation: str) -> Metric:
     """How to speak of a metric that was measured before, ``implementation`` as it was then; of an unknown one too."""
     if name in METRICS:
         return standard([name])[name]._replace(implementation=implementation)
-    return Metric(_measured_elsewhere, name, "", None, 4, implementation)
+    return Metric(partial(_measured_elsewhere, name), name, "", None, 4, implementation)
 
 
-def _measured_elsewhere(*_: Tensor) -> Tensor:
-    raise NotImplementedError("this metric was read from a file")
+def _measured_elsewhere(name: str, *_: Tensor) -> Tensor:
+    raise MetricUnavailable(f"{name}: another program's, read from a file; it cannot be computed here")
 
 
 def _of_pairs() -> dict[str, Metric]:

@@ -3,6 +3,7 @@
 import pytest
 
 from hifacegan_lib import catalogue, weights
+from hifacegan_lib.metrics import MetricUnavailable
 from hifacegan_lib.params import METRICS
 
 
@@ -30,5 +31,5 @@ def test_what_was_measured_before_keeps_its_implementation() -> None:
     assert (old.label, old.implementation) == ("PSNR", "another program 1.0")
     foreign = catalogue.known("musiq", "pyiqa")
     assert (foreign.label, foreign.higher_is_better) == ("musiq", None)
-    with pytest.raises(NotImplementedError, match="read from a file"):
+    with pytest.raises(MetricUnavailable, match="musiq: another program's, read from a file"):
         foreign.compute(None, None)
