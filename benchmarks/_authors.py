@@ -2,7 +2,7 @@
 
 Nothing is folded, fused or shared: NCHW, gamma and beta apart, every guidance map read by its own convolutions,
 spectral norm by PyTorch's older hook in every forward, batch statistics in ``train()``. Names are those of the
-published files, so that ``hifacegan_lib.foreign.import_state(network.state_dict())`` is ours with the same weights.
+published files, so that ``models.published.import_state(network.state_dict())`` is ours with the same weights.
 """
 
 from typing import Literal

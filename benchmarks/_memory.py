@@ -14,7 +14,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hifacegan_lib import finite, generator, training
+from hifacegan_lib.models import generator
+from hifacegan_lib.training import finite, loop
 
 
 class Ledger(TorchDispatchMode):
@@ -58,6 +59,6 @@ def without_numbers() -> Iterator[Ledger]:
         ledger = stack.enter_context(FakeTensorMode()) and stack.enter_context(Ledger())
         stack.enter_context(mock.patch.object(generator, "_check"))
         stack.enter_context(mock.patch.object(finite.Finite, "see"))
-        stack.enter_context(mock.patch.object(training.copy, "deepcopy", another))
+        stack.enter_context(mock.patch.object(loop.copy, "deepcopy", another))
         stack.enter_context(mock.patch.object(nn.Module, "to", lambda network, *_, **__: network))  # all is there
         yield ledger

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import torch
 
-from hifacegan_lib.images import Pixels
-from hifacegan_lib.operations import OPERATIONS
-from hifacegan_lib.traces import REFERENCE_SIZE, Step, Trace
+from hifacegan_lib.degradations.operations import OPERATIONS
+from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Step, Trace
+from hifacegan_lib.utils.images import Pixels
 
 Numbers = Mapping[str, Any]
 Damage = Callable[[Any], Any]

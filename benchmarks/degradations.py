@@ -27,11 +27,11 @@ import torch
 from _bench import OURS, Call, Times, finish, machine, milliseconds, options, race, ratio, table
 from _ways import NotShared, Way, ways
 
-from hifacegan_lib.datasets import LoaderConfig, get_face_loader
-from hifacegan_lib.degradations import Step, Trace, load_recipe
-from hifacegan_lib.images import Pixels, save_image
-from hifacegan_lib.portraits import portrait
-from hifacegan_lib.preparation import prepare
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.data.pairs import LoaderConfig, get_face_loader
+from hifacegan_lib.data.prepare import prepare
+from hifacegan_lib.degradations.recipes import Step, Trace, load_recipe
+from hifacegan_lib.utils.images import Pixels, save_image
 
 RECIPE = "report"
 MIX = f"{RECIPE} mix"

@@ -23,12 +23,12 @@ from skimage import io
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchvision.io import ImageReadMode, decode_image
 
-from hifacegan_lib.catalogue import standard
-from hifacegan_lib.degradations import load_recipe
-from hifacegan_lib.evaluation import score
-from hifacegan_lib.images import save_image
-from hifacegan_lib.pairing import pair_folders
-from hifacegan_lib.portraits import portrait
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.evaluation.evaluate import score
+from hifacegan_lib.evaluation.image_pairs import pair_folders
+from hifacegan_lib.metrics.registry import standard
+from hifacegan_lib.utils.images import save_image
 
 SCIKIT, PIQ, OURS_THREE = "scikit-image", "piq", "ours, three metrics"
 SIDE, BATCH, DRAWN = (

@@ -23,9 +23,10 @@ from _authors import AuthorsGenerator
 from _bench import OURS, Times, finish, machine, options, race, ratio, table
 from torch import Tensor
 
-from hifacegan_lib import foreign, images, modes
-from hifacegan_lib.baking import bake, has_bfloat16
-from hifacegan_lib.portraits import portrait
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.models import published, train_eval
+from hifacegan_lib.models.baking import bake, has_bfloat16
+from hifacegan_lib.utils import images
 
 AUTHORS, PLAIN, FLOAT32, BFLOAT16 = "authors", "ours, not baked", "baked, float32", "baked, bfloat16"
 SHORT = {"float32": FLOAT32, "bf16": BFLOAT16}
@@ -47,8 +48,10 @@ def contestants(choice: Any) -> tuple[dict[str, Callable[[], Tensor]], Tensor]:
             authors(small)
     authors = authors.to(choice.device)
     batch = faces(choice.batch, choice.size, choice.device)
-    ours, _ = foreign.import_state({name: value.cpu() for name, value in authors.state_dict().items()})
-    still = modes.eval_safe(ours, faces(8, 128, "cpu") if choice.statistics == "frozen" else None).to(choice.device)
+    ours, _ = published.import_state({name: value.cpu() for name, value in authors.state_dict().items()})
+    still = train_eval.eval_safe(ours, faces(8, 128, "cpu") if choice.statistics == "frozen" else None).to(
+        choice.device
+    )
     compiled = choice.device == "cuda" and not choice.eager
     baked = {FLOAT32: bake(still, "float32", compiled)}
     if has_bfloat16(choice.device):

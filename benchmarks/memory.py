@@ -20,9 +20,9 @@ from _bench import finish, machine, options, table
 from _memory import without_numbers
 from torchvision.models import vgg19
 
-from hifacegan_lib import perceptual, training
 from hifacegan_lib.params import Training
 from hifacegan_lib.runs import load_profile
+from hifacegan_lib.training import loop, perceptual
 
 LIMIT = 16.0  # GB of a T4
 NEVER = 10**6
@@ -41,10 +41,10 @@ def two_steps(p: Training, device: str) -> None:
             yield {"clean": grey, "degraded": grey, "key": ["grey"] * p.batch_size}
         raise Enough
 
-    networks = training.build(p, torch.device(device))
+    networks = loop.build(p, torch.device(device))
     vgg = mock.patch.object(perceptual, "load", lambda _: perceptual.whole(vgg19().features))
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough), vgg:
-        training.train(p, lambda _: twice(), {}, folder, networks)
+        loop.train(p, lambda _: twice(), {}, folder, networks)
 
 
 def peak(profile: str, device: str) -> tuple[Training, float]:

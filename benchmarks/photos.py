@@ -18,22 +18,23 @@ import torch
 from _bench import finish, machine, options, table
 from skimage import data
 
-from hifacegan_lib import images, shipped, weights
-from hifacegan_lib.photofiles import read_photo, write_photo
-from hifacegan_lib.photos import restore
+from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.restoration.photo_files import read_photo, write_photo
+from hifacegan_lib.restoration.restore import restore
+from hifacegan_lib.utils import images, weight_registry
 
 SIDES = (512, 1024, 2048)
 
 
 def main() -> int:
     parser = options(__doc__, "python benchmarks/photos.py --quick")
-    parser.add_argument("--weights", default=shipped.DEFAULT, help="a shipped name or a file (compact-256)")
+    parser.add_argument("--weights", default=pretrained.DEFAULT, help="a shipped name or a file (compact-256)")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "auto"], help="(float32)")
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="pixels (512 1024 2048)")
     choice = parser.parse_args()
     rounds = 3 if choice.quick else 15
-    model = shipped.load(choice.weights, precision=choice.precision)
-    detectors = ["yunet", "haar"] if weights.is_present("yunet") else ["haar"]
+    model = pretrained.load(choice.weights, precision=choice.precision)
+    detectors = ["yunet", "haar"] if weight_registry.is_present("yunet") else ["haar"]
     if "yunet" not in detectors:
         print("YuNet is not fetched (hifacegan weights fetch yunet): its rows are missing", file=sys.stderr)
     rows, shares, paces = [], {}, {}
@@ -56,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def _once(source: Path, model: shipped.Model, detector: str) -> tuple[float, float]:
+def _once(source: Path, model: pretrained.Model, detector: str) -> tuple[float, float]:
     """Seconds of all and of the network."""
     start = time.perf_counter()
     found = restore(read_photo(source), model, detector)  # type: ignore[arg-type]

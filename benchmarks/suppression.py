@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from _bench import OURS, finish, machine, milliseconds, options, race, ratio, table
 
-from hifacegan_lib.suppression import correlation_maps, suppress
+from hifacegan_lib.models.suppression import correlation_maps, suppress
 
 SHAPES = ((4, 32, 128, 128, 64), (4, 64, 64, 64, 128), (4, 128, 32, 32, 256), (1, 48, 512, 512, 96))
 DIM = 8  # of the embedding

@@ -1,8 +1,8 @@
 """Claim: our step of generator and discriminator is at least 1.5 times faster than the authors' on the CPU.
 
 Both train the published network `hifacegan` (79.9 M parameters at width 48) and the paper's discriminator, by LSGAN
-and feature matching, without the perceptual loss. Ours is the loop itself, `hifacegan_lib.training.train`, average of
-the weights and all: the clock changes hands whenever it asks for a batch, and the authors' step runs in that pause.
+and feature matching, without the perceptual loss. Ours is `hifacegan_lib.training.loop.train` itself, average of the
+weights and all: the clock changes hands whenever it asks for a batch, and the authors' step runs in that pause.
 The authors' way, written anew from its description: two passes of the generator and two of the discriminator a step,
 every gradient computed whether needed or not, Adam in a loop, float32, layers as in `_authors.py`.
 
@@ -28,10 +28,11 @@ from _bench import OURS, Times, finish, machine, milliseconds, options, ratio, t
 from _memory import without_numbers
 from torch import Tensor, nn
 
-from hifacegan_lib import foreign, training
-from hifacegan_lib.discriminator import Discriminator
-from hifacegan_lib.generator import PUBLISHED, Generator
+from hifacegan_lib.models import published
+from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.generator import PUBLISHED, Generator
 from hifacegan_lib.params import Training
+from hifacegan_lib.training import loop
 
 AUTHORS = "authors"
 FACES = 4  # whose memory is counted
@@ -83,7 +84,7 @@ class AuthorsWay:
 
 def same_weights(theirs: AuthorsWay) -> tuple[Generator, Discriminator]:
     """Our two networks with the weights of the authors'."""
-    ours = foreign.import_state(theirs.generator.state_dict())[0]
+    ours = published.import_state(theirs.generator.state_dict())[0]
     discriminator = Discriminator()
     found = theirs.discriminator.state_dict()
     names = {f"discriminator_{n}.model{m}": f"scales.{n}.blocks.{m}" for n in (0, 1) for m in range(5)}
@@ -111,7 +112,7 @@ def run_loop(parameters: dict[str, Any], networks: Any, batches: Iterator[dict[s
     """Our loop until ``batches`` has enough of it."""
     p = Training.checked({**QUIET, **PAPER, **ADAM, **parameters}, "benchmark")
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
-        training.train(p, lambda _: batches, {}, folder, networks)
+        loop.train(p, lambda _: batches, {}, folder, networks)
 
 
 def clock(device: str) -> float:

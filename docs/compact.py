@@ -27,10 +27,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-from hifacegan_lib import figures, images
-from hifacegan_lib.degradations import load_recipe
-from hifacegan_lib.generator import PUBLISHED, Generator, GeneratorConfig
-from hifacegan_lib.training import update_average
+from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
+from hifacegan_lib.reports import plots
+from hifacegan_lib.training.loop import update_average
+from hifacegan_lib.utils import images
 
 BASE = GeneratorConfig(width=32, stages=2, patch=2, hidden=32)
 AUTHORS = PUBLISHED["hifacegan"]
@@ -150,7 +151,7 @@ def draw(lines: Path, picture: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if (row["size"], row["seconds"], row["rate"]) == (64, 150.0, 0.002)]
     rows.sort(key=lambda row: row["valid"]["psnr"])
-    figure, axes = figures._canvas(1, 1, figsize=(8.5, 0.28 * len(rows) + 0.9), layout="constrained")
+    figure, axes = plots._canvas(1, 1, figsize=(8.5, 0.28 * len(rows) + 0.9), layout="constrained")
     axis, gains = axes[0, 0], [row["valid"]["psnr"] for row in rows]
     colours = ["C3" if row["variant"].startswith(("authors", "spade")) else "C0" for row in rows]
     names = [f"{row['variant']}, {row['steps']} steps" for row in rows]
@@ -160,7 +161,7 @@ def draw(lines: Path, picture: Path) -> None:
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    figures.save(figure, picture)
+    plots.save(figure, picture)
 
 
 def _float(faces: Tensor) -> Tensor:

@@ -22,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hifacegan_lib import doctor, modes
-from hifacegan_lib.degradations import load_recipe
-from hifacegan_lib.foreign import spectral_layers, spectral_parts, step_as_published
-from hifacegan_lib.generator import PUBLISHED, Generator
-from hifacegan_lib.images import to_float
-from hifacegan_lib.portraits import portrait
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.evaluation import doctor
+from hifacegan_lib.models import train_eval
+from hifacegan_lib.models.generator import PUBLISHED, Generator
+from hifacegan_lib.models.published import spectral_layers, spectral_parts, step_as_published
+from hifacegan_lib.utils.images import to_float
 
 REGIMES = ("kept", "lost")
 
@@ -115,12 +116,12 @@ def without_v(generator: Generator) -> Generator:
 def pictures(generator: Generator, beginning: Generator, degraded: Tensor) -> dict[str, Tensor]:
     """Both halves of ``train()`` on and off, one picture at a time as the authors test; remedies; older PyTorch."""
     return {
-        "train()": modes.draw(generator, degraded, statistics=True, step=True),
-        "batch statistics alone": modes.draw(generator, degraded, statistics=True, step=False),
-        "power step alone": modes.draw(generator, degraded, statistics=False, step=True),
-        "eval()": modes.draw(generator, degraded, statistics=False, step=False),
-        "eval-safe, frozen": modes.eval_safe(generator, degraded)(degraded),
-        "eval-safe, own": modes.eval_safe(generator)(degraded),
+        "train()": train_eval.draw(generator, degraded, statistics=True, step=True),
+        "batch statistics alone": train_eval.draw(generator, degraded, statistics=True, step=False),
+        "power step alone": train_eval.draw(generator, degraded, statistics=False, step=True),
+        "eval()": train_eval.draw(generator, degraded, statistics=False, step=False),
+        "eval-safe, frozen": train_eval.eval_safe(generator, degraded)(degraded),
+        "eval-safe, own": train_eval.eval_safe(generator)(degraded),
         "eval(), file without v": without_v(generator)(degraded),
         "eval(), old PyTorch": of_the_beginning(generator, beginning)(degraded),
     }
@@ -141,7 +142,7 @@ def main() -> None:
             generator, beginning = train_as_published(
                 regime, variant, options.width, options.size, options.steps, options.seed
             )
-            sigmas, drifts = modes.spectral_sigmas(generator), modes.batch_norm_drift(generator, degraded)
+            sigmas, drifts = train_eval.spectral_sigmas(generator), train_eval.batch_norm_drift(generator, degraded)
             print(f"\n{variant}, {regime}: sigma off by up to {max(s.deviation for s in sigmas):.1%}, ", end="")
             print(f"drift up to {max(d.size for d in drifts):.2f}")
             shown = pictures(generator, beginning, degraded)

@@ -20,27 +20,31 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from hifacegan_lib import baselines, diagrams, evaluation, figures, images, perceptual, shipped
-from hifacegan_lib.aligning import cut
-from hifacegan_lib.catalogue import standard
-from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
-from hifacegan_lib.degradations import load_recipe
-from hifacegan_lib.detecting import detect
-from hifacegan_lib.images import Pixels
-from hifacegan_lib.journal import read_lines
-from hifacegan_lib.metrics import Metric, psnr
-from hifacegan_lib.portraits import portrait
-from hifacegan_lib.results import Evaluation
-from hifacegan_lib.watch import DROPLETS, droplets
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.evaluation import baselines, evaluate
+from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.metrics.full_reference import Metric, psnr
+from hifacegan_lib.metrics.registry import standard
+from hifacegan_lib.reports import network_plots, plots
+from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.restoration.align import cut
+from hifacegan_lib.restoration.detect import detect
+from hifacegan_lib.training import perceptual
+from hifacegan_lib.training.health import DROPLETS, droplets
+from hifacegan_lib.utils import images
+from hifacegan_lib.utils.images import Pixels
 
-WEIGHTS = shipped.FOLDER
+WEIGHTS = pretrained.FOLDER
 NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
-NAME, SIZE, RECIPE = shipped.DEFAULT, shipped.SIZE, "face_renov"
+NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.SIZE, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
 TUNING = 128  # training faces on which the baselines are tuned
 METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
-GRIDS: dict[Callable[..., evaluation.Method], list[dict[str, float]]] = {
+GRIDS: dict[Callable[..., evaluate.Method], list[dict[str, float]]] = {
     baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
     baselines.non_local_means: [
         {"h": h, "template": t, "search": s} for h in (10, 15, 20, 25, 30, 40) for t in (3, 7) for s in (7, 11, 21)
@@ -51,14 +55,14 @@ GRIDS: dict[Callable[..., evaluation.Method], list[dict[str, float]]] = {
 
 def held(blend: float) -> dict[str, float]:
     """Gain in dB on the astronaut's face and on drawn ones, each damaged by a seed of its own: name -> gain."""
-    model = shipped.load(NAME, blend)
+    model = pretrained.load(NAME, blend)
     photo = data.astronaut()
     faces = {"astronaut": cut(photo, detect(photo, "haar")[0].alignment, SIZE)}
     faces |= {f"portrait {n}": portrait(n, SIZE) for n in range(PORTRAITS)}
     gains = {}
     for seed, (name, clean) in enumerate(faces.items()):
         damaged = load_recipe(RECIPE).sample(seed, grid=SIZE).apply(clean)
-        gains[name] = round(figures.psnr(clean, model([damaged])[0]) - figures.psnr(clean, damaged), 3)
+        gains[name] = round(plots.psnr(clean, model([damaged])[0]) - plots.psnr(clean, damaged), 3)
     return gains
 
 
@@ -70,10 +74,10 @@ def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, seed=0)
     train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
-    models = {name: shipped.load(NAME, blend).network for name, blend in BLENDS.items()}
+    models = {name: pretrained.load(NAME, blend).network for name, blend in BLENDS.items()}
     methods = {name: one.method for name, one in tuned.items()} | models
     valid = get_face_loader(config, "valid")
-    found = evaluation.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
+    found = evaluate.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
     over = ["degraded", *tuned]
     return {
         "recipe": RECIPE,
@@ -86,7 +90,7 @@ def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
         },
         "clean_input": {name: _clean(model, valid) for name, model in models.items()},
         "droplets": {name: _droplets(model, valid) for name, model in models.items()},
-        "held": {name: held(BLENDS[name]) for name in shipped.FLAVOURS},
+        "held": {name: held(BLENDS[name]) for name in pretrained.FLAVOURS},
         "trainings": trainings,
     }
 
@@ -99,8 +103,8 @@ def _training(run: Path) -> dict[str, Any]:
     return {"steps": last["step"], "minutes": round(last["seconds"] / 60), "cpus": machine["cpus"], **known}
 
 
-def _first(loader: FaceLoader, count: int) -> list[evaluation.Batch]:
-    batches: list[evaluation.Batch] = []
+def _first(loader: FaceLoader, count: int) -> list[evaluate.Batch]:
+    batches: list[evaluate.Batch] = []
     for batch in loader:
         batches.append(batch)
         if len(batches) * len(batch["key"]) >= count:
@@ -148,13 +152,13 @@ def pictures(kept: Path, runs: Sequence[Path]) -> None:
     """weights/faces.jpg, failures.jpg, curves.png."""
     manifest = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, seed=0), "valid")
     nobody = [batch for batch in manifest if "cc0" in batch["key"][0]]
-    models = {name: shipped.load(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
+    models = {name: pretrained.load(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
     shown = []
     for seed, batch in enumerate(nobody * 3):
         clean = images.to_uint8(batch["clean"][0])
         damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
         shown.append({"degraded": damaged} | {n: model([damaged])[0] for n, model in models.items()} | {"clean": clean})
-    gains = [figures.psnr(f["clean"], f["fidelity"]) - figures.psnr(f["clean"], f["degraded"]) for f in shown]
+    gains = [plots.psnr(f["clean"], f["fidelity"]) - plots.psnr(f["clean"], f["degraded"]) for f in shown]
     order = np.argsort(gains)
     some = [shown[n] for n in order[:: max(1, len(order) // 6)][1:6][::-1]]
     _sheet(some, WEIGHTS / "faces.jpg")
@@ -164,7 +168,7 @@ def pictures(kept: Path, runs: Sequence[Path]) -> None:
         label: {run: points for run, rows in lines.items() if (points := _points(rows, key))}
         for key, label in (("psnr", "PSNR of the strip, dB"), ("d_accuracy", "share of patches told apart"))
     }
-    figures.save(diagrams.curves(panels), WEIGHTS / "curves.png")
+    plots.save(network_plots.curves(panels), WEIGHTS / "curves.png")
 
 
 def _points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
@@ -172,7 +176,7 @@ def _points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, fl
 
 
 def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
-    figure = figures.gallery({f"{n + 1}": [face] for n, face in enumerate(faces)}, 1.7)
+    figure = plots.gallery({f"{n + 1}": [face] for n, face in enumerate(faces)}, 1.7)
     figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.06, pil_kwargs={"quality": 88})
 
 
@@ -224,7 +228,7 @@ def _words(setting: Mapping[str, float]) -> str:
 
 def sums() -> dict[str, str]:
     """Of the shipped files."""
-    files = [WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in shipped.FLAVOURS]
+    files = [WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in pretrained.FLAVOURS]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hifacegan_lib.degradations import Draw, OneOf, Recipe, Steps, load_recipe, recipe_names
-from hifacegan_lib.images import Pixels, grid, resize
-from hifacegan_lib.operations import OPERATIONS, Names, Value
-from hifacegan_lib.portraits import portrait
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.degradations.operations import OPERATIONS, Names, Value
+from hifacegan_lib.degradations.recipes import Draw, OneOf, Recipe, Steps, load_recipe, recipe_names
+from hifacegan_lib.utils.images import Pixels, grid, resize
 
 DOCS = Path(__file__).parent
 FACES, FULL, SIDE = 8, 512, 112  # faces in a row; their size, and that of a picture's cell, pixels
@@ -23,8 +23,8 @@ EYE = (180, 140)  # top and left of the cell cut from the full face
 LARGEST = 250_000  # bytes of a picture
 PAGE = """# What each recipe does
 
-Made by `python docs/recipes.py` (`--help`) from the files in [hifacegan_lib/recipes](../hifacegan_lib/recipes). In each
-picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The faces are
+Made by `python docs/recipes.py` (`--help`) from the files in
+[hifacegan_lib/degradations/recipe_files](../hifacegan_lib/degradations/recipe_files). In each picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The faces are
 drawn, 512 pixels a side. Lengths are pixels of such a face and scale with it; noise is in grey levels of 255.
 `hifacegan recipes NAME` prints a recipe as JSON, to begin one's own with.
 

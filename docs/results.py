@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hifacegan_lib.drift import drift
-from hifacegan_lib.metrics import Metric, MetricUnavailable
-from hifacegan_lib.report import left_out
-from hifacegan_lib.results import Evaluation, cell
+from hifacegan_lib.evaluation.identity_drift import drift
+from hifacegan_lib.evaluation.results import Evaluation, cell
+from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
+from hifacegan_lib.reports.run_report import left_out
 
 DOCS = Path(__file__).parent
 NUMBERS = DOCS / "results.json"
@@ -68,10 +68,10 @@ RUNS = {
         "The weights that ship, 256 pixels",
         "hifacegan weights fetch yunet niqe\n"
         "hifacegan run compact256 -p source_path FACES --only 01_data_preparation 05_evaluation",
-        "`weights/compact-256-fidelity.safetensors` as it ships, on FFHQ's images 0 to 99 in `FACES/valid`, which had "
-        "no part in its training; the baselines are tuned on faces of `FACES/train`.",
+        "`hifacegan_lib/weights/compact-256-fidelity.safetensors` as it ships, on FFHQ's images 0 to 99 in "
+        "`FACES/valid`, which had no part in its training; the baselines are tuned on faces of `FACES/train`.",
         {
-            "../weights/faces.jpg": (
+            "../hifacegan_lib/weights/faces.jpg": (
                 "",
                 "Damaged, restored by both flavours, clean: generated faces (CC0) that were not trained on.",
             ),
@@ -79,8 +79,9 @@ RUNS = {
             "compact256_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
         },
         "The other flavour, a third baseline, the perceptual distance, faces that need no restoring, and failures: "
-        "[weights/MODEL_CARD.md](../weights/MODEL_CARD.md#numbers).",
-        "How it was trained, and for how long: [weights/MODEL_CARD.md](../weights/MODEL_CARD.md#how-it-was-made).",
+        "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers).",
+        "How it was trained, and for how long: "
+        "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#how-it-was-made).",
     ),
 }
 RULES = (

@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> int:
     import json
 
-    from hifacegan_lib import checkpoints, pipeline, runs
+    from hifacegan_lib import pipeline, runs
+    from hifacegan_lib.models import checkpoints
 
     p = runs.load_profile(arguments.profile, _overrides(arguments))["04_training"]
     folder = pipeline.train_model(Training.checked(p.model_dump(), arguments.profile))
@@ -68,7 +69,7 @@ def train(arguments: argparse.Namespace) -> int:
 def sweep(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import runs, sweeps, tables
+    from hifacegan_lib import runs, sweep_tables, sweeps
 
     a = arguments
     name = a.name or f"{a.profile}-sweep"
@@ -95,8 +96,8 @@ def sweep(arguments: argparse.Namespace) -> int:
             print("hifacegan: stopped; the same command goes on, --collect compares what is done", file=sys.stderr)
             return 130
         bar.close()
-    found = tables.write(whole)
-    print(f"\n{tables.as_text(found)}\n")
+    found = sweep_tables.write(whole)
+    print(f"\n{sweep_tables.as_text(found)}\n")
     for part in ("table.md", "table.csv", "table.json", "grid.png", "curves.png"):
         if (whole.folder / part).exists():
             print(whole.folder / part)
@@ -119,11 +120,11 @@ def prepare(arguments: argparse.Namespace) -> int:
 def degrade(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import images
-    from hifacegan_lib.degradations import load_recipe, pair_seed
-    from hifacegan_lib.framing import whole_frame
+    from hifacegan_lib.degradations.crop import whole_frame
+    from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
+    from hifacegan_lib.degradations.traces import REFERENCE_SIZE, parse_json
     from hifacegan_lib.runs import write_json
-    from hifacegan_lib.traces import REFERENCE_SIZE, parse_json
+    from hifacegan_lib.utils import images
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = _images_in(arguments.source)
@@ -151,7 +152,8 @@ def degrade(arguments: argparse.Namespace) -> int:
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import images, traces
+    from hifacegan_lib.degradations import traces
+    from hifacegan_lib.utils import images
 
     if arguments.out.exists() and not arguments.overwrite:
         raise ValueError(f"{arguments.out}: exists already; --overwrite replaces it")
@@ -172,8 +174,8 @@ def replay(arguments: argparse.Namespace) -> int:
 
 
 def recipes(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import schema
-    from hifacegan_lib.degradations import load_recipe, recipe_names
+    from hifacegan_lib.degradations import schema
+    from hifacegan_lib.degradations.recipes import load_recipe, recipe_names
 
     if arguments.schema:
         print(schema.schema_json(), end="")
@@ -187,20 +189,22 @@ def recipes(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import processes, report, runs, scoring
+    from hifacegan_lib import runs
+    from hifacegan_lib.reports import folder_reports, run_report
+    from hifacegan_lib.training import distributed
 
     a = arguments
     out = a.out or runs.run_folder(f"evaluate-{a.restored.resolve().name}")
-    names, device = a.metrics or METRICS, str(processes.pick_device(a.device))
+    names, device = a.metrics or METRICS, str(distributed.pick_device(a.device))
     options = {"resize_kernel": a.resize, "crop": a.crop, "labels": a.groups, "bootstrap_samples": a.samples}
-    found = scoring.evaluate_folders(
+    found = folder_reports.evaluate_folders(
         a.restored, a.reference, out, a.degraded, names, **options, seed=a.seed, device=device, overwrite=a.overwrite
     )
     print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
     print(found.table() + "\n")
     if "degraded" in found.scores and "psnr" in found.available:
         print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
-    for sentence in report.left_out(found):
+    for sentence in run_report.left_out(found):
         print(sentence)
     for key, reason in found.conditions["unreadable"].items():
         print(f"unreadable: {key}: {reason}", file=sys.stderr)
@@ -211,12 +215,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import runs, scoring
+    from hifacegan_lib import runs
+    from hifacegan_lib.reports import folder_reports
 
     a = arguments
     folders = [path if (path := Path(name)).is_dir() else runs.run_folder(name) for name in (a.run_a, a.run_b)]
     out = a.out or runs.run_folder(f"compare-{folders[0].name}-{folders[1].name}")
-    found = scoring.compare_folders(folders[0], folders[1], out, a.method, a.metric)
+    found = folder_reports.compare_folders(folders[0], folders[1], out, a.method, a.metric)
     for caution in found.cautions:
         print(f"note: {caution}")
     print(f"{found.table()}\n\n{found.verdict()}\n")
@@ -231,32 +236,33 @@ def compare(arguments: argparse.Namespace) -> int:
 def restore(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import albums, processes, shipped, video
+    from hifacegan_lib.restoration import batch, pretrained, video
+    from hifacegan_lib.training import distributed
 
     a = arguments
     if a.aligned and (a.scale != 1 or a.only_faces):
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
-    model = shipped.load(a.weights, a.blend, str(processes.pick_device(a.device)), a.precision)
+    model = pretrained.load(a.weights, a.blend, str(distributed.pick_device(a.device)), a.precision)
     if a.source.suffix.lower() in video.SUFFIXES:
         return _restore_film(a, model)
-    settings = albums.Settings(a.detector, a.strength, a.scale, a.least, a.only_faces, a.comparison, a.aligned)
+    settings = batch.Settings(a.detector, a.strength, a.scale, a.least, a.only_faces, a.comparison, a.aligned)
     sources, root = _images_in(a.source)
     bar = tqdm(sources, desc="restore", unit="photo")
-    done = albums.restore_folder(
+    done = batch.restore_folder(
         bar, root, a.out, model, settings, a.overwrite, lambda line: bar.write(line, file=sys.stderr)
     )
     before = f", {done.before} done before" if done.before else ""
     empty = f", {done.without_face} without a face" if done.without_face else ""
     count = len(sources) - done.before - len(done.failed)
     print(f"{count} of {len(sources)} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
-    print(f"files    {a.out}\ntraces   {a.out / albums.JOURNAL}")
+    print(f"files    {a.out}\ntraces   {a.out / batch.JOURNAL}")
     return 1 if done.failed else 0
 
 
 def _restore_film(a: argparse.Namespace, model: Any) -> int:
     from tqdm import tqdm
 
-    from hifacegan_lib import video
+    from hifacegan_lib.restoration import video
 
     if a.aligned or a.scale != 1 or a.only_faces or a.comparison:
         raise ValueError(f"{a.source}: a film takes --detector, --strength, --least and --smooth, no other option")
@@ -275,15 +281,15 @@ def _restore_film(a: argparse.Namespace, model: Any) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import exporting
+    from hifacegan_lib.models import export as export_module
 
     a = arguments
-    print(exporting.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
+    print(export_module.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
     return 0
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import doctor
+    from hifacegan_lib.evaluation import doctor
 
     a = arguments
     print(doctor.command(a.checkpoint, a.images, a.out, a.size, a.count, a.norm, a.overwrite))
@@ -291,11 +297,11 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def weights(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib import weights
+    from hifacegan_lib.utils import weight_registry
 
     if arguments.action != "convert":
-        return weights.command(arguments.action, arguments.names)
-    from hifacegan_lib import perceptual
+        return weight_registry.command(arguments.action, arguments.names)
+    from hifacegan_lib.training import perceptual
 
     if len(arguments.names) != 2:
         raise ValueError(f"weights convert: {len(arguments.names)} files named, expected SOURCE.pth TARGET.safetensors")
@@ -307,7 +313,7 @@ def weights(arguments: argparse.Namespace) -> int:
 
 def _images_in(source: Path) -> tuple[list[Path], Path]:
     """The image files of a file or folder, sorted, and the folder that their names start from."""
-    from hifacegan_lib.images import SUFFIXES
+    from hifacegan_lib.utils.images import SUFFIXES
 
     if source.is_file():
         return [source], source.parent

@@ -27,7 +27,7 @@ METRICS = (
     *("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg", "lpips_squeeze", "identity", "fed", "lle"),
     *("niqe", "sharpness", "colour_cast", "colour_shift", "fid", "kid"),
 )
-"""What an evaluation can measure; :mod:`hifacegan_lib.catalogue` says how."""
+"""What an evaluation can measure; :mod:`hifacegan_lib.metrics.registry` says how."""
 
 _PLAIN = (str, int, float, list, dict, type(None))
 

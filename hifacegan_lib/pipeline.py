@@ -11,21 +11,22 @@ from typing import Any
 
 import torch
 
-from hifacegan_lib import checkpoints, foreign, processes, shipped, training
-from hifacegan_lib.catalogue import standard
-from hifacegan_lib.datasets import FaceLoader, LoaderConfig, get_face_loader
-from hifacegan_lib.degradations import load_recipe
-from hifacegan_lib.discriminator import Discriminator
-from hifacegan_lib.evaluation import evaluate
-from hifacegan_lib.generator import Generator
-from hifacegan_lib.journal import read_lines
-from hifacegan_lib.manifest import Manifest
-from hifacegan_lib.manifest import sha256 as sha256_of
+from hifacegan_lib.data.manifest import Manifest
+from hifacegan_lib.data.manifest import sha256 as sha256_of
+from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.data.prepare import prepare
+from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.evaluation.evaluate import evaluate
+from hifacegan_lib.metrics.registry import standard
+from hifacegan_lib.models import checkpoints, published
+from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, ParamsError, PhotoRestoration, Training
-from hifacegan_lib.photos import Model
-from hifacegan_lib.preparation import prepare
-from hifacegan_lib.progress import open_progress
-from hifacegan_lib.report import TrainingRecord, write_report
+from hifacegan_lib.reports.progress import open_progress
+from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.reports.run_report import TrainingRecord, write_report
+from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.restoration.restore import Model
 from hifacegan_lib.runs import (
     RESUMABLE,
     data_folder,
@@ -36,6 +37,7 @@ from hifacegan_lib.runs import (
     shown,
     write_json,
 )
+from hifacegan_lib.training import distributed, loop
 
 STRIP = 8  # validation faces in the pictures of a training run
 
@@ -108,7 +110,7 @@ def train_model(p: Training) -> Path:
     Raises:
         FileExistsError: the folder holds a run with other parameters or images; the message lists what differs.
     """
-    fabric = processes.launch(p.device, p.precision)
+    fabric = distributed.launch(p.device, p.precision)
     folder = run_folder(p.run_name)
     if fabric.is_global_zero:
         open_run(p, p.run_name, p.overwrite)
@@ -128,7 +130,7 @@ def train_model(p: Training) -> Path:
         write_json(folder / "strip.json", {"traces": traces})
         show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
     vgg = str(_init_path(p.perceptual_file)) if p.perceptual_file else ""
-    last = training.train(
+    last = loop.train(
         p.model_copy(update={"perceptual_file": vgg}),
         lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
         strip,
@@ -201,8 +203,8 @@ def begin_from(p: Training, device: torch.device) -> tuple[Generator, Discrimina
     """
     if not p.init_from:
         return None
-    loaded, _ = foreign.read_any(_weights_file(p.init_from))
-    generator, discriminator = training.build(p, device, loaded.config)
+    loaded, _ = published.read_any(_weights_file(p.init_from))
+    generator, discriminator = loop.build(p, device, loaded.config)
     generator.load_state_dict(loaded.state_dict())
     if _weights_file(p.init_from) != _init_path(p.init_from):
         try:
@@ -226,7 +228,7 @@ def _weights_file(init_from: str) -> Path:
 
 def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
     """result.json of a finished run: the averaged weights on every validation face, and what the run has cost."""
-    device = processes.pick_device(p.device)
+    device = distributed.pick_device(p.device)
     generator, _ = checkpoints.load_generator(last / "ema.safetensors", device)
     metrics = standard(("psnr", "ssim"))
     pairs = fixed_pairs(p, "valid", p.image_size, p.recipe, p.batch_size)
@@ -250,9 +252,9 @@ def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
 
 def find_model(p: Evaluation) -> tuple[Generator, dict[str, Any]]:
     """``p.checkpoint``, else the newest of ``p.run_name``, else the profile's run, trained now."""
-    named = shipped.find(p.checkpoint)
+    named = pretrained.find(p.checkpoint)
     path = named or (project_root() / Path(p.checkpoint).expanduser() if p.checkpoint else _newest(p))
-    return checkpoints.load_generator(path, processes.pick_device(p.device))
+    return checkpoints.load_generator(path, distributed.pick_device(p.device))
 
 
 def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
@@ -260,7 +262,7 @@ def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
     weights: str | Path = p.weights or _newest(p)
     if p.weights.endswith(".safetensors"):
         weights = project_root() / Path(p.weights).expanduser()
-    return shipped.load(weights, p.blend if blend is None else blend, str(processes.pick_device(p.device)))
+    return pretrained.load(weights, p.blend if blend is None else blend, str(distributed.pick_device(p.device)))
 
 
 def _newest(p: Evaluation | PhotoRestoration) -> Path:

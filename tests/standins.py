@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hifacegan_lib import weights
+from hifacegan_lib.utils import weight_registry
 
 
 def register(patch: pytest.MonkeyPatch, name: str) -> None:
     """Let the registry expect the file that lies at ``weights.path(name)`` now."""
-    content = weights.path(name).read_bytes()
-    item = weights.REGISTRY[name]._replace(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-    patch.setitem(weights.REGISTRY, name, item)
+    content = weight_registry.path(name).read_bytes()
+    item = weight_registry.REGISTRY[name]._replace(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    patch.setitem(weight_registry.REGISTRY, name, item)
 
 
 def put(patch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
     """Lay ``content`` where the weights ``name`` belong, and let the registry expect it."""
-    weights.path(name).parent.mkdir(parents=True, exist_ok=True)
-    weights.path(name).write_bytes(content)
+    weight_registry.path(name).parent.mkdir(parents=True, exist_ok=True)
+    weight_registry.path(name).write_bytes(content)
     register(patch, name)
 
 

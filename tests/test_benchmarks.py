@@ -13,8 +13,8 @@ import pytest
 import torch
 from published import draw, tensors
 
-from hifacegan_lib.degradations import Trace
-from hifacegan_lib.portraits import portrait
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.degradations.recipes import Trace
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from hifacegan_lib import checkpoints, cli, images, perceptual
-from hifacegan_lib.degradations import load_recipe, recipe_names
-from hifacegan_lib.framing import draw_frame
-from hifacegan_lib.generator import Generator, GeneratorConfig
+from hifacegan_lib import cli
+from hifacegan_lib.degradations.crop import draw_frame
+from hifacegan_lib.degradations.recipes import load_recipe, recipe_names
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.training import perceptual
+from hifacegan_lib.utils import images
 
 COMMANDS = [
     *(
@@ -55,7 +58,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_degrade_writes_files_and_traces_that_replay(faces: Path, tmp_path: Path) -> None:
-    from hifacegan_lib.degradations import Trace
+    from hifacegan_lib.degradations.recipes import Trace
 
     out = tmp_path / "damaged"
     assert cli.main(["degrade", str(faces), str(out), "--recipe", "face_renov", "--seed", "3"]) == 0

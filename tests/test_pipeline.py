@@ -8,8 +8,10 @@ import published
 import pytest
 import torch
 
-from hifacegan_lib import checkpoints, pipeline, training
+from hifacegan_lib import pipeline
+from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import DataPreparation, ParamsError, Training
+from hifacegan_lib.training import loop
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid_size": 8}
 TINY: dict[str, Any] = {
@@ -174,7 +176,7 @@ def test_a_run_goes_on_from_a_file_with_a_fresh_discriminator(home: Path) -> Non
     loaded, _ = checkpoints.load_generator(file)
     torch.testing.assert_close(first_picture(p), loaded(image))  # its width counts, not ours
     generator, discriminator = pipeline.begin_from(p, torch.device("cpu"))
-    fresh = training.build(p, torch.device("cpu"), generator.config)[1]
+    fresh = loop.build(p, torch.device("cpu"), generator.config)[1]
     assert all(torch.equal(a, b) for a, b in zip(discriminator.parameters(), fresh.parameters(), strict=True))
     folder = pipeline.train_model(p)
     assert checkpoints.load_generator(checkpoints.latest_generator(folder))[0].config == generator.config

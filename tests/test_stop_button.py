@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from hifacegan_lib import checkpoints
+from hifacegan_lib.models import checkpoints
 
 SETUP = """
 from hifacegan_lib import pipeline

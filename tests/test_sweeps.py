@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hifacegan_lib import cli, images, sweeps, tables
+from hifacegan_lib import cli, sweep_tables, sweeps
 from hifacegan_lib.params import ParamsError
 from hifacegan_lib.sweeps import Sweep
+from hifacegan_lib.utils import images
 
 ROOT = Path(__file__).parents[1]
 DATA = "source: synthetic\nsynthetic_size: 16\ntrain_size: 2\nvalid_size: 1\n"
@@ -148,14 +149,14 @@ def test_a_sweep_grows_but_does_not_change(project: Path) -> None:
 
 def test_the_interval_is_students() -> None:
     values = [25.9, 26.4, 25.1, 26.0]
-    found = tables.interval(values)
+    found = sweep_tables.interval(values)
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert found == {"mean": pytest.approx(25.85), "low": pytest.approx(low), "high": pytest.approx(high), "n": 4}
-    assert tables.interval([3.0]) == {"mean": 3.0, "low": None, "high": None, "n": 1}
-    assert tables.number(tables.interval([1.0, 3.0])) == "2 ± 13"  # t(0.975, 1) = 12.7
-    assert tables.number(tables.interval([25.93, 25.95, 25.97])) == "25.950 ± 0.050"
-    assert tables.number(tables.interval([0.5]), "+") == "+0.5"
-    assert tables.number(tables.interval([570544, 570544])) == "570,544"
+    assert sweep_tables.interval([3.0]) == {"mean": 3.0, "low": None, "high": None, "n": 1}
+    assert sweep_tables.number(sweep_tables.interval([1.0, 3.0])) == "2 ± 13"  # t(0.975, 1) = 12.7
+    assert sweep_tables.number(sweep_tables.interval([25.93, 25.95, 25.97])) == "25.950 ± 0.050"
+    assert sweep_tables.number(sweep_tables.interval([0.5]), "+") == "+0.5"
+    assert sweep_tables.number(sweep_tables.interval([570544, 570544])) == "570,544"
 
 
 def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
@@ -165,10 +166,10 @@ def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
     for cell, values in sweep.cells.items():
         gain = {"lip": 0.0, "conv": 1.0}[values["suppression"]] + 0.1 * (values["seed"] == 2)
         pretend(sweep, cell, {"psnr": 25 + noise[values["seed"]] + gain, "steps": 40, "device": "cpu"}, seconds=7)
-    found = tables.table(sweep)
+    found = sweep_tables.table(sweep)
     lip, conv = found["rows"]
     assert lip["factors"] == {"suppression": "lip"} and lip["done"] == 3 and not found["open"]
-    assert conv["metrics"]["psnr"] == tables.interval([25.0, 26.5, 28.1])
+    assert conv["metrics"]["psnr"] == sweep_tables.interval([25.0, 26.5, 28.1])
     (less,) = found["differences"]
     assert less["metrics"]["psnr"]["mean"] == pytest.approx(1.0)
     width = {
@@ -176,7 +177,7 @@ def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
         for name, x in (("alone", conv["metrics"]["psnr"]), ("pair", less["metrics"]["psnr"]))
     }
     assert width["pair"] < width["alone"] / 100, "what a seed does to both falls out"
-    assert tables.constants(found) == {"steps": 40, "seconds": 7}
+    assert sweep_tables.constants(found) == {"steps": 40, "seconds": 7}
 
 
 def test_the_table_is_shown_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +195,7 @@ def test_the_table_is_shown_in_three_forms(capsys: pytest.CaptureFixture[str]) -
     assert "| lip | 2 | 1 | 0 | 25.2 ± 2.5 |" in (sweep.folder / "table.md").read_text()
     first, second = csv.DictReader(io.StringIO((sweep.folder / "table.csv").read_text()))
     assert (first["suppression"], first["psnr"], second["psnr"], second["psnr_low"]) == ("lip", "25.2", "24.0", "")
-    assert json.loads((sweep.folder / "table.json").read_text()) == tables.table(sweep)
+    assert json.loads((sweep.folder / "table.json").read_text()) == sweep_tables.table(sweep)
     assert not (sweep.folder / "grid.png").exists(), "these runs left no strips"
 
 
@@ -207,7 +208,7 @@ def strip(seed: int, side: int = 16, count: int = 3) -> tuple[list[images.Pixels
 @pytest.mark.parametrize(("side", "count"), [(16, 3), (32, 1), (17, 8)])
 def test_a_strip_is_cut_where_it_was_joined(side: int, count: int) -> None:
     faces, picture = strip(0, side, count)
-    cut = tables.faces(picture)
+    cut = sweep_tables.faces(picture)
     assert list(cut) == ["degraded", "restored", "clean"]
     for face, again in zip(faces, [face for row in cut.values() for face in row], strict=True):
         np.testing.assert_array_equal(face, again)
@@ -217,21 +218,21 @@ def test_pictures_show_degraded_once_where_it_is_the_same(project: Path) -> None
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         images.save_image(project / name / "figures" / "step_000010.png", strip(5)[1])
         images.save_image(project / name / "figures" / "step_000020.png", strip(seed)[1])
-    same = tables.pictures({name: [project / "none", project / name] for name in ("one", "two")})
+    same = sweep_tables.pictures({name: [project / "none", project / name] for name in ("one", "two")})
     assert same is not None
     assert [axis.get_ylabel() for axis in same.axes[::3]] == ["degraded", "one", "two", "clean"]
     np.testing.assert_array_equal(same.axes[3].images[0].get_array(), strip(0)[0][3])
-    others = tables.pictures({name: [project / name] for name in ("one", "other")})
+    others = sweep_tables.pictures({name: [project / name] for name in ("one", "other")})
     assert others is not None
     labels = [axis.get_ylabel() for axis in others.axes[::3]]
     assert labels == ["degraded", "one", "degraded\nother", "other", "clean"]
-    assert tables.pictures({"none": [project / "none"]}) is None
+    assert sweep_tables.pictures({"none": [project / "none"]}) is None
 
 
 def test_a_combinations_name_is_short_and_clear() -> None:
-    assert tables.words({"suppression": "inner_product", "width": 16}) == "inner product, width 16"
-    assert tables.words({"skip": True, "photo": ""}) == "skip True, photo "
-    assert tables.words({}) == "restored"
+    assert sweep_tables.words({"suppression": "inner_product", "width": 16}) == "inner product, width 16"
+    assert sweep_tables.words({"skip": True, "photo": ""}) == "skip True, photo "
+    assert sweep_tables.words({}) == "restored"
 
 
 def test_curves_have_a_line_for_each_run_and_their_mean(project: Path) -> None:
@@ -240,11 +241,11 @@ def test_curves_have_a_line_for_each_run_and_their_mean(project: Path) -> None:
         text = "\n".join(map(json.dumps, [{"step": 0, "l1": 1.0}, *lines]))
         (project / str(seed)).mkdir()
         (project / str(seed) / "metrics.jsonl").write_text(text + '\n{"step": 4, "ps')
-    figure = tables.curves({"lip": [project / "0", project / "1"], "none": [project / "2"]})
+    figure = sweep_tables.curves({"lip": [project / "0", project / "1"], "none": [project / "2"]})
     assert figure is not None and [axis.get_xlabel() for axis in figure.axes] == ["step", "seconds"]
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [3, 4, 3]
     np.testing.assert_allclose(figure.axes[1].lines[2].get_ydata(), [21.5, 22.5, 23.5])
-    assert tables.curves({"none": [project / "2"]}) is None
+    assert sweep_tables.curves({"none": [project / "2"]}) is None
 
 
 def test_a_sweep_runs_goes_on_and_tries_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

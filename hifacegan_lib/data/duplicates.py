@@ -1,0 +1,55 @@
+"""Near-duplicates: the same picture twice, re-encoded, resized, brightened or mirrored, found by a difference hash.
+
+    hash(image) = [ s(y, x+1) > s(y, x) for all y, x ] + [ s(y+1, x) > s(y, x) for all y, x ]        s = grey, 12 x 12
+
+264 bits that say where brightness grows. Two pictures are as near as the bits in which they differ are few.
+
+The threshold was set by looking at 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs the five
+nearest are the same picture or nearly so (7, 16, 18, 20, 26 bits), the next is of two persons (31), and half of all
+differ in more than 115. JPEG quality 50, halving, resizing to 64 px, brighter, noisier: 100 of 100 copies are found;
+cropped by 2% at each side, about two in three; by 5% (55 bits), none.
+"""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hifacegan_lib.utils.images import Pixels
+
+SIDE = 12
+THRESHOLD = 28  # bits of 264
+
+Hash = NDArray[np.uint64]
+
+
+def face_hash(image: Pixels) -> Hash:
+    """uint8 H x W x 3 -> 264 bits in 5 words."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    bits = np.concatenate([(small[:, 1:] > small[:, :-1]).ravel(), (small[1:] > small[:-1]).ravel()])
+    return np.packbits(np.pad(bits, (0, -len(bits) % 64))).view(np.uint64)
+
+
+def distance(a: Hash, b: Hash) -> NDArray[np.integer]:
+    """Bits in which hashes differ, over the last axis; the others broadcast."""
+    return np.bitwise_count(a ^ b).sum(-1, dtype=np.int64)
+
+
+def near_duplicates(
+    train: Mapping[str, Hash], valid: Mapping[str, tuple[Hash, Hash]], threshold: int = THRESHOLD
+) -> list[tuple[str, str, int]]:
+    """Pairs across two splits that look alike: (train key, valid key, bits), nearest first.
+
+    Args:
+        train: key -> hash.
+        valid: key -> hash of the image and of its mirror image; a flipped copy counts.
+        threshold: most bits in which a pair may differ.
+    """
+    keys, hashes = list(train), np.stack(list(train.values()))
+    found = []
+    for key, (plain, mirrored) in valid.items():
+        bits = np.minimum(distance(hashes, plain), distance(hashes, mirrored))
+        found += [(keys[n], key, int(bits[n])) for n in np.flatnonzero(bits <= threshold)]
+    return sorted(found, key=lambda pair: (pair[2], pair[0], pair[1]))

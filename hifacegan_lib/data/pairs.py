@@ -1,0 +1,207 @@
+"""From a manifest to pairs (clean, degraded), made on the fly and the same wherever they are made.
+
+Crop, flip and resize make the clean face; then it is degraded at that size:
+
+    s = pair_seed(key, epoch, seed)
+    clean = frame(image; s)        degraded = recipe.sample(s, grid=image_size).apply(clean)
+
+Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
+pair carries its trace: with the source image it gives the pair again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
+from hifacegan_lib.degradations.crop import draw_frame
+from hifacegan_lib.utils.images import Pixels, load_image
+from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
+from hifacegan_lib.data.manifest import Entry, Manifest
+from hifacegan_lib.data.shared_batches import AHEAD, Slots
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How faces become pairs. Sizes in pixels, fractions of the shorter side; ``recipe`` is a name or a JSON file."""
+
+    data_dir: str | Path
+    image_size: int
+    recipe: str | Path
+    batch_size: int
+    crop_min: float = 1.0
+    flip_probability: float = 0.0
+    seed: int = 0
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 1), ("batch_size", 1), ("workers", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} = {getattr(self, name)}: expected {least} or more")
+        if not 0 < self.crop_min <= 1:
+            raise ValueError(f"crop_min = {self.crop_min}: expected above 0, up to 1")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(f"flip_probability = {self.flip_probability}: expected 0 to 1")
+
+
+def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
+    """The loader of one split of ``config.data_dir``'s manifest.
+
+    Raises:
+        FileNotFoundError, ValueError: no manifest or a bad one; no such recipe or split; less than a batch to train on.
+    """
+    return FaceLoader(Manifest.load(config.data_dir).files(split), config, split)
+
+
+class FaceLoader:
+    """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
+
+    ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
+    the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
+    epoch (``set_epoch``; 0 until then) without what does not fill a batch. ``valid`` comes in the order of keys, whole,
+    so its last batch may be smaller.
+    """
+
+    def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
+        self.config, self.split, self.epoch = config, split, 0
+        self._kept: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+        self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
+        if not len(self):
+            raise ValueError(
+                f"{config.data_dir}: {len(entries)} images to {split} on do not fill a batch of {config.batch_size}"
+            )
+        small = [entry for entry in entries if min(entry.height, entry.width) < config.image_size]
+        if small:
+            least = min(min(entry.height, entry.width) for entry in small)
+            warn(
+                f"{config.data_dir}: {len(small)} of {len(entries)} images are enlarged to image_size = "
+                f"{config.image_size} (smallest side {least}), their clean faces are blurred",
+                stacklevel=3,
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(len(self.pairs), self.config.batch_size)
+        return full + (rest > 0 and self.split == "valid")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration: its order, crops, flips and damage."""
+        if epoch < 0:
+            raise ValueError(f"epoch = {epoch}: expected 0 or more")
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        first = self.epoch * len(self.pairs)
+        return self._load(self._batch(first, n) for n in range(len(self)))
+
+    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded.
+
+        ``rank`` of ``world`` processes gets its share of each: pairs rank, rank + world, ...
+        """
+        if start < 0:
+            raise ValueError(f"start = {start}: expected 0 or more")
+        if not 0 <= rank < world or self.config.batch_size % world:
+            raise ValueError(
+                f"rank = {rank}, world = {world}: expected a rank below world, and world to divide the batch of "
+                f"{self.config.batch_size}"
+            )
+        if self.split == "train":
+            schedule = (self._batch(0, n) for n in count(start))
+        else:
+            epochs = ((epoch * len(self.pairs), n) for epoch in count() for n in range(len(self)))
+            schedule = (self._batch(first, n) for first, n in islice(epochs, start, None))
+        return self._load(batch[rank::world] for batch in schedule)
+
+    def _batch(self, first: int, number: int) -> list[tuple[int, int]]:
+        """The (index, epoch) of a batch's images, counted from place ``first`` of the epochs laid end to end."""
+        size, images = self.config.batch_size, len(self.pairs)
+        begin = first + number * size
+        end = begin + size if self.split == "train" else min(begin + size, first + images)
+        places = (divmod(place, images) for place in range(begin, end))
+        return [(int(self._order(epoch)[place]), epoch) for epoch, place in places]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Every image once, shuffled for training; the last epoch's is kept."""
+        if self._kept[0] != epoch:
+            order = np.arange(len(self.pairs))
+            if self.split == "train":
+                np.random.default_rng((self.config.seed, epoch)).shuffle(order)
+            self._kept = (epoch, order)
+        return self._kept[1]
+
+    def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
+        c = self.config
+        slots = Slots(c.workers, c.batch_size, c.image_size)
+        loader = DataLoader(
+            self.pairs,
+            batch_sampler=schedule,
+            num_workers=c.workers,
+            prefetch_factor=AHEAD if c.workers else None,
+            collate_fn=slots,
+            worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # or it would draw from the global one
+        )
+        return map(slots.take, loader)
+
+
+def _one_thread(_: int) -> None:
+    workers_leave_it_to_the_loop()
+    cv2.setNumThreads(0)  # workers share the cores; threads inside each would fight over them
+
+
+class FacePairs(Dataset[Batch]):
+    """(index, epoch) -> one pair, its images uint8 3 x H x W: they travel as bytes."""
+
+    def __init__(self, entries: Sequence[Entry], config: LoaderConfig, recipe: Recipe) -> None:
+        self.entries, self.config, self.recipe = list(entries), config, recipe
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        index, epoch = place
+        entry, c = self.entries[index], self.config
+        seed = pair_seed(entry.key, epoch, c.seed)
+        source = load_entry(entry)
+        height, width = source.shape[:2]
+        frame = draw_frame(height, width, c.image_size, c.crop_min, c.flip_probability, seed)
+        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).framed(frame)
+        return {
+            "clean": _planes(clean),
+            "degraded": _planes(trace.apply(clean)),
+            "key": entry.key,
+            "trace": trace.to_json(),
+        }
+
+
+def _planes(image: Pixels) -> torch.Tensor:
+    """uint8 H x W x 3 -> uint8 3 x H x W."""
+    return torch.from_numpy(np.stack(cv2.split(image)))
+
+
+def load_entry(entry: Entry) -> Pixels:
+    """Decode a manifest's image.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        ValueError: it cannot be decoded, or its size is not the manifest's.
+    """
+    image = load_image(entry.path)
+    if image.shape[:2] != (entry.height, entry.width):
+        raise ValueError(
+            f"{entry.path}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {entry.width} x "
+            f"{entry.height}: the file changed; prepare again with overwrite"
+        )
+    return image

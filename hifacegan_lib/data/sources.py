@@ -1,0 +1,173 @@
+"""Where clean faces come from: drawn by seed, found in a folder, or streamed from the Hugging Face hub.
+
+Each source gives a *pool*: key -> image file. The key is the image's identity: it decides the split and seeds the
+damage. ``folder`` lists files where they lie; the others write files of their own.
+"""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
+from hifacegan_lib.data.drawn_portraits import portrait
+
+SMALLEST_SIDE = 16  # pixels; anything smaller holds no face
+
+
+def load_face(path: Path) -> Pixels:
+    """Decode an image that is large enough to hold a face.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`images.load_image`; or a side below 16 pixels.
+    """
+    image = load_image(path)
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(f"{path}: {width} x {height} pixels, smallest side allowed is {SMALLEST_SIDE}")
+    return image
+
+
+def reason(error: Exception, path: Path) -> str:
+    """What an error says, without the path that opens it: the same on every machine."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def list_folder(root: Path) -> dict[str, Path]:
+    """Image files below ``root``: path relative to it, with ``/`` -> file.
+
+    Hidden files and folders are passed over. Symbolic links are followed, and every real file and folder is taken once,
+    under its real name when that lies below ``root``: loops end, and one picture under two names is one picture.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image in it.
+        OSError: a folder that may not be read.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"source_path = {root}: no such folder")
+    starts, seen, files = [root], set[str](), list[Path]()
+    for start in starts:  # grows: a linked folder waits until all that is real has been seen
+        for name, subfolders, names in os.walk(start, onerror=_raise):
+            folder, real = Path(name), os.path.realpath(name)
+            visible = [] if real in seen else sorted(part for part in subfolders if not part.startswith("."))
+            subfolders[:] = visible
+            if real not in seen:
+                seen.add(real)
+                starts += [folder / part for part in visible if (folder / part).is_symlink()]
+                files += [folder / part for part in sorted(names) if _is_image(part)]
+    taken: dict[str, Path] = {}
+    for path in sorted(files, key=Path.is_symlink):
+        taken.setdefault(os.path.realpath(path), path)
+    if not taken:
+        raise FileNotFoundError(f"source_path = {root}: no image below it ({', '.join(sorted(SUFFIXES))})")
+    return {path.relative_to(root).as_posix(): path for path in taken.values()}
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def matches(key: str, pattern: str) -> bool:
+    """Whether a key fits a glob: ``*`` stays within one part of the path, ``**`` takes any number of parts."""
+    return _fits(key.split("/"), pattern.split("/"))
+
+
+def _fits(parts: list[str], globs: list[str]) -> bool:
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return any(_fits(parts[taken:], globs[1:]) for taken in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _fits(parts[1:], globs[1:])
+
+
+def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -> dict[str, Path]:
+    """Draw portraits number 0 to ``count`` - 1, ``size`` pixels wide, as PNG files into ``folder``."""
+    pool = {}
+    for number in tqdm(range(count), desc="draw portraits", mininterval=1.0, disable=not progress):
+        key = f"portrait_{number:06d}"
+        pool[key] = save_image(folder / f"{key}.png", portrait(number, size))
+    return pool
+
+
+def fetch_hub(
+    folder: Path, count: int, name: str, split: str, column: str, source_path: Path | None = None, progress: bool = True
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Stream a Hugging Face image dataset into ``folder`` until ``count`` rows are good; bytes are kept as they came.
+
+    Args:
+        name: dataset on the hub, or ``parquet`` for local files.
+        source_path: with ``parquet``, the file or the folder of ``*.parquet`` files.
+    Returns:
+        pool by row number; and the rows that were passed over -> reason.
+    Raises:
+        ImportError: the ``hub`` extra is not installed.
+        ValueError: no such dataset, split or column, or fewer than ``count`` good rows.
+    """
+    pool: dict[str, Path] = {}
+    rejected: dict[str, str] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    bar = tqdm(total=count, desc=f"stream {name}", mininterval=1.0, disable=not progress)
+    for number, value in enumerate(_rows(name, split, column, source_path)):
+        key = f"row_{number:06d}"
+        partial = folder / f"{key}.partial"
+        try:
+            partial.write_bytes(_image_bytes(value))
+            load_face(partial)
+        except ValueError as error:
+            partial.unlink(missing_ok=True)
+            rejected[key] = reason(error, partial)
+            continue
+        pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
+        bar.update()
+        if len(pool) == count:
+            break
+    bar.close()
+    if len(pool) < count:
+        raise ValueError(
+            f"dataset_name = {name!r}, split {split!r}: {count} images asked for, there are {len(pool)} that can be "
+            f"used ({len(rejected)} rejected)"
+        )
+    return pool, rejected
+
+
+def _image_bytes(value: Any) -> bytes:
+    """A row's image file: within the row, or where the row says (a path, an address)."""
+    import fsspec  # type: ignore[import-untyped]  # comes with datasets
+
+    if not isinstance(value, dict) or not (value.get("bytes") or value.get("path")):
+        raise ValueError("the row holds no image")
+    if value.get("bytes"):
+        return value["bytes"]
+    with fsspec.open(value["path"], "rb") as file:
+        return file.read()
+
+
+def _rows(name: str, split: str, column: str, source_path: Path | None) -> Iterator[Any]:
+    """The column's values, undecoded: {"bytes": ..., "path": ...}; one broken row must not end the stream."""
+    try:
+        import datasets
+    except ImportError:
+        raise ImportError("source = 'hub' needs the extra: pip install 'hifacegan-workbench[hub]'") from None
+    files = None
+    if source_path:
+        files = [str(source_path)] if source_path.is_file() else sorted(map(str, source_path.rglob("*.parquet")))
+        if not files:
+            raise FileNotFoundError(f"source_path = {source_path}: no parquet file there")
+    elif name == "parquet":
+        raise ValueError("dataset_name = 'parquet' needs source_path: a parquet file, or a folder with such files")
+    try:
+        stream = datasets.load_dataset(name, data_files=files, split=split, streaming=True)
+    except Exception as error:  # the library and the network under it raise a dozen kinds
+        raise ValueError(f"dataset_name = {name!r}, split {split!r}: {error}") from error
+    features = stream.features or stream._resolve_features().features
+    if column not in features:
+        raise ValueError(f"image_column = {column!r}: no such column; there are: {', '.join(features)}")
+    stream = stream.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    return (row[column] for row in stream)

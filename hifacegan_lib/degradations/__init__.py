@@ -1,0 +1,1 @@
+"""Damage: operations, recipes that draw them, and traces that replay them."""

@@ -1,0 +1,202 @@
+"""The table of what can happen to a face, and what each operation takes.
+
+Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size (all but ``resize``), from
+1 x 1 up. Lengths are in this image's own pixels, noise levels in grey levels of 255; whatever is random follows from
+its seed. ``OPERATIONS[name](image, ...)`` checks both image and numbers; the functions themselves trust their caller.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hifacegan_lib.degradations import blurs, colour, compression, noises, print_damage, resampling
+from hifacegan_lib.utils.images import Pixels, check_pixels
+
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number and where it may lie, both ends included; a ``length`` counts pixels of a 512-pixel face.
+
+    With a ``default`` it may be left out.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    length: bool = False
+    default: float | None = None
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low:.10g} to {self.high:.10g}"
+
+    def holds(self, value: Any) -> bool:
+        return type(value) in ((int,) if self.whole else (int, float)) and self.low <= value <= self.high
+
+    def spread(self, spec: Any) -> tuple[Value, ...] | None:
+        """(low, high) of a recipe's number or [low, high]; none when it is neither."""
+        ends = tuple(spec) if isinstance(spec, list) else (spec, spec)
+        return ends if len(ends) == 2 and all(map(self.holds, ends)) and ends[0] <= ends[1] else None
+
+    def draw(self, ends: tuple[Any, ...], rng: np.random.Generator) -> Value:
+        low, high = ends
+        if self.whole:
+            return int(rng.integers(low, high, endpoint=True))
+        return min(max(round(rng.uniform(low, high), 4), low), high)  # four decimals keep a trace readable
+
+
+@dataclass(frozen=True)
+class Names:
+    """One of some words; with a ``default`` it may be left out."""
+
+    names: tuple[str, ...]
+    default: str | None = None
+    length = False
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.names)
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.names
+
+    def spread(self, spec: Any) -> tuple[Value, ...] | None:
+        """The words of a recipe's word or [word, ...]; none when it is neither."""
+        names = tuple(spec) if isinstance(spec, list) else (spec,)
+        return names if names and all(map(self.holds, names)) else None
+
+    def draw(self, names: tuple[Any, ...], rng: np.random.Generator) -> Value:
+        return names[rng.integers(len(names))]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A function of pixels, how a trace puts it in words, the numbers that it takes.
+
+    ``wants`` names what it must know of its surroundings: "grain", image pixels for each pixel of the grid that noise
+    and compression live on; "shape", height and width of the clean face.
+    """
+
+    function: Callable[..., Pixels]
+    words: str
+    parameters: Mapping[str, Range | Names]
+    wants: tuple[str, ...] = ()
+
+    def __call__(self, image: Pixels, **numbers: Any) -> Pixels:
+        """Check, then apply; lengths in pixels of this image.
+
+        Raises:
+            ValueError: not uint8 H x W x 3 with a pixel in it; a number that is missing, unknown or out of its range.
+        """
+        check_pixels(image)
+        given = {"shape": image.shape[:2], **numbers} if "shape" in self.wants else dict(numbers)
+        for name in given.keys() - self.parameters.keys() - set(self.wants):
+            raise ValueError(f"unknown number {name!r}; known: {', '.join(self.parameters)}")
+        for name, kind in self.parameters.items():
+            if name not in given and kind.default is None:
+                raise ValueError(f"missing number {name!r}: expected {kind}")
+            if name in given and not kind.holds(given[name]):
+                raise ValueError(f"{name} = {given[name]!r}: expected {kind}")
+        return self.function(image, **given)
+
+    def missing(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The values that were left out, at their defaults."""
+        return {k: d for k, kind in self.parameters.items() if k not in values and (d := kind.default) is not None}
+
+
+MAX_SEED = 2**32 - 1
+_GREY, _ANGLE, _SHARE = Range(0, 255), Range(0, 360), Range(0, 1)
+_SEED, _QUALITY = Range(0, MAX_SEED, whole=True), Range(1, 100, whole=True)
+_KERNEL = Names(tuple(resampling.INTERPOLATIONS))
+_DEVIATION, _CUT = Range(0, 64, length=True), Range(0, 255, length=True, default=0)
+_SHAPE: dict[str, Range | Names] = {
+    "sigma": _DEVIATION,
+    "beta": Range(0.25, 8),
+    "across": Range(0, 64, length=True, default=0),
+    "angle": Range(0, 360, default=0),
+    "size": _CUT,
+}
+_NOISE: dict[str, Range | Names] = {"seed": _SEED, "channels": Names(("rgb", "grey"), default="rgb")}
+_GRAIN = ("grain",)
+
+OPERATIONS = {
+    "downsample": Operation(
+        resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), "kernel": _KERNEL}, _GRAIN
+    ),
+    "resize": Operation(
+        resampling.resample,
+        "to {ratio:.2g}x {kernel}",
+        {"ratio": Range(1 / 64, 2), "kernel": _KERNEL},
+        ("grain", "shape"),
+    ),
+    "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": Range(1, 512, length=True)}),
+    "gaussian_blur": Operation(
+        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True), "size": _CUT}
+    ),
+    "anisotropic_blur": Operation(
+        blurs.anisotropic_blur,
+        "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°",
+        {"sigma": _DEVIATION, "across": _DEVIATION, "angle": _ANGLE, "size": _CUT},
+    ),
+    "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
+    "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
+    "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": Range(1, 101, length=True)}),
+    "motion_blur": Operation(
+        blurs.motion_blur,
+        "motion blur {length:.0f} px at {angle:.0f}°",
+        {"length": Range(1, 256, length=True), "angle": _ANGLE},
+    ),
+    "sinc": Operation(
+        blurs.sinc,
+        "sinc {wavelength:.2g} px",
+        {"wavelength": Range(2, 64, length=True), "size": Range(3, 101, length=True, default=21)},
+    ),
+    "gaussian_noise": Operation(
+        noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY, **_NOISE}, _GRAIN
+    ),
+    "laplace_noise": Operation(noises.laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY, **_NOISE}, _GRAIN),
+    "poisson_noise": Operation(noises.poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY, **_NOISE}, _GRAIN),
+    "speckle_noise": Operation(noises.speckle_noise, "speckle noise {sigma:.2g}", {"sigma": _SHARE, **_NOISE}, _GRAIN),
+    "shot_noise": Operation(noises.shot_noise, "shot noise {scale:.2g}", {"scale": Range(0, 16), **_NOISE}, _GRAIN),
+    "sensor_noise": Operation(
+        noises.sensor_noise,
+        "sensor noise, shot {shot:.2g}, read {read:.2g}",
+        {"shot": Range(0, 0.1), "read": Range(0, 0.2), "seed": _SEED},
+        _GRAIN,
+    ),
+    "jpeg": Operation(compression.jpeg, "jpeg q{quality}", {"quality": _QUALITY}, _GRAIN),
+    "webp": Operation(compression.webp, "webp q{quality}", {"quality": _QUALITY}, _GRAIN),
+    "colour_jitter": Operation(
+        colour.colour_jitter,
+        "colours {brightness:.2g} {contrast:.2g} {saturation:.2g} {hue:.2g}",
+        {
+            "brightness": Range(0, 2, default=1),
+            "contrast": Range(0, 2, default=1),
+            "saturation": Range(0, 2, default=1),
+            "hue": Range(-0.5, 0.5, default=0),
+        },
+    ),
+    "colour_shift": Operation(
+        colour.colour_shift,
+        "colours {red:+.0f} {green:+.0f} {blue:+.0f}",
+        {"red": Range(-255, 255), "green": Range(-255, 255), "blue": Range(-255, 255)},
+    ),
+    "grey": Operation(colour.grey, "grey {amount:.2g}", {"amount": Range(0, 1, default=1)}),
+    "haze": Operation(
+        colour.haze, "haze {amount:.2g}", {"amount": _SHARE, "seed": _SEED, "light": Range(0, 255, default=230)}
+    ),
+    "uneven_light": Operation(
+        colour.uneven_light, "light -{strength:.2g} from {angle:.0f}°", {"strength": _SHARE, "angle": _ANGLE}
+    ),
+    "scratches": Operation(
+        print_damage.scratches,
+        "{count} scratches",
+        {"count": Range(0, 200, whole=True), "width": Range(0, 32, length=True), "opacity": _SHARE, "seed": _SEED},
+    ),
+    "fold": Operation(
+        print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": Range(0, 64, length=True), "seed": _SEED}
+    ),
+}
+"""Name in JSON -> what it does and what it takes. A recipe gives ranges, all but the seed; a trace gives values."""

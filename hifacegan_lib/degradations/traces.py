@@ -1,0 +1,200 @@
+"""A trace: the damage of one face with every number fixed, as a line of JSON.
+
+    degraded = trace.apply(clean) = (o_n . ... . o_2 . o_1)(clean)
+    trace.replay(source) = trace.apply(frame(source))
+
+Trace and image give the same pixels in any process, at any time. Two sizes make it look alike on images of any size:
+
+- lengths are pixels of a 512-pixel face, and scale with min(H, W) / 512;
+- noise, compression and low resolutions live on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
+  is what averaging would make of the damaged grid, a larger one shows the grid's pixels: ``grain`` of its own each.
+
+Whoever trains at 64 pixels draws with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from hifacegan_lib.degradations.crop import Frame
+from hifacegan_lib.degradations.operations import OPERATIONS, Names, Range, Value
+from hifacegan_lib.degradations.resampling import to_shape
+from hifacegan_lib.utils.images import Pixels, check_pixels
+
+REFERENCE_SIZE = 512  # side of the face for which lengths are given, pixels
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation with its values, in the order of ``OPERATIONS``."""
+
+    op: str
+    values: tuple[tuple[str, Value], ...]
+
+    def apply(self, image: Pixels, scale: float, **surroundings: Any) -> Pixels:
+        """Lengths times ``scale``; of the surroundings what the operation wants."""
+        operation = OPERATIONS[self.op]
+        numbers: dict[str, Any] = dict(self.values)
+        for name, kind in operation.parameters.items():
+            if kind.length:
+                numbers[name] *= scale
+        return operation.function(image, **numbers, **{name: surroundings[name] for name in operation.wants})
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults."""
+        kinds = OPERATIONS[self.op].parameters
+        return {"op": self.op, **{name: value for name, value in self.values if value != kinds[name].default}}
+
+    def __str__(self) -> str:
+        return OPERATIONS[self.op].words.format(**dict(self.values))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that happens to one face; ``recipe`` names where it came from, ``frame`` cuts the face from a source."""
+
+    recipe: str
+    operations: tuple[Step, ...]
+    grid: int = REFERENCE_SIZE
+    frame: Frame | None = None
+
+    @classmethod
+    def of(cls, recipe: str, *operations: Mapping[str, Any], grid: int = REFERENCE_SIZE, where: str = "trace") -> Self:
+        """A trace by hand: ``Trace.of("mine", {"op": "jpeg", "quality": 30})``.
+
+        Raises:
+            ValueError: an unknown operation or key, a missing key, a value out of range.
+        """
+        check_grid(grid, where)
+        return cls(recipe, tuple(_step(entry, f"{where}: operations[{i}]") for i, entry in enumerate(operations)), grid)
+
+    def apply(self, image: Pixels, face: float | None = None) -> Pixels:
+        """uint8 H x W x 3 -> a new array of the same shape; the same pixels at every call.
+
+        Args:
+            face: side of the face in a whole photograph, pixels; None: the image is the face.
+        Raises:
+            ValueError: not a uint8 H x W x 3 array with at least one pixel; ``face`` not above 0.
+        """
+        check_pixels(image)
+        if face is not None and not face > 0:
+            raise ValueError(f"face = {face}: expected a side in pixels, above 0")
+        shape, ratio = image.shape[:2], 1.0
+        share = 1.0 if face is None else face / min(shape)
+        result = np.ascontiguousarray(image)
+        for step in self.operations:
+            side = min(result.shape[:2]) / ratio * share  # of the face, in pixels of the working size
+            grain = (min(shape) * share if step.op == "resize" else side) / self.grid
+            result = step.apply(result, side / REFERENCE_SIZE, grain=grain, shape=shape)
+            if step.op == "resize":
+                ratio = float(dict(step.values)["ratio"])
+        if result.shape[:2] != shape:
+            return to_shape(result, (shape[0], shape[1]), "cubic")
+        return result if self.operations else image.copy(order="C")
+
+    def replay(self, source: Pixels) -> Pixels:
+        """The degraded face from the image that it was cut from; without a frame the same as :meth:`apply`.
+
+        Raises:
+            ValueError: as :meth:`apply`, or a source too small for the frame.
+        """
+        check_pixels(source)
+        return self.apply(self.frame.apply(source) if self.frame else source)
+
+    def framed(self, frame: Frame) -> Self:
+        """The same damage of a face that is cut out by ``frame``."""
+        return replace(self, frame=frame)
+
+    def describe(self) -> str:
+        """Such as "jpeg q63 > gaussian noise 12 > down 0.18x area"; lengths are those of a 512-pixel face."""
+        return " > ".join(map(str, self.operations)) or "unchanged"
+
+    def to_dict(self) -> dict[str, Any]:
+        frame = {"frame": self.frame.to_dict()} if self.frame else {}
+        return {"recipe": self.recipe, "grid": self.grid, **frame, "operations": [s.to_dict() for s in self.operations]}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "trace") -> Self:
+        """Read what :meth:`to_json` wrote; ``where`` opens an error's message. Raises ValueError as :meth:`of`."""
+        return cls.from_dict(parse_json(text, where), where)
+
+    @classmethod
+    def from_dict(cls, content: Any, where: str = "trace") -> Self:
+        """Read :meth:`to_dict`'s form. Raises ValueError as :meth:`of`."""
+        defaults = {"grid": REFERENCE_SIZE, "frame": None}
+        keys = {"recipe": str, "operations": list, "grid": object, "frame": object}
+        content = json_object(content, where, keys, defaults)
+        trace = cls.of(content["recipe"], *content["operations"], grid=content["grid"], where=where)
+        if content["frame"] is None:
+            return trace
+        return trace.framed(Frame.from_dict(content["frame"], f"{where}: frame"))
+
+
+def check_grid(grid: Any, where: str = "trace") -> None:
+    """Raise ValueError unless ``grid`` is a whole number of pixels."""
+    if type(grid) is not int or grid < 1:
+        raise ValueError(f"{where}: grid = {grid!r}: expected a whole number of pixels, 1 or more")
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text; a key that comes twice in an object is an error too."""
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
+        raise ValueError(f"{where}: not valid JSON ({error})") from None
+
+
+def json_object(
+    content: Any, where: str, keys: Mapping[str, type], defaults: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """``content``, when it is a JSON object with exactly these keys of these types; those with a default may miss."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where}: expected an object, got {content!r}")
+    content = {**(defaults or {}), **content}
+    for key in content:
+        if key not in keys:
+            raise ValueError(f"{where}: unknown key {key!r}; known keys: {', '.join(keys)}")
+    for key, kind in keys.items():
+        if key not in content:
+            needed = [name for name in keys if name not in (defaults or {})]
+            raise ValueError(f"{where}: missing key {key!r}; needed keys: {', '.join(needed)}")
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{where}: {key} = {content[key]!r}: expected {kind.__name__}")
+    return content
+
+
+def operation_values(content: Any, where: str, seeded: bool) -> dict[str, tuple[Range | Names, Any]]:
+    """For each number of the operation that ``content`` names: what it may be and what it is, defaults filled in.
+
+    Without ``seeded`` the seed is no number: a recipe draws it.
+    """
+    op = content.get("op") if isinstance(content, Mapping) else content
+    if not isinstance(op, str) or op not in OPERATIONS:
+        raise ValueError(f"{where}: op = {op!r}: expected one of {', '.join(OPERATIONS)}")
+    kinds = {name: kind for name, kind in OPERATIONS[op].parameters.items() if seeded or name != "seed"}
+    defaults = {name: kind.default for name, kind in kinds.items() if kind.default is not None}
+    values = json_object(content, f"{where} ({op})", {"op": str, **dict.fromkeys(kinds, object)}, defaults)
+    return {name: (kind, values[name]) for name, kind in kinds.items()}
+
+
+def _step(content: Any, where: str) -> Step:
+    values = operation_values(content, where, seeded=True)
+    for name, (kind, value) in values.items():
+        if not kind.holds(value):
+            raise ValueError(f"{where}.{name} = {value!r}: expected {kind}")
+    return Step(content["op"], tuple((name, value) for name, (_, value) in values.items()))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} comes twice")
+        found[key] = value
+    return found

@@ -1,0 +1,1 @@
+"""Judge restorers: scores, baselines, comparisons, robustness, identity."""

@@ -1,0 +1,102 @@
+"""Classical restorers, for a network to beat; each with the setting that suits the damage best.
+
+    bicubic          shrink by a factor, enlarge again: the plainest way to trade noise for blur
+    non_local_means  mean of pixels whose surroundings look alike (Buades et al. 2005)
+    bilateral        mean of near pixels of like colour (Tomasi and Manduchi 1998)
+
+A baseline with an arbitrary setting is a straw man: :func:`tune` tries a grid of settings on training faces and takes
+the one with the highest PSNR. Validation faces have no say in it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hifacegan_lib.evaluation.evaluate import Batch, Method, restore
+from hifacegan_lib.metrics.full_reference import psnr
+from hifacegan_lib.utils.images import to_float, to_uint8
+
+Setting = Mapping[str, Any]
+
+
+def bicubic(factor: float) -> Method:
+    """Shrink N x 3 x H x W by ``factor`` (at least 1; antialiased) and enlarge it again, both bicubic; clipped."""
+    if factor < 1:
+        raise ValueError(f"factor = {factor}: expected 1 or more")
+
+    def method(x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        small = (max(1, round(height / factor)), max(1, round(width / factor)))
+        shrunk = F.interpolate(x, small, mode="bicubic", antialias=True)
+        return F.interpolate(shrunk, (height, width), mode="bicubic").clamp(0, 1)
+
+    return method
+
+
+def non_local_means(h: float, h_color: float | None = None, template: int = 7, search: int = 21) -> Method:
+    """OpenCV's non-local means in Lab, on 8 bits.
+
+    Args:
+        h, h_color: strength in grey levels for lightness and for colour (by default the same).
+        template, search: odd sides of the compared patches and of the searched window, pixels.
+    """
+    if h < 0 or min(template, search) < 1 or not template % 2 or not search % 2:
+        raise ValueError(f"h = {h}, template = {template}, search = {search}: expected h >= 0 and odd sides")
+    strength = h if h_color is None else h_color
+
+    def method(x: Tensor) -> Tensor:
+        faces = [cv2.cvtColor(to_uint8(face), cv2.COLOR_RGB2BGR) for face in x]  # OpenCV goes from BGR to Lab
+        denoised = [cv2.fastNlMeansDenoisingColored(face, None, h, strength, template, search) for face in faces]
+        return torch.stack([to_float(cv2.cvtColor(face, cv2.COLOR_BGR2RGB)) for face in denoised]).to(x)
+
+    return method
+
+
+def bilateral(color: float, space: float) -> Method:
+    """OpenCV's bilateral filter, on 8 bits.
+
+    Args:
+        color, space: standard deviations of the two bells, grey levels and pixels; above 0.
+    """
+    if color <= 0 or space <= 0:
+        raise ValueError(f"color = {color}, space = {space}: expected both above 0")
+
+    def method(x: Tensor) -> Tensor:
+        smooth = [cv2.bilateralFilter(to_uint8(face), 0, color, space) for face in x]
+        return torch.stack([to_float(face) for face in smooth]).to(x)
+
+    return method
+
+
+class Tuned(NamedTuple):
+    """The best of a family: the method, its setting, and each setting tried with its mean ``psnr``."""
+
+    method: Method
+    setting: Setting
+    table: list[dict[str, Any]]
+
+
+def tune(family: Callable[..., Method], grid: Sequence[Setting], batches: Iterable[Batch]) -> Tuned:
+    """Try ``family(**setting)`` for each setting on pairs; the first of those with the highest mean PSNR.
+
+    Args:
+        batches: training pairs, with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1].
+    Raises:
+        ValueError: no setting or no pair.
+    """
+    methods = [family(**setting) for setting in grid]
+    found: list[list[Tensor]] = [[] for _ in methods]
+    for batch in batches:
+        for values, method, setting in zip(found, methods, grid, strict=True):
+            restored = restore(f"{family.__name__} {dict(setting)}", method, batch["degraded"])
+            values.append(psnr(restored, batch["clean"]))
+    if not methods or not found[0]:
+        raise ValueError(f"{family.__name__}: nothing to tune: {len(methods)} settings, and no pair came")
+    means = [float(torch.cat(values).mean()) for values in found]
+    best = int(np.argmax(means))
+    return Tuned(methods[best], grid[best], [{**s, "psnr": mean} for s, mean in zip(grid, means, strict=True)])

@@ -1,0 +1,207 @@
+"""Folders of pictures as pairs: anyone's outputs, scored by the same rules as ours.
+
+Pairs by name: the path below the folder, without its suffix. What does not pair is an error that lists both sides; a
+pair that cannot be read is counted and listed, the rest is scored. Files are decoded by a few threads a little ahead,
+so that memory holds some pictures, however many there are.
+"""
+
+import os
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image
+
+KERNELS = {
+    "area": cv2.INTER_AREA,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+LOSSY = frozenset({".jpg", ".webp", ".gif"})
+BATCH, BATCH_PIXELS = 16, 2**22  # most pairs at a time, and most pixels of one column
+AHEAD = 16  # pairs decoded before they are asked for
+LISTED = 5  # names in an error
+Faces = dict[str, NDArray[np.float32]]
+"""Column -> 3 x H x W in [0, 1]."""
+
+
+@dataclass
+class FolderPairs:
+    """Pairs of files with one name, read again at each iteration.
+
+    Iterating gives batches for :func:`hifacegan_lib.evaluation.evaluate.score`: ``key``, N names; ``clean`` and each of
+    ``columns``, float32 N x 3 x H x W in [0, 1], one size a batch; ``unreadable``, name -> reason.
+
+    Attributes:
+        reference: name -> file of the clean face.
+        columns: column -> name -> file; the same names in each.
+        resize: one of KERNELS: what is not of the clean face's size is brought to it. Empty: that is an error.
+        crop: pixels left out at each border, after resizing.
+        formats: column -> suffix (by content) -> files, of what has been read so far.
+        resized: column -> files, of what has been read so far.
+    """
+
+    reference: Mapping[str, Path]
+    columns: Mapping[str, Mapping[str, Path]]
+    resize: str = ""
+    crop: int = 0
+    formats: dict[str, Counter[str]] = field(default_factory=dict)
+    resized: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if self.resize and self.resize not in KERNELS:
+            raise ValueError(f"resize = {self.resize!r}: expected one of {', '.join(KERNELS)}")
+        if self.crop < 0:
+            raise ValueError(f"crop = {self.crop}: expected 0 or more pixels")
+
+    def __len__(self) -> int:
+        """Pairs, whether or not they can be read."""
+        return len(self.reference)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.formats = {column: Counter() for column in ("reference", *self.columns)}
+        self.resized = Counter()
+        ready: list[tuple[str, Faces]] = []
+        unreadable: dict[str, str] = {}
+        for name, found in self._read():
+            if isinstance(found, str):
+                unreadable[name] = found
+                continue
+            shape = found["reference"].shape
+            full = len(ready) >= max(1, min(BATCH, BATCH_PIXELS // (shape[1] * shape[2])))
+            if ready and (full or ready[0][1]["reference"].shape != shape):
+                yield self._batch(ready, unreadable)
+                ready, unreadable = [], {}
+            ready.append((name, found))
+        if ready or unreadable:
+            yield self._batch(ready, unreadable)
+
+    def _batch(self, ready: list[tuple[str, Faces]], unreadable: dict[str, str]) -> dict[str, Any]:
+        def stack(column: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([found[column] for _, found in ready])) if ready else torch.empty(0)
+
+        columns = {column: stack(column) for column in self.columns}
+        names = [name for name, _ in ready]
+        return {"key": names, "clean": stack("reference"), "columns": columns, "unreadable": unreadable}
+
+    def _read(self) -> Iterator[tuple[str, Faces | str]]:
+        """Each name with its pictures, or with the reason why there are none; in order."""
+        names, waiting = iter(sorted(self.reference)), deque[tuple[str, Future[Any]]]()
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            while True:
+                while len(waiting) < AHEAD and (name := next(names, None)) is not None:
+                    waiting.append((name, pool.submit(self._pair, name)))
+                if not waiting:
+                    return
+                name, future = waiting.popleft()
+                found = future.result()
+                if not isinstance(found, str):
+                    found, formats, resized = found
+                    for column, suffix in formats.items():
+                        self.formats[column][suffix] += 1
+                    self.resized.update(resized)
+                yield name, found
+
+    def _pair(self, name: str) -> tuple[Faces, dict[str, str], list[str]] | str:
+        files = {"reference": self.reference[name]} | {column: files[name] for column, files in self.columns.items()}
+        try:
+            found = {column: load_image(path) for column, path in files.items()}
+            formats = {column: file_suffix(path) for column, path in files.items()}
+        except (OSError, ValueError) as error:
+            return str(error)
+        height, width = found["reference"].shape[:2]
+        resized = [column for column, image in found.items() if image.shape[:2] != (height, width)]
+        if resized and not self.resize:
+            image, path = found[resized[0]], files[resized[0]]
+            raise ValueError(
+                f"{path}: {image.shape[1]} x {image.shape[0]} pixels, its reference {width} x {height}; name the "
+                f"kernel that brings it to that size (--resize {'|'.join(KERNELS)}): the numbers depend on it"
+            )
+        for column in resized:
+            found[column] = cv2.resize(found[column], (width, height), interpolation=KERNELS[self.resize])
+        if 2 * self.crop >= min(height, width):
+            raise ValueError(f"{files['reference']}: {width} x {height} pixels, crop = {self.crop} leaves nothing")
+        inner = slice(self.crop, -self.crop or None)
+        return {column: _planes(image[inner, inner]) for column, image in found.items()}, formats, resized
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What the files were and what was done to them, once they have been read."""
+        kinds = {c: ", ".join(f"{k[1:].upper()} {n}" for k, n in sorted(f.items())) for c, f in self.formats.items()}
+        resized = ", ".join(f"{column} {count}" for column, count in sorted(self.resized.items()))
+        return {
+            "file_format": "; ".join(f"{column}: {kind}" for column, kind in kinds.items()),
+            "resize_kernel": f"{self.resize} (OpenCV), to the reference's size: {resized} files" if resized else "none",
+            "crop": f"{self.crop} pixels at each border" if self.crop else "none: every pixel counts",
+        }
+
+    @property
+    def lossy(self) -> dict[str, int]:
+        """Column -> files that were stored with loss: their scores contain the format's damage."""
+        counts = {c: sum(n for kind, n in f.items() if kind in LOSSY) for c, f in self.formats.items()}
+        return {column: count for column, count in counts.items() if count}
+
+
+def _planes(image: Pixels) -> NDArray[np.float32]:
+    """uint8 H x W x 3 -> float32 3 x H x W in [0, 1], without PyTorch, whose threads would wait for the decoders'."""
+    return np.stack(cv2.split(image)).astype(np.float32) / np.float32(255)
+
+
+def pair_folders(
+    reference: str | Path, columns: Mapping[str, str | Path], resize: str = "", crop: int = 0
+) -> FolderPairs:
+    """Find the pairs of some folders (trees) with the reference folder.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: a folder without pictures; two files of one name; names that do not pair: both sides are listed.
+    """
+    clean = files_by_name(reference)
+    found = {column: files_by_name(folder) for column, folder in columns.items()}
+    for column, files in found.items():
+        if said := unpaired(str(columns[column]), files, str(reference), clean):
+            raise ValueError(f"names do not pair\n{said}")
+    return FolderPairs(clean, found, resize, crop)
+
+
+def files_by_name(folder: str | Path) -> dict[str, Path]:
+    """Path below ``folder`` without suffix -> image file; hidden files and other suffixes are no pictures.
+
+    Raises:
+        FileNotFoundError: no such folder. ValueError: no picture, or two of one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not any(p.startswith(".") for p in relative.parts):
+            name = relative.with_suffix("").as_posix()
+            if name in found:
+                raise ValueError(f"{path} and {found[name].name}: two pictures of one name, which of them counts?")
+            found[name] = path
+    if not found:
+        raise ValueError(f"{folder}: no image file below it ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def unpaired(here: str, mine: Collection[str], there: str, theirs: Collection[str]) -> str:
+    """Both sides' names that the other lacks, a line each; empty when there is none."""
+    only = {here: sorted(set(mine) - set(theirs)), there: sorted(set(theirs) - set(mine))}
+    if not any(only.values()):
+        return ""
+    lines = []
+    for side, names in only.items():
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        lines.append(f"  only in {side} ({len(names)}): {', '.join(names[:LISTED]) or 'none'}{more}")
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""How far a model holds: severity x kind of damage, and where it breaks.
+
+A cell is the mean over faces of metric(model(damaged), clean), with one operation at one severity of its ladder:
+
+    within   every face has the damage that the recipe draws for it, but the step of this kind is the cell's
+    alone    the face has no other damage
+
+``trained`` marks severities that the recipe itself draws. A **cliff** is the steepest fall from one severity to the
+next, when it is twice what the other steps lose on average, and at least 1 dB (not in dB: a tenth of all values' span).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from hifacegan_lib.degradations.operations import MAX_SEED
+from hifacegan_lib.degradations.recipes import Recipe, pair_seed
+from hifacegan_lib.degradations.traces import Step, Trace
+from hifacegan_lib.evaluation.evaluate import Method, restore
+from hifacegan_lib.evaluation.severity import LADDERS
+from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
+from hifacegan_lib.utils.images import Pixels, to_float
+from hifacegan_lib.utils.statistics import Values
+
+KINDS = ("downsample", "gaussian_noise", "laplace_noise", "gaussian_blur", "motion_blur", "jpeg")
+BATCH = 16  # faces at a time
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What :func:`surface` measured; all arrays are kinds x severities, NaN where no face has a value.
+
+    Attributes:
+        mode: "within" the recipe's other damage, or "alone".
+        severities: kind -> its ladder's values, mild to strong.
+        restored, degraded: metric -> means of the model's faces, and of its inputs.
+        trained: severities that the recipe draws, and ``ranges``, kind -> (low, high), None where it draws none.
+        metrics: metric -> how to speak of it. ``faces``: how many.
+    """
+
+    mode: Literal["within", "alone"]
+    severities: dict[str, tuple[float, ...]]
+    restored: dict[str, Values]
+    degraded: dict[str, Values]
+    trained: Values
+    ranges: dict[str, tuple[float, float] | None]
+    metrics: dict[str, Metric]
+    faces: int
+
+    @property
+    def says(self) -> list[str]:
+        """In words: of each kind the steepest fall of the first metric, then the other metrics' cliffs."""
+        first, *others = self.metrics
+        sharp = [cliff for name in others for cliff in cliffs(self, name) if cliff.sharp]
+        return [cliff.sentence for cliff in [*cliffs(self, first), *sharp]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        means = {
+            name: {
+                side: [[None if np.isnan(x) else round(float(x), 4) for x in line] for line in v]
+                for side, v in sides.items()
+            }
+            for name, sides in ((m, {"restored": self.restored[m], "degraded": self.degraded[m]}) for m in self.metrics)
+        }
+        shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
+        return {**shared, "means": means, "cliffs": self.says}
+
+
+@dataclass(frozen=True)
+class Cliff:
+    """The steepest fall of one kind: from severity number ``place`` to the next."""
+
+    kind: str
+    place: int
+    drop: float
+    sharp: bool
+    sentence: str
+
+
+def surface(
+    method: Method,
+    faces: Mapping[str, Pixels],
+    recipe: Recipe,
+    metrics: Mapping[str, Metric],
+    kinds: Sequence[str] = KINDS,
+    mode: Literal["within", "alone"] = "within",
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Surface:
+    """Measure a model on every severity of every kind.
+
+    Args:
+        method: degraded N x 3 x H x W in [0, 1] -> restored, alike.
+        faces: key -> clean face, uint8, all of one size; the key draws its damage, as a loader of ``seed`` would.
+        metrics: those of a pair; what cannot be had for these faces is left out.
+    Raises:
+        ValueError: no face, sizes that differ, no ladder for a kind.
+    """
+    if not faces or len({face.shape for face in faces.values()}) != 1:
+        raise ValueError(f"expected faces of one size, got {sorted({face.shape[:2] for face in faces.values()})}")
+    if unknown := [kind for kind in kinds if kind not in LADDERS]:
+        raise ValueError(f"kind '{unknown[0]}': no ladder; there are: {', '.join(LADDERS)}")
+    clean = torch.stack([to_float(face) for face in faces.values()]).to(device)
+    wanted = {name: metric.compute for name, metric in metrics.items() if metric.compute}
+    shape = (len(kinds), len(LADDERS[kinds[0]].values))
+    found = {side: {name: np.full(shape, np.nan) for name in wanted} for side in ("restored", "degraded")}
+    for place in np.ndindex(shape):
+        kind = kinds[place[0]]
+        value = LADDERS[kind].values[place[1]]
+        damaged = [_damage(key, face, recipe, kind, value, mode, seed) for key, face in faces.items()]
+        degraded = torch.stack([to_float(image) for image in damaged]).to(device)
+        restored = torch.cat([restore("model", method, part) for part in degraded.split(BATCH)])
+        for name in list(wanted):
+            for side, images in (("restored", restored), ("degraded", degraded)):
+                try:
+                    values = wanted[name](images, clean).double().cpu().numpy()
+                except MetricUnavailable:
+                    del wanted[name]
+                    break
+                finite = values[np.isfinite(values)]
+                found[side][name][place] = finite.mean() if len(finite) else np.nan
+    ranges = {kind: trained_range(recipe, kind) for kind in kinds}
+    trained = np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds])
+    return Surface(
+        mode,
+        {kind: tuple(LADDERS[kind].values) for kind in kinds},
+        {name: found["restored"][name] for name in wanted},
+        {name: found["degraded"][name] for name in wanted},
+        trained,
+        ranges,
+        {name: metrics[name] for name in wanted},
+        len(faces),
+    )
+
+
+def _damage(key: str, face: Pixels, recipe: Recipe, kind: str, value: float, mode: str, seed: int) -> Pixels:
+    grid, ladder, draw = min(face.shape[:2]), LADDERS[kind], pair_seed(key, 0, seed)
+    numbers = {**ladder.fixed, ladder.parameter: value}
+    if "seed" in numbers:
+        numbers["seed"] = draw % (MAX_SEED + 1)
+    alone = Trace.of(recipe.name, {"op": kind, **numbers}, grid=grid)
+    if mode == "alone":
+        return alone.apply(face)
+    trace, step = recipe.sample(draw, grid=grid), alone.operations[0]
+    return replace(trace, operations=_placed(trace.operations, step)).apply(face)
+
+
+def _placed(steps: tuple[Step, ...], step: Step) -> tuple[Step, ...]:
+    """``step`` in the place of the first one of its family; before all others where there is none."""
+    family = LADDERS[step.op].family
+    alike = [n for n, other in enumerate(steps) if other.op in LADDERS and LADDERS[other.op].family == family]
+    if not alike:
+        return (step, *steps)
+    return tuple(step if n == alike[0] else other for n, other in enumerate(steps) if n not in alike[1:])
+
+
+def trained_range(recipe: Recipe, kind: str) -> tuple[float, float] | None:
+    """The span of the ladder's parameter over every place where a recipe draws ``kind``; None where it never does."""
+    name = LADDERS[kind].parameter
+    ends = [
+        value for entry in _draws(recipe.to_dict()["operations"]) if entry["op"] == kind for value in _ends(entry[name])
+    ]
+    return (min(ends), max(ends)) if ends else None
+
+
+def _draws(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for entry in entries:
+        if "op" in entry:
+            yield entry
+        for group in ("one_of", "steps", "shuffled"):
+            yield from _draws(entry.get(group, []))
+
+
+def _ends(value: Any) -> list[float]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _inside(value: float, ends: tuple[float, float] | None) -> bool:
+    return ends is not None and ends[0] <= value <= ends[1]
+
+
+def cliffs(found: Surface, metric: str = "psnr") -> list[Cliff]:
+    """Each kind's steepest fall in words, the deepest first.
+
+    Raises:
+        ValueError: the metric was not measured.
+    """
+    if metric not in found.metrics:
+        raise ValueError(f"metric '{metric}': not measured; there are: {', '.join(found.metrics)}")
+    m = found.metrics[metric]
+    sign = 1 if m.higher_is_better else -1
+    values = found.restored[metric]
+    least = 1.0 if m.unit == "dB" else 0.1 * float(np.nanmax(values) - np.nanmin(values))
+    listed = []
+    for row, kind in enumerate(found.severities):
+        drops = -sign * np.diff(values[row])
+        if np.isnan(drops).all():
+            continue
+        place = int(np.nanargmax(drops))
+        drop = float(drops[place])
+        others = np.delete(drops, place)
+        sharp = drop >= least and drop >= 2 * max(0.0, float(np.nanmean(others)))
+        listed.append(Cliff(kind, place, drop, sharp, _sentence(found, metric, kind, row, place, sharp)))
+    return sorted(listed, key=lambda cliff: (-cliff.sharp, -cliff.drop))
+
+
+def _sentence(found: Surface, metric: str, kind: str, row: int, place: int, sharp: bool) -> str:
+    m, rungs, ladder = found.metrics[metric], found.severities[kind], LADDERS[kind]
+    before, after = found.restored[metric][row, place : place + 2]
+    name = f"{kind.replace('_', ' ')}, {ladder.parameter}"
+    unit = f" {m.unit}" if m.unit else ""
+    fall = f"{m.label} goes from {before:.{m.digits}f} to {after:.{m.digits}f}{unit}"
+    step = f"between {rungs[place]:g} and {rungs[place + 1]:g}"
+    words = f"{name}: {'a cliff' if sharp else 'no cliff, steepest'} {step}, where {fall}"
+    ends = found.ranges[kind]
+    if ends is None:
+        where = "never trained on"
+    else:
+        inside = [_inside(rungs[n], ends) for n in (place, place + 1)]
+        side = "inside" if all(inside) else "at the edge of" if any(inside) else "outside"
+        where = f"{side} the range of the training, {ends[0]:g} to {ends[1]:g}"
+    sign = 1 if m.higher_is_better else -1
+    helps = sign * (found.restored[metric][row] - found.degraded[metric][row]) > 0
+    if helps.all():
+        verdict = "it helps at every severity"
+    elif not helps.any():
+        verdict = "it helps at none"
+    else:
+        verdict = f"it helps at {', '.join(f'{v:g}' for v, good in zip(rungs, helps, strict=True) if good)}"
+    return f"{words}; {where}; {verdict}."

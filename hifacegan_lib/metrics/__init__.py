@@ -1,0 +1,1 @@
+"""Metrics: one or one family a file, and the registry that names them all."""

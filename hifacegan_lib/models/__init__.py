@@ -1,0 +1,1 @@
+"""The networks: suppression, replenishment, generator, discriminator, and their files."""

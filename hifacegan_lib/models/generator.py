@@ -1,0 +1,254 @@
+"""The generator: suppression encodes a damaged face at every scale, replenishment redraws it from coarse to fine.
+
+    f_0 = head(image)              full resolution (of pixel blocks, when ``patch`` > 1)
+    f_l = suppress_l(f_{l-1})      half of it each time, l = 1 ... stages
+    x   = conv(image at 1 / 2^stages)
+    x   = block_l(up(x), f_l)      l = stages ... 0, each guided by the features of its own resolution
+    out = clip(mix(image) + conv(x))      or clip(tanh(conv(x))) without the skip
+
+Three networks are one config each: the paper's (``PRESETS["paper"]``, inner-product suppression), ours (the others of
+``PRESETS``), and the authors' code (``PUBLISHED``), which is not its paper: it pools by local importance and, in two of
+its three variants, is guided by the image itself.
+
+The skip is ours. The decoder also draws, for every pixel, how much of each smoothed copy of the image to take instead:
+
+    mix(image) = image + sum over k of m_k (mean_k(image) - image)         mean_k: over (2 k + 1)^2 pixels
+
+so noise is left out by choosing, and not by redrawing it with the opposite sign. Ours too are instance statistics in
+place of batch statistics: a picture depends on its own pixels and the weights alone, in ``train()`` as in ``eval()``.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from hifacegan_lib.models.activation_checkpointing import recomputed
+from hifacegan_lib.models.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
+from hifacegan_lib.models.suppression import Kind, suppression
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything that fixes the network's shape; stored beside its weights."""
+
+    width: int = 32  # channels at full resolution; twice as many at each halving
+    widest: int = 16  # up to this many times the width
+    stages: int = 2  # halvings
+    patch: int = 1  # side of the pixel blocks that the network sees as one pixel of 3 * patch^2 channels
+    suppression: Kind = "inner_product"
+    guidance: str = "features"  # or "image": the input itself guides every stage, as plain SPADE does
+    modulation: Modulation = "one_plus_gamma"
+    norm: Norm = "instance"
+    window: int = 3
+    correlation_dim: int = 8
+    hidden: int = 128  # largest width of SPADE's hidden layer
+    skip: bool = True  # the network corrects its input instead of drawing anew
+    spectral_norm: bool = False
+    start: str = "image"  # what the decoder starts from: the subsampled input, or the deepest "features"
+    published: bool = False  # the authors' layers: instance norms in the encoder, a second block at the second level
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("width", 1),
+            ("widest", 1),
+            ("stages", 1),
+            ("patch", 1),
+            ("correlation_dim", 1),
+            ("hidden", 1),
+        ):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if self.guidance not in ("features", "image"):
+            raise ValueError(f"guidance is 'features' or 'image', got {self.guidance!r}")
+        if self.start not in ("features", "image"):
+            raise ValueError(f"start is 'features' or 'image', got {self.start!r}")
+
+    def channels(self, level: int) -> int:
+        """Channels after ``level`` halvings."""
+        return self.width * min(2**level, self.widest)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := set(values) - known:
+            raise ValueError(f"generator config: unknown {sorted(unknown)}; known: {sorted(known)}")
+        return cls(**values)
+
+
+SMOOTHINGS = (1, 2, 4)  # reach of the skip's means, pixels
+
+PRESETS = {  # docs/compact.md says how ours were chosen
+    "compact": GeneratorConfig(width=32, stages=2, patch=2, hidden=32),
+    "compact-64": GeneratorConfig(width=24, stages=2, patch=2, hidden=24),
+    "paper": GeneratorConfig(width=48, stages=5, modulation="gamma", skip=False, spectral_norm=True),
+}
+
+_SPADE = GeneratorConfig(
+    width=48,  # most of the paper's experiments; the published options say 64
+    stages=5,
+    suppression="lip",
+    guidance="image",
+    modulation="gamma",
+    norm="batch",
+    skip=False,
+    spectral_norm=True,
+    published=True,
+)
+PUBLISHED = {  # github.com/Lotayou/Face-Renovation, netG
+    "spade": _SPADE,
+    "lipspade": dataclasses.replace(_SPADE, start="features"),
+    "hifacegan": dataclasses.replace(_SPADE, guidance="features"),
+}
+
+
+class Generator(nn.Module):
+    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.checkpointing = False  # training recomputes each level in the backward pass instead of keeping its insides
+        pixels = 3 * c.patch**2
+        self.encodes = "features" in (c.guidance, c.start)
+        if self.encodes or not c.published:
+            self.head = nn.Conv2d(pixels, c.channels(0), 3, padding=1, bias=not c.published)
+            self.suppress = nn.ModuleList(
+                suppression(c.suppression, c.channels(n), c.channels(n + 1), c.window, 2, c.correlation_dim)
+                for n in range(c.stages)
+            )
+        if c.start == "image":
+            self.start = nn.Conv2d(pixels, c.channels(c.stages), 3, padding=1)
+        self.replenish = nn.ModuleList(self._block(n, c.channels(min(n + 1, c.stages))) for n in range(c.stages + 1))
+        self.middle = self._block(c.stages - 1, c.channels(c.stages - 1)) if c.published else None
+        drawn = pixels + (len(SMOOTHINGS) * c.patch**2 if c.skip else 0)
+        self.draw = nn.Conv2d(c.channels(0), drawn, 3, padding=1)
+        if c.skip:  # an untrained network returns its input
+            nn.init.zeros_(self.draw.weight)
+            nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
+        self._normed: list[nn.Module] = []
+        if c.spectral_norm:
+            blocks = [*self.replenish, *([] if self.middle is None else [self.middle])]
+            layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
+            self._normed = [parametrizations.spectral_norm(layer) for layer in layers]
+            self.train()
+
+    def _block(self, level: int, in_channels: int) -> ReplenishmentBlock:
+        """The block that draws at ``level`` halvings, guided by that level's features or by the image."""
+        c, channels = self.config, self.config.channels(level)
+        guidance = channels if c.guidance == "features" else 3 * c.patch**2
+        hidden = c.hidden if c.published else min(c.hidden, channels)
+        return ReplenishmentBlock(in_channels, channels, guidance, hidden, c.norm, c.modulation, c.published)
+
+    def train(self, mode: bool = True) -> Self:
+        """As ``nn.Module.train``, but spectral norms stay as they are: only :meth:`step_spectral_norm` moves them."""
+        super().train(mode)
+        for layer in self._normed:
+            layer.parametrizations.eval()  # type: ignore[union-attr]
+        return self
+
+    def step_spectral_norm(self) -> None:
+        """One power iteration for every spectrally normalised weight; the training loop calls it once a step."""
+        for layer in self._normed:
+            layer.parametrizations.train()  # type: ignore[union-attr]
+            with torch.no_grad():
+                _ = layer.weight  # computing it moves its singular vectors one step
+            layer.parametrizations.eval()  # type: ignore[union-attr]
+
+    def features(self, folded: Tensor) -> list[Tensor]:
+        """Suppressed features, finest first: level l is N x channels(l) x H / 2^l x W / 2^l.
+
+        ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; the image itself when ``patch`` is 1.
+        """
+        levels = [self._settle(self.head(folded))]
+        for n in range(self.config.stages):
+            levels.append(self._run(self._stage, levels[-1], n))
+        return levels
+
+    def _stage(self, f: Tensor, n: int) -> Tensor:
+        return self._settle(self.suppress[n](f), deepest=n + 1 == self.config.stages)
+
+    def _settle(self, f: Tensor, deepest: bool = False) -> Tensor:
+        """What follows each of the encoder's convolutions."""
+        if not self.config.published:
+            return F.leaky_relu(f, 0.2)
+        f = normalise(f, "instance")
+        return f if deepest else F.relu(f)
+
+    def forward(self, image: Tensor) -> Tensor:
+        _check(image, self.training)
+        return self.decode(image, *self.encode(image))
+
+    def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the decoder starts from, and what guides each of its levels, finest first."""
+        folded = F.pixel_unshuffle(self._padded(image), self.config.patch)  # N, 3 patch^2, H / patch, W / patch
+        levels = self.features(folded) if self.encodes else []
+        guides = levels if self.config.guidance == "features" else [folded] * (self.config.stages + 1)
+        step = 2**self.config.stages
+        return levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step]), guides
+
+    def decode(self, image: Tensor, x: Tensor, guides: list[Tensor]) -> Tensor:
+        """Draw from ``x``, coarse to fine: what :meth:`encode` gives, of this image or of another of its size."""
+        for n in reversed(range(self.config.stages + 1)):
+            if n < self.config.stages:
+                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = self._run(self.replenish[n], x, guides[n])  # N, channels(n), H / (patch 2^n), W / (patch 2^n)
+            if self.middle is not None and n == self.config.stages - 1:
+                x = self._run(self.middle, x, guides[n])
+        x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3 (+ 3), H, W
+        x = _mix(self._padded(image), x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
+        return _Clip.apply(x[:, :, : image.shape[2], : image.shape[3]])
+
+    def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        return recomputed(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
+
+    def _padded(self, image: Tensor) -> Tensor:
+        """Sides extended to what the patches and halvings divide."""
+        block = self.config.patch * 2**self.config.stages
+        return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
+
+
+def _check(image: Tensor, training: bool) -> None:
+    """Refuse what has no picture.
+
+    Numbers are looked at where that costs nothing: not in a GPU's training, whose loop looks at its losses.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.numel():
+        raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {tuple(image.shape)}")
+    if image.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing() or (training and image.is_cuda):
+        return
+    if broken := image.numel() - int(image.isfinite().sum()):
+        raise ValueError(f"the image: {broken} of {image.numel()} values are NaN or infinite; expected [0, 1]")
+
+
+def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
+    """Extend below and to the right: by reflection where the image is large enough, else by its border."""
+    if not (bottom or right):
+        return image
+    reflects = bottom < image.shape[2] and right < image.shape[3]
+    return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
+
+
+def _mix(image: Tensor, gains: Tensor) -> Tensor:
+    """Move each pixel towards its smoothed copies: image N x 3 x H x W, gains N x len(SMOOTHINGS) x H x W."""
+    mixed = image
+    for n, reach in enumerate(SMOOTHINGS):
+        mean = F.avg_pool2d(image, 2 * reach + 1, 1, reach, count_include_pad=False)
+        mixed = mixed + gains[:, n : n + 1] * (mean - image)
+    return mixed
+
+
+class _Clip(torch.autograd.Function):
+    """Clip to [0, 1]; the gradient passes as if it were not there, or pixels beyond the range would never come back."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return gradient

@@ -1,0 +1,246 @@
+"""Checkpoints of the published code, read into our generator so that they draw what they drew there.
+
+Variant, width and norm are in the names and shapes alone:
+
+    lip_encoder.model.*      lipspade      else  encoder.encoder_0.*      hifacegan      else      spade
+    G_middle_0 or g_middle_0               github.com/Lotayou/Face-Renovation or BasicSR, whose HiFaceGAN is lipspade
+    to_rgbs.3.weight, dimension 1          width
+    param_free_norm.running_mean           batch statistics; without them each picture's own
+    conv_0.weight_orig                     spectral norm, by vectors weight_u and, but for older files, weight_v
+
+Files may wrap the weights (``params_ema``, ``params``, ``state_dict``) and put a prefix before each name (``module.``).
+They are read without running anyone's code.
+"""
+
+import dataclasses
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
+from hifacegan_lib.models.replenishment import Norm
+
+WRAPPERS = ("params_ema", "params", "state_dict")
+MARK = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
+SHOWN = 8  # differences that an error lists
+UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of the smaller phases; lipspade's fc, which nothing calls
+
+
+def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
+    """A generator of ours or of the published code, in ``eval()``, and what is known of it.
+
+    ``info["source"]`` says whose file it is. For ``norm`` and errors see :func:`read_foreign`.
+    """
+    try:
+        generator, info = checkpoints.load_generator(path)
+    except ValueError as ours:
+        if Path(path).suffix == ".safetensors" and "format" not in str(ours):
+            raise
+        return read_foreign(path, norm)
+    return generator, {"source": "this workbench", **info}
+
+
+def read_foreign(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
+    """The generator of a published checkpoint, in ``eval()``, and where it comes from.
+
+    Args:
+        path: ``.safetensors``, or what ``torch.save`` wrote.
+        norm: instead of the norm that the keys tell. Files without batch statistics are taken as ``instance``, which
+            is BasicSR's and what ``batch`` computes in ``train()`` for one picture; the norm that Face-Renovation's
+            options call instance is ``rms``.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not tensors alone, no published generator, or one that does not fit; the first differences are
+            listed as key, found shape, expected shape.
+    """
+    try:
+        return import_state(read_tensors(path), norm)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The named tensors of a file, wrappers and prefix taken off."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ValueError(f"not a file of tensors alone ({first or type(error).__name__})") from None
+    for name in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    named = content if isinstance(content, Mapping) else {}
+    tensors = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
+    prefix = next((name.removesuffix(MARK) for name in tensors if name.endswith(MARK)), None)
+    if prefix is None:
+        raise ValueError(f"no published generator: no tensor {MARK} among {len(tensors)} ({_some(tensors)})")
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def import_state(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
+    """As :func:`read_foreign`, from the named tensors themselves."""
+    basicsr = any(name.startswith("g_middle_") for name in tensors)
+    found = {re.sub("^g_middle_", "G_middle_", name): value for name, value in tensors.items()}
+    config = infer_config(found, norm)
+    _complete(found, config)
+    with torch.random.fork_rng(devices=[]):
+        generator = Generator(config)
+    expected = {name: list(_sources(name, config)) for name in generator.state_dict()}
+    _refuse_differences(found, generator.state_dict(), expected)
+    generator.load_state_dict({name: _joined([found[s] for s in theirs]) for name, theirs in expected.items()})
+    return generator.eval(), {"source": "BasicSR" if basicsr else "Face-Renovation", "variant": variant(config)}
+
+
+def infer_config(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> GeneratorConfig:
+    """Variant, width, norm and spectral norm from names and shapes."""
+    kinds = {"lip_encoder.": "lipspade", "encoder.encoder_0.": "hifacegan"}
+    kind = next((kinds[p] for p in kinds if any(name.startswith(p) for name in tensors)), "spade")
+    if "to_rgbs.3.weight" not in tensors:
+        raise ValueError(f"no published generator: no tensor to_rgbs.3.weight among {len(tensors)} ({_some(tensors)})")
+    buffers = any("param_free_norm.running_mean" in name for name in tensors)
+    if norm in ("batch", "frozen") and not buffers:
+        raise ValueError(f"norm = {norm!r}: the file has no batch statistics; instance computes what train() does")
+    return dataclasses.replace(
+        PUBLISHED[kind],
+        width=tensors["to_rgbs.3.weight"].shape[1],
+        norm=norm or ("batch" if buffers else "instance"),
+        spectral_norm=any(name.endswith(".weight_orig") for name in tensors),
+    )
+
+
+def variant(config: GeneratorConfig) -> str:
+    """``spade``, ``lipspade`` or ``hifacegan``; ``ours`` for any other network."""
+    if not config.published:
+        return "ours"
+    same = ((name, preset) for name, preset in PUBLISHED.items())
+    return next(name for name, p in same if (p.guidance, p.start) == (config.guidance, config.start))
+
+
+def spectral_layers(generator: Generator) -> dict[str, nn.Module]:
+    """Name -> layer, for each one whose weight is spectrally normalised."""
+    return {name: m for name, m in generator.named_modules() if parametrize.is_parametrized(m)}
+
+
+@torch.no_grad()
+def step_as_published(generator: Generator) -> None:
+    """The power iteration that the published code runs in each forward of ``train()``.
+
+    v <- W^T u, u <- W v, each to unit length: the order of ``torch.nn.utils.spectral_norm``. Followed by
+    ``generator.train()(image)`` it gives the picture that the authors' way of testing gives.
+    """
+    for layer in spectral_layers(generator).values():
+        matrix, vectors = spectral_parts(layer)
+        vectors._v.copy_(F.normalize(matrix.T @ vectors._u, dim=0))
+        vectors._u.copy_(F.normalize(matrix @ vectors._v, dim=0))
+
+
+def spectral_parts(layer: nn.Module) -> tuple[Tensor, Any]:
+    """The weight before normalisation as C_out x (C_in K^2), and the holder of its vectors ``_u`` and ``_v``."""
+    stored: Any = layer.parametrizations.weight  # type: ignore[union-attr]
+    return stored.original.detach().flatten(1), stored[0]
+
+
+def _sources(name: str, config: GeneratorConfig) -> Iterator[str]:
+    """The published names of one of our tensors: two for gamma and beta, which we keep in one."""
+    if name.endswith("gamma_beta.weight"):
+        for half in ("gamma", "beta"):
+            yield from _sources(name.replace("gamma_beta", f"mlp_{half}"), config)
+        return
+    deepest = config.stages
+    lip = config.start == "features"
+    blocks = {deepest: "head_0", deepest - 1: "G_middle_0", **{n: f"ups.{deepest - 2 - n}" for n in range(deepest - 1)}}
+    gate, conv = "encoder.encoder_{0}.0.logit.", "encoder.encoder_{0}.1."
+    if lip:
+        gate, conv = "lip_encoder.model.{1}.logit.", "lip_encoder.model.{2}."
+    for ours, theirs in (
+        (r"^replenish\.(\d+)\.", lambda m: f"{blocks[int(m[1])]}."),
+        (r"^middle\.", "G_middle_1."),
+        (r"^start\.", "fc."),
+        (r"^draw\.", "to_rgbs.3."),
+        (r"^head\.", "lip_encoder.model.0." if lip else "encoder.head.0."),
+        (r"^suppress\.(\d+)\.gate\.", lambda m: gate.format(int(m[1]), 3 + 4 * int(m[1]))),
+        (r"^suppress\.(\d+)\.conv\.", lambda m: conv.format(int(m[1]), 0, 4 + 4 * int(m[1]))),
+        (r"\.shared\.", ".mlp_shared.0."),
+        (r"\.batch_norm\.", ".param_free_norm."),
+        (r"\.shortcut\.", ".conv_s."),
+        (r"parametrizations\.weight\.original$", "weight_orig"),
+        (r"parametrizations\.weight\.0\._([uv])$", r"weight_\1"),
+    ):
+        name = re.sub(ours, theirs, name)
+    yield name
+
+
+def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
+    """Add what older versions of PyTorch did not store and drop what nobody reads, in place."""
+    for name in [n for n in found if UNUSED.match(n) and (n[0] == "t" or config.start == "features")]:
+        del found[name]
+    if config.norm not in ("batch", "frozen"):
+        for name in [n for n in found if ".param_free_norm." in n]:
+            del found[name]
+    for name in [n for n in found if n.endswith(".running_mean")]:
+        found.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
+    for name in [n.removesuffix("_orig") for n in found if n.endswith(".weight_orig")]:
+        matrix, u, former = found[f"{name}_orig"].float().flatten(1), found.get(f"{name}_u"), found.pop(name, None)
+        if f"{name}_v" in found or u is None or u.shape != matrix.shape[:1]:
+            continue
+        v = F.normalize(matrix.T @ u.float(), dim=0)
+        if former is not None and (sigma := _ratio(matrix, former)) is not None:
+            v *= sigma / (u.float() @ matrix @ v)
+        found[f"{name}_v"] = v
+
+
+def _ratio(matrix: Tensor, former: Tensor) -> Tensor | None:
+    """The sigma by which a file's own normalised weight was divided; none where it belongs to other weights.
+
+    PyTorch stored it until the end of 2018, and under DataParallel never brought it up to date.
+    """
+    sigma = matrix.norm() / former.float().norm()
+    fits = former.numel() == matrix.numel() and torch.allclose(former.float().flatten(1) * sigma, matrix, rtol=1e-3)
+    return sigma if fits else None
+
+
+def _refuse_differences(
+    found: Mapping[str, Tensor], ours: Mapping[str, Tensor], expected: Mapping[str, list[str]]
+) -> None:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, theirs in expected.items():
+        first, *rest = ours[name].shape or (0,)
+        shapes |= {t: (first // len(theirs), *rest) if ours[name].ndim else () for t in theirs}
+    wrong = [
+        f"{name}: found {_shape(found.get(name))}, expected {' x '.join(map(str, shape)) or 'a number'}"
+        for name, shape in shapes.items()
+        if name not in found or tuple(found[name].shape) != shape
+    ]
+    wrong += [f"{name}: found {_shape(found[name])}, expected nothing" for name in found if name not in shapes]
+    if wrong:
+        more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise ValueError(f"does not fit in {len(wrong)} tensors:\n  " + "\n  ".join(wrong[:SHOWN]) + more)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "nothing" if tensor is None else " x ".join(map(str, tensor.shape)) or "a number"
+
+
+def _some(names: Mapping[str, Tensor]) -> str:
+    return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _load_pickle(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)

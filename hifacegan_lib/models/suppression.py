@@ -1,0 +1,237 @@
+"""Suppression: how the encoder reads a face and leaves the damage behind. Three operators, one shape contract.
+
+**Inner-product convolution** (HiFaceGAN, arXiv 2005.05005). A convolution shares its kernel W over the whole image and
+so treats content and artefact alike. The paper weighs every neighbour by its correlation with the centre:
+
+    h_i = sum over j in window(i) of  H(f_j, f_i) * W[j - i] f_j          H(f_j, f_i) = D( G(f_j)^T G(f_i) )
+
+G maps each pixel's C features to d numbers, D is bounded. H is ONE scalar for each pair of pixels, a map
+N x K^2 x H x W that is broadcast over channels; W stays an ordinary (C_out, C_in, K, K) kernel. With H = 1 this is the
+plain convolution.
+
+**Local importance pooling** is what the authors' code runs instead: a softmax-weighted mean over the window, the
+weights exp(12 sigmoid(norm(conv(f)))) learnt from the features.
+
+**Plain convolution** is the control.
+
+All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`` is 2.
+"""
+
+import contextlib
+import importlib.util
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hifacegan_lib.models.suppression_cpu import InnerProduct
+
+Kind = Literal["inner_product", "lip", "conv"]
+Activation = Literal["sigmoid", "tanh", "softplus"]
+
+LIP_RANGE = 12.0  # the authors' logits lie in (0, 12)
+
+
+def bounded(correlation: Tensor, activation: Activation) -> Tensor:
+    """D: correlations to weights from 0 to 2, equal to 1 where features do not correlate.
+
+    The centring on 1 is ours: an untrained layer then has the plain convolution's scale. ``softplus`` is
+    log2(1 + e^x), cut off at 2.
+    """
+    if activation == "sigmoid":
+        return 2 * torch.sigmoid(correlation)
+    if activation == "tanh":
+        return 1 + torch.tanh(correlation)
+    if activation == "softplus":
+        return (F.softplus(correlation) / math.log(2)).clamp_max(2)
+    raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
+
+
+def correlation_maps(g: Tensor, window: int, stride: int = 1, activation: Activation = "sigmoid") -> Tensor:
+    """H for every pixel and every neighbour in its window.
+
+    Args:
+        g: embedding G(f), N x d x H x W.
+        window: K, odd.
+    Returns:
+        N x K^2 x H' x W', neighbours in reading order, in (0, 2); a neighbour outside the image has correlation 0.
+    """
+    centre = g[:, :, ::stride, ::stride]  # N, d, H', W'
+    scale = g.shape[1] ** -0.5  # keeps the correlation's spread when d grows
+    products = [(centre * near).sum(1) * scale for near in _neighbours(g, window, stride)]
+    return bounded(torch.stack(products, 1), activation)
+
+
+def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
+    """The modulated convolution: sum over neighbours of H * W[j - i] f_j.
+
+    Args:
+        f: features, N x C_in x H x W.
+        h: weights of the neighbours, N x K^2 x H' x W', from :func:`correlation_maps`.
+        weight: ordinary kernel, C_out x C_in x K x K; K odd.
+        bias: C_out, or none.
+    Returns:
+        N x C_out x H' x W' with H' = ceil(H / stride). Zero padding outside the image.
+    Raises:
+        ValueError: ``h`` does not fit ``f``, the window and the stride.
+    """
+    window = weight.shape[-1]
+    expected = (f.shape[0], window**2, -(-f.shape[2] // stride), -(-f.shape[3] // stride))
+    if tuple(h.shape) != expected:
+        raise ValueError(f"h must be N x K^2 x H' x W' = {expected}, got {tuple(h.shape)}")
+    modulated = [
+        near * h[:, k : k + 1] for k, near in enumerate(_neighbours(f, window, stride))
+    ]  # each N, C_in, H', W'
+    kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1, 1, 1)  # C_out, K^2 C_in, 1, 1
+    return F.conv2d(torch.cat(modulated, 1), kernel, bias)
+
+
+def suppress(
+    f: Tensor,
+    g: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation = "sigmoid",
+) -> Tensor:
+    """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
+
+    The K^2 copies of the features are never stored: on the CPU it goes strip by strip (see ``strips``), on CUDA from
+    compute capability 8.0 by kernels of its own (see ``suppression_triton``). Elsewhere, and in exported graphs, by the
+    two functions.
+
+    Args:
+        f: features, N x C x H x W.
+        g: their embedding G(f), N x d x H x W.
+        weight: C_out x C / groups x K x K; K odd. bias: C_out, or none.
+        groups: as in a plain convolution; H is one for all of them.
+    Returns:
+        N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype, or autocast's.
+    Raises:
+        ValueError: sizes that do not fit, an even window, an unknown activation.
+    """
+    if weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ValueError(f"the window must be square and odd, got {tuple(weight.shape[2:])}")
+    if f.shape[0] != g.shape[0] or f.shape[2:] != g.shape[2:]:
+        raise ValueError(f"features {tuple(f.shape)} and embedding {tuple(g.shape)} differ in images or size")
+    if f.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        raise ValueError(f"{f.shape[1]} channels in {groups} groups do not fit a kernel {tuple(weight.shape)}")
+    if activation not in ("sigmoid", "tanh", "softplus"):
+        raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
+    kind = f.device.type
+    casts = torch.amp.is_autocast_available(kind)  # not for meta tensors, which have shapes alone
+    dtype = torch.get_autocast_dtype(kind) if casts and torch.is_autocast_enabled(kind) else f.dtype
+    with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
+        f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
+        parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
+        if one_piece := _one_piece(f):
+            drawn = [one_piece.apply(part, g, w, stride, activation) for part, w in parts]
+        else:
+            h = correlation_maps(g, weight.shape[2], stride, activation)
+            drawn = [inner_product_conv2d(part, h, w, None, stride) for part, w in parts]
+    y = drawn[0] if groups == 1 else torch.cat(drawn, 1)
+    return y if bias is None else y + bias.to(y.dtype)[:, None, None]
+
+
+def _one_piece(f: Tensor) -> type[torch.autograd.Function] | None:
+    """The form of the convolution that is written for the features' device."""
+    if torch.compiler.is_compiling():  # a graph is made of ordinary operators
+        return None
+    if f.device.type == "cpu":
+        return InnerProduct
+    kinds = (torch.float32, torch.bfloat16, torch.float16)
+    if f.is_cuda and f.dtype in kinds and torch.version.cuda and importlib.util.find_spec("triton"):
+        if torch.cuda.get_device_capability(f.device) < (8, 0):  # Triton's kernels need Ampere or newer
+            return None
+        from hifacegan_lib.models import suppression_triton
+
+        return suppression_triton.InnerProduct
+    return None
+
+
+def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:
+    """The K^2 shifted views of x, each N x C x H' x W', in reading order of the offset."""
+    if window % 2 == 0:
+        raise ValueError(f"the window must be odd, got {window}")
+    height, width = x.shape[2:]
+    padded = F.pad(x, [window // 2] * 4)
+    return [
+        padded[:, :, dy : dy + height : stride, dx : dx + width : stride]
+        for dy in range(window)
+        for dx in range(window)
+    ]
+
+
+def local_importance_pool2d(f: Tensor, logit: Tensor, window: int = 3, stride: int = 2) -> Tensor:
+    """Mean over each window, weighted by exp(logit) (Gao et al., LIP, 1908.04156).
+
+    Both tensors are N x C x H x W. The largest logit of an image and channel is subtracted first: the ratio does not
+    change, and float16 does not overflow. Computed in float32.
+    """
+    logit = logit.float()
+    importance = (logit - logit.amax((2, 3), keepdim=True)).exp()
+    pad = window // 2
+    total = F.avg_pool2d(f * importance, window, stride, pad)
+    return (total / F.avg_pool2d(importance, window, stride, pad).clamp_min(1e-12)).to(f.dtype)
+
+
+class InnerProductConv2d(nn.Module):
+    """The paper's suppression: G is two 1 x 1 convolutions, W an ordinary kernel."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        window: int = 3,
+        stride: int = 1,
+        correlation_dim: int = 8,
+        activation: Activation = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.stride, self.window, self.activation = stride, window, activation
+        self.embed = nn.Sequential(  # G
+            nn.Conv2d(in_channels, correlation_dim, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(correlation_dim, correlation_dim, 1),
+        )
+        self.conv = nn.Conv2d(in_channels, out_channels, window, stride, window // 2)  # holds W and the bias
+
+    def weights(self, f: Tensor) -> Tensor:
+        """H of these features, N x K^2 x H' x W'."""
+        return correlation_maps(self.embed(f), self.window, self.stride, self.activation)
+
+    def forward(self, f: Tensor) -> Tensor:
+        return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride, activation=self.activation)
+
+
+class LocalImportanceConv2d(nn.Module):
+    """The authors' suppression: local importance pooling by ``stride``, then a 3 x 3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, window: int = 3, stride: int = 2) -> None:
+        super().__init__()
+        self.stride, self.window = stride, window
+        self.gate = nn.Sequential(
+            nn.Conv2d(in_channels, in_channels, window, padding=window // 2, bias=False),
+            nn.InstanceNorm2d(in_channels, affine=True),
+        )
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, f: Tensor) -> Tensor:
+        logit = LIP_RANGE * torch.sigmoid(self.gate(f))
+        return self.conv(local_importance_pool2d(f, logit, self.window, self.stride))
+
+
+def suppression(
+    kind: Kind, in_channels: int, out_channels: int, window: int = 3, stride: int = 2, correlation_dim: int = 8
+) -> nn.Module:
+    """The operator called ``kind``; ``correlation_dim`` counts for the inner product alone."""
+    if kind == "inner_product":
+        return InnerProductConv2d(in_channels, out_channels, window, stride, correlation_dim)
+    if kind == "lip":
+        return LocalImportanceConv2d(in_channels, out_channels, window, stride)
+    if kind == "conv":
+        return nn.Conv2d(in_channels, out_channels, window, stride, window // 2)
+    raise ValueError(f"suppression is one of inner_product, lip, conv; got {kind!r}")

@@ -1,0 +1,1 @@
+"""Plots, HTML pages, and the log of a run."""

@@ -1,0 +1,142 @@
+"""Pictures of an evaluation beyond its means: where a model breaks, whom it changes, what a protocol does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
+from hifacegan_lib.evaluation.robustness import Surface, cliffs
+from hifacegan_lib.evaluation.severity import LADDERS
+from hifacegan_lib.metrics.full_reference import Metric
+from hifacegan_lib.reports.plots import _canvas, image_rows
+from hifacegan_lib.utils.images import Pixels
+
+
+def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
+    """A heat map for each metric: severity to the right, kinds below each other.
+
+    In a cell the model's mean, and small its difference to the input's. Outlined: severities of the training. A bar
+    between two cells: a cliff.
+
+    Args:
+        metrics: which of the surface's; by default all.
+    """
+    names = list(metrics or found.metrics)
+    kinds = list(found.severities)
+    figure, axes = _canvas(
+        1, len(names), figsize=(1.5 + 4.9 * len(names), 0.72 * len(kinds) + 1.2), layout="constrained"
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        metric, values = found.metrics[name], found.restored[name]
+        change = values - found.degraded[name]
+        good = 1 if metric.higher_is_better else -1
+        axis.imshow(good * values, cmap="viridis", aspect="auto")
+        middle = np.nanmean([np.nanmin(good * values), np.nanmax(good * values)])
+        for (row, column), value in np.ndenumerate(values):
+            colour = "black" if good * value > middle else "white"
+            where: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            if np.isnan(value):
+                axis.text(column, row, "none", fontsize=9, **where)
+                continue
+            digits = min(metric.digits, 1 if metric.unit == "dB" else 2)
+            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **where)
+            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **where)
+        for row, kind in enumerate(kinds):
+            for column, rung in enumerate(found.severities[kind]):
+                colour = "black" if good * values[row, column] > middle else "white"
+                where = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
+                axis.text(column - 0.43, row - 0.4, f"{rung:.3g}", **where)
+            columns = np.flatnonzero(found.trained[row])
+            if len(columns):
+                box = Rectangle((columns[0] - 0.47, row - 0.45), len(columns) - 0.06, 0.9, fill=False)
+                box.set(edgecolor="white", linewidth=2.4)
+                axis.add_patch(box)
+        for cliff in cliffs(found, name):
+            if cliff.sharp:
+                row = kinds.index(cliff.kind)
+                axis.plot([cliff.place + 0.5] * 2, [row - 0.42, row + 0.42], color="tab:red", linewidth=3.5)
+        axis.set_title(f"{metric.title}, {metric.wanted}", fontsize=11, loc="left")
+        labels = [f"{kind.replace('_', ' ')}\n({LADDERS[kind].parameter})" for kind in kinds]
+        axis.set_yticks(range(len(kinds)), labels if axis is axes[0, 0] else [""] * len(kinds), fontsize=10)
+        rungs = len(found.severities[kinds[0]])
+        axis.set_xticks([0, rungs - 1], ["mild", "strong"], fontsize=10)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    says = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
+    figure.supxlabel(says, x=0.995, ha="right", fontsize=9, color="0.25")
+    return figure
+
+
+def drift_dots(found: Drift, label: str) -> Figure:
+    """Each face: perceptual gain to the right, drift upwards; the upper right looks better and is somebody else.
+
+    Args:
+        label: name of the metric behind the gain.
+    """
+    figure, axes = _canvas(figsize=(6.4, 4.6), layout="constrained")
+    axis = axes[0, 0]
+    limit = 1 - SAME_PERSON
+    top = max(1.0, float(found.drift.max()) * 1.08)
+    span = float(np.abs(found.gain).max()) * 1.12 or 1.0
+    axis.fill_between([0, span], limit, top, color="C3", alpha=0.08, linewidth=0)
+    axis.axhline(limit, color="C3", linewidth=1, linestyle=(0, (4, 3)))
+    axis.axvline(0, color="0.4", linewidth=1)
+    other = 1 - found.drift < SAME_PERSON
+    for chosen, colour in ((~other, "C0"), (other, "C3")):
+        axis.plot(found.gain[chosen], found.drift[chosen], "o", color=colour, alpha=0.75, markeredgecolor="white")
+    axis.text(span * 0.98, top * 0.97, "looks better, is someone else", color="C3", ha="right", va="top", fontsize=10)
+    axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
+    axis.set(xlim=(-span, span), ylim=(0, top))
+    axis.set(xlabel=f"perceptual gain by {label} (right is better)", ylabel="drift: 1 - similarity to the clean face")
+    axis.set_title(f"{other.sum()} of {len(found.keys)} faces became another person", fontsize=10, loc="left")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def moves(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Figure:
+    """How far each protocol moves each metric from ours: a panel a metric, a bar a protocol.
+
+    Args:
+        rows: of :func:`hifacegan_lib.evaluation.protocols.moved`; mistakes are red, conventions blue.
+        metrics: those that get a panel.
+    """
+    protocols = list(dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"))
+    size = (2.2 + 2.7 * len(metrics), 0.42 * len(protocols) + 0.9)
+    figure, axes = _canvas(1, len(metrics), figsize=size, sharey=True, layout="constrained")
+    for axis, (name, metric) in zip(axes[0], metrics.items(), strict=True):
+        found = {row["protocol"]: row["moved"] for row in rows if row["metric"] == name}
+        kinds = {row["protocol"]: row["kind"] for row in rows}
+        widest = max((abs(v) for v in found.values() if v is not None), default=0) or 1.0
+        for place, protocol in enumerate(protocols):
+            moved = found.get(protocol)
+            if moved is None:
+                axis.text(0, place, "  not concerned", va="center", color="0.5", fontsize=9)
+                continue
+            axis.barh(place, moved, color="C3" if kinds[protocol] == "mistake" else "C0", height=0.62)
+            text = f"{round(moved, metric.digits) + 0.0:+.{metric.digits}f}"  # + 0.0: no minus before a zero
+            side = {"ha": "left" if moved >= 0 else "right", "va": "center", "fontsize": 9}
+            axis.annotate(text, (moved, place), (4 if moved >= 0 else -4, 0), textcoords="offset points", **side)
+        axis.axvline(0, color="0.3", linewidth=1)
+        axis.set_title(f"{metric.title}, moved by", fontsize=11, loc="left")
+        axis.set(xlim=(-1.7 * widest, 1.7 * widest), ylim=(len(protocols) - 0.5, -0.5))
+        axis.set_yticks(range(len(protocols)), [name.replace("_", " ") for name in protocols], fontsize=10)
+        axis.tick_params(axis="y", length=0)
+        axis.locator_params(axis="x", nbins=4)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+def side_by_side(faces: Mapping[str, Mapping[str, Pixels]], captions: Mapping[str, str], inch: float = 1.4) -> Figure:
+    """Faces in columns, a row for each way of making them, a caption below each column.
+
+    Args:
+        faces: key -> row's name -> uint8 H x W x 3, the same rows for each key.
+        captions: key -> text below its column.
+    """
+    names = list(next(iter(faces.values())))
+    rows = {name: [face[name] for face in faces.values()] for name in names}
+    return image_rows(rows, inch, captions={names[-1]: [captions[key] for key in faces]})

@@ -1,0 +1,102 @@
+"""What a training run writes down as it goes: numbers, warnings, pictures; a line that is there was true.
+
+    metrics.jsonl     a line of numbers each ``log_every`` steps       warnings.jsonl    {"step", "warning"}
+    tensorboard/      the same and the pictures                        figures/          the strip as PNG
+
+A resumed run goes on where its checkpoint ends: later lines belong to steps that will be made again, and are dropped.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from hifacegan_lib.reports.progress import Progress
+from hifacegan_lib.utils import images
+
+
+class Journal:
+    """The files of one run's folder, and who shows them meanwhile."""
+
+    def __init__(self, folder: Path, start: int, show: Progress | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.metrics, self.warnings, self.pictures = (
+            folder / name for name in ("metrics.jsonl", "warnings.jsonl", "figures")
+        )
+        for path in (self.metrics, self.warnings):
+            _cut(path, start)
+        for late in self.pictures.glob("step_*.png"):
+            if int(late.stem.removeprefix("step_")) > start:
+                late.unlink()
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self.show = show
+
+    def step(self, done: int) -> None:
+        """A step is finished."""
+        if self.show:
+            self.show.step(done)
+
+    def numbers(self, step: int, values: Mapping[str, float]) -> None:
+        """A line of numbers."""
+        _append(self.metrics, {"step": step, **values})
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+        if self.show:
+            self.show.numbers(step, values)
+
+    def picture(self, step: int, picture: images.Pixels) -> None:
+        """The validation strip."""
+        images.save_image(self.pictures / f"step_{step:06d}.png", picture)
+        self.board.add_image("strip", picture, step, dataformats="HWC")
+        if self.show:
+            self.show.picture(step, picture)
+
+    def warn(self, step: int, text: str) -> None:
+        """Something looks wrong: kept with the run, and said."""
+        _append(self.warnings, {"step": step, "warning": text})
+        self.board.add_text("warning", text, step)
+        self.say(f"step {step}: {text}")
+
+    def say(self, text: str) -> None:
+        """A sentence for whoever watches."""
+        if self.show:
+            self.show.say(text)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.board.close()
+        if self.show:
+            self.show.close()
+
+
+def read_lines(folder: Path, until: int | None = None, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    """The lines of a run's journal, up to a step; none where there is no such file, nor a last one that was cut off.
+
+    Raises:
+        ValueError: a line is no JSON; the message names the file.
+    """
+    path = folder / name
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        found = [json.loads(line) for line in lines if line.endswith("}")]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object a line ({error})") from error
+    return [line for line in found if until is None or line["step"] <= until]
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _cut(path: Path, start: int) -> None:
+    """Drop what was written after step ``start``, and a line that a killed process left unfinished."""
+    if path.exists():
+        lines = read_lines(path.parent, start, path.name)
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        if text != path.read_text(encoding="utf-8"):
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)

@@ -1,0 +1,259 @@
+"""A run as one HTML file that opens anywhere: how it was trained, what it is worth, how two of them differ.
+
+Notebook 04 writes it with the training alone, notebook 05 again with the evaluation on top.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from matplotlib.figure import Figure
+
+from hifacegan_lib.evaluation.compare import Comparison
+from hifacegan_lib.evaluation.results import Evaluation, cell
+from hifacegan_lib.reports import network_plots
+from hifacegan_lib.reports.html_pages import Section, Slider, card, flat, picture, sections, webp, write_page
+from hifacegan_lib.reports.progress import duration
+from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.utils.images import Pixels, load_image, resize
+
+STRIPS = 4  # most in a report
+WIDEST = 1600  # of a strip's row, pixels
+_SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
+_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What the files of a training run's folder say; what is not there is empty or None.
+
+    Attributes:
+        log: the lines of metrics.jsonl.
+        warnings: (step, sentence).
+        strips: (step, picture), at most ``STRIPS``: the first, the last and some between.
+        params: params.json.
+        environment: environment.json.
+        result: result.json; empty while the run is not finished.
+    """
+
+    log: Sequence[Mapping[str, Any]]
+    warnings: Sequence[tuple[int, str]] = ()
+    strips: Sequence[tuple[int, Pixels]] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, run_folder: str | Path) -> Self | None:
+        """Read a run; None where nothing was trained.
+
+        Raises:
+            ValueError: a file that is there cannot be read; the message names it.
+        """
+        folder = Path(run_folder)
+        log, result = read_lines(folder), _object(folder / "result.json")
+        if not log and not result:
+            return None
+        warnings = [(line["step"], line["warning"]) for line in read_lines(folder, name="warnings.jsonl")]
+        pictures = sorted((folder / "figures").glob("step_*.png"))
+        chosen = sorted({round(n * (len(pictures) - 1) / (STRIPS - 1)) for n in range(STRIPS)}) if pictures else []
+        strips = [(int(pictures[n].stem.removeprefix("step_")), load_image(pictures[n])) for n in chosen]
+        params, environment = _object(folder / "params.json"), _object(folder / "environment.json")
+        return cls(log, warnings, strips, params, environment, result)
+
+    @property
+    def steps(self) -> int:
+        """Steps that were done."""
+        return int(self.result.get("steps") or self.log[-1]["step"])
+
+    @property
+    def seconds(self) -> float | None:
+        """All sessions of the run together."""
+        return self.result.get("seconds") or (self.log[-1].get("seconds") if self.log else None)
+
+    @property
+    def faces_seen(self) -> int | None:
+        """Pairs, with repetition."""
+        return self.steps * self.params["batch_size"] if "batch_size" in self.params else None
+
+    @property
+    def cost(self) -> dict[str, str]:
+        """What it took, as names and text."""
+        found = {"steps": f"{self.steps:,}"}
+        if self.faces_seen:
+            found["faces seen"] = f"{self.faces_seen:,}, {self.params['batch_size']} a step"
+        if self.seconds:
+            found["time"] = duration(self.seconds)
+            found["seconds a step"] = f"{self.seconds / self.steps:.3g}"
+        if self.seconds and self.faces_seen:
+            found["faces a second"] = f"{self.faces_seen / self.seconds:.3g}"
+        device, parameters = self.result.get("device", self.params.get("device")), self.result.get("parameters")
+        found |= {"device": str(device)} if device else {}
+        return found | ({"parameters": f"{parameters:,}"} if parameters else {})
+
+    @property
+    def final(self) -> dict[str, str]:
+        """The last line of the log, as names and text."""
+        last = self.log[-1] if self.log else {}
+        numbers = {name: value for name, value in last.items() if name not in ("step", "seconds")}
+        return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items() if value is not None}
+
+    def curves(self) -> dict[str, Figure]:
+        """Losses and PSNR by step, with the time above where it was kept: a figure for each quantity."""
+        seconds = [(line["step"], line["seconds"]) for line in self.log if line.get("seconds") is not None]
+        panels = network_plots.history(self.log)
+        return {name: network_plots.curves({name: lines}, seconds=seconds) for name, lines in panels.items()}
+
+    def faces(self) -> dict[str, Pixels]:
+        """The strips as one comparison: degraded, restored after each step, clean; a row of faces each."""
+        if not self.strips:
+            return {}
+        rows = {f"step {step:,}": _row(picture, 1) for step, picture in self.strips}
+        last = self.strips[-1][1]
+        return {"degraded": _row(last, 0), **rows, "clean": _row(last, 2)}
+
+
+def _row(strip: Pixels, number: int) -> Pixels:
+    """One of a strip's three rows, without the gap below it."""
+    side = (strip.shape[0] - 4) // 3  # as images.grid lays them out
+    return strip[number * (side + 2) :][:side]
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected JSON ({error})") from error
+
+
+def write_report(
+    path: str | Path,
+    evaluation: Evaluation | None,
+    figures: Mapping[str, Figure],
+    params: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    title: str = "Face renovation",
+    training: TrainingRecord | None = None,
+    sliders: Sequence[Slider] = (),
+    parts: Sequence[Section] = (),
+) -> Path:
+    """Write the report, whole or not at all.
+
+    Args:
+        evaluation: the page's first part; None: there is none yet.
+        figures: caption -> figure, in order; a caption's first sentence is its title.
+        params: the notebook's parameters.
+        environment: versions, device and commit, see :func:`hifacegan_lib.runs.environment`.
+        training: the page's second part, or its only one.
+        sliders: faces to look at before and after.
+        parts: more of the evaluation: surfaces, protocols, groups.
+    Raises:
+        ValueError: neither an evaluation nor a training.
+    """
+    if evaluation is None and training is None:
+        raise ValueError("a report needs an evaluation or a training, got neither")
+    conditions = evaluation.conditions if evaluation else {}
+    tables = {"Parameters": flat(params), "Environment": flat(environment)}
+    if evaluation and training:
+        tables["Parameters of the training"] = flat(training.params)
+        if training.environment != environment:
+            tables["Environment of the training"] = flat(training.environment)
+    return write_page(
+        path,
+        "report.html",
+        title=title,
+        evaluation=evaluation,
+        finding=_finding(evaluation) if evaluation else None,
+        table=_table(evaluation) if evaluation else [],
+        counts=left_out(evaluation) if evaluation else [],
+        sliders=[card(slider) for slider in sliders],
+        figures=[picture(caption, figure) for caption, figure in figures.items()],
+        sections=sections(parts),
+        conditions=flat({k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE}),
+        training=training,
+        curves=[picture(name, figure) for name, figure in training.curves().items()] if training else [],
+        faces=[_strip(name, row) for name, row in training.faces().items()] if training else [],
+        warnings=[(step, _PATH.sub("…", text)) for step, text in training.warnings] if training else [],
+        tables={name: table for name, table in tables.items() if table},
+        duration=duration,
+    )
+
+
+def write_comparison(
+    path: str | Path, found: Comparison, figures: Mapping[str, Figure], sliders: Sequence[Slider] = ()
+) -> Path:
+    """Write the page of two compared evaluations, whole or not at all; a slider goes from A's face to B's."""
+    differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
+    shown = {name: {"A": flat(_sides(v, 0)), "B": flat(_sides(v, 1))} for name, v in differing.items() if v}
+    return write_page(
+        path,
+        "comparison.html",
+        title=f"{found.b.name} against {found.a.name}",
+        found=found,
+        sliders=[card(slider) for slider in sliders],
+        figures=[picture(caption, figure) for caption, figure in figures.items()],
+        differing=shown,
+    )
+
+
+def _sides(values: Mapping[str, tuple[Any, Any]], side: int) -> dict[str, Any]:
+    return {name: pair[side] for name, pair in values.items() if name not in _SHOWN_ELSEWHERE}
+
+
+def left_out(evaluation: Evaluation) -> list[str]:
+    """What is in no mean, in words: pairs that could not be read, faces without a value."""
+    found = []
+    unreadable = evaluation.conditions.get("unreadable", {})
+    if unreadable:
+        names = ", ".join(list(unreadable)[:5]) + (" ..." if len(unreadable) > 5 else "")
+        found.append(f"{len(unreadable)} of {len(unreadable) + len(evaluation.keys)} pairs could not be read: {names}.")
+    for row in evaluation.rows:
+        name = row["method"].replace("_", " ")
+        if row.get("psnr_infinite"):
+            found.append(f"{name}: {row['psnr_infinite']} faces equal the clean one, their PSNR is infinite.")
+        for metric, keys in evaluation.conditions.get("no_value", {}).get(row["method"], {}).items():
+            label, some = evaluation.metrics[metric].label, ", ".join(keys[:3]) + (" ..." if len(keys) > 3 else "")
+            found.append(f"{name}: no {label} for {len(keys)} of {len(evaluation.keys)} faces: {some}.")
+    return found
+
+
+def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The best method by PSNR, its gain over the input and over the next best; None when nothing beats the input."""
+    means = {row["method"]: row["psnr"] for row in evaluation.rows if row.get("psnr") is not None}
+    order = sorted(means, key=lambda method: -means[method])
+    if not order or order[0] == "degraded":
+        return None
+    rival = next((method for method in order[1:] if method != "degraded"), None)
+    return {
+        "method": order[0],
+        "gain": evaluation.gain(order[0]),
+        "rival": rival,
+        "lead": evaluation.gain(order[0], rival) if rival else None,
+    }
+
+
+def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """For each metric the methods' cells: mean, interval, whether it is the best; last what the clean faces have."""
+    lines = []
+    for name, metric in evaluation.available.items():
+        cells, best = [], evaluation.best(name)
+        for row in evaluation.rows:
+            mean, _, interval = cell(row, name, metric.digits).partition(" ")
+            label = row["method"].replace("_", " ")
+            cells.append({"label": label, "mean": mean, "interval": interval, "best": best == row["method"]})
+        if evaluation.clean:
+            has, d = evaluation.clean.get(name), metric.digits
+            mean, interval = (f"{has.mean:.{d}f}", f"[{has.low:.{d}f}, {has.high:.{d}f}]") if has else ("", "")
+            cells.append({"label": "clean faces", "mean": mean, "interval": interval, "best": False})
+        lines.append({"title": metric.title, "wanted": metric.wanted, "cells": cells})
+    return lines
+
+
+def _strip(name: str, row: Pixels) -> dict[str, Any]:
+    height, width = row.shape[:2]
+    if width > WIDEST:
+        height, width = max(1, round(height * WIDEST / width)), WIDEST
+    return {"name": name, "width": width, "height": height, "webp": webp(resize(row, height, width), 90)}

@@ -1,0 +1,1 @@
+"""Photographs and films: find faces, restore them, bring them back."""

@@ -1,0 +1,170 @@
+"""Photographs as people keep them: read upright and in full depth, written with what came along.
+
+Inside, a photograph is RGB, uint8 or uint16, H x W x 3, upright. Its alpha, colour profile and EXIF stay beside it and
+go back into the file; a grey photograph is written grey. EXIF's orientation is applied to the pixels and taken out.
+"""
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from hifacegan_lib.utils.images import load_image
+
+SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
+"""Formats that are written as they came; all others become PNG."""
+QUALITY = 95
+_SOFTWARE, _ORIENTATION = 0x0131, 0x0112
+_EXIF_HEADER = b"Exif\0\0"
+_LAYOUT = (*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 34675)
+"""TIFF's tags that say how its pixels lie: of the file that was read, not of the one that is written."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph.
+
+    Attributes:
+        pixels: RGB, uint8 or uint16, H x W x 3.
+        alpha: H x W of the same type, or None.
+        grey: its file has one channel of colour.
+        suffix: of the format in which it will be written.
+        icc, exif: as bytes, EXIF without orientation; None where the file has none.
+    """
+
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None = None
+    grey: bool = False
+    suffix: str = ".png"
+    icc: bytes | None = None
+    exif: bytes | None = None
+
+    @property
+    def deep(self) -> bool:
+        """16 bits a channel."""
+        return self.pixels.dtype == np.uint16
+
+    @property
+    def shown(self) -> NDArray[np.uint8]:
+        """In 8 bits, on white where it is transparent: what networks and detectors see."""
+        pixels = np.rint(self.pixels / 257).astype(np.uint8) if self.deep else self.pixels
+        if self.alpha is None:
+            return pixels
+        cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
+        return np.rint(pixels * cover + 255 * (1 - cover)).astype(np.uint8)
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Read an image file.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`hifacegan_lib.utils.images.load_image`.
+    """
+    path = Path(path)
+    eight = load_image(path)  # every error of a file is told here
+    with Image.open(path) as file:
+        suffix = SUFFIXES.get(str(file.format).lower(), ".png")
+        mode, icc = file.mode, file.info.get("icc_profile")
+        exif = file.getexif()
+        turned = exif.get(_ORIENTATION, 1)
+        for tag in (_ORIENTATION, *_LAYOUT):
+            exif.pop(tag, None)
+        kept = exif.tobytes() if len(exif) else None
+        alpha = _alpha(file) if mode in ("RGBA", "LA", "PA") or "transparency" in file.info else None
+        colours = np.array(ImageOps.exif_transpose(file).convert("RGB")) if alpha is not None else eight
+    grey = mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+    photo = Photo(colours, alpha, grey, suffix, icc if mode in ("RGB", "RGBA", "L", "LA") or grey else None, kept)
+    return _deepened(path, photo, turned)
+
+
+def _alpha(file: Image.Image) -> NDArray[np.uint8]:
+    return np.array(ImageOps.exif_transpose(file).convert("RGBA"))[..., 3]
+
+
+def _deepened(path: Path, photo: Photo, turned: int) -> Photo:
+    """With the 16 bits that Pillow cuts off, where the file has them (PNG, TIFF)."""
+    if photo.suffix not in (".png", ".tif"):
+        return photo
+    deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16:
+        return photo
+    deep = _upright(deep if deep.ndim == 3 else deep[..., None], turned)
+    if deep.shape[:2] != photo.pixels.shape[:2]:
+        return photo
+    colours = deep[..., 2::-1] if deep.shape[2] >= 3 else np.repeat(deep[..., :1], 3, 2)
+    alpha = deep[..., -1] if deep.shape[2] in (2, 4) else None
+    return replace(photo, pixels=np.ascontiguousarray(colours), alpha=alpha, suffix=".png")
+
+
+def _upright(image: NDArray[Any], turned: int) -> NDArray[Any]:
+    """What EXIF's orientation, 1 to 8, asks for."""
+    if turned in (2, 5, 7, 4):  # mirrored
+        image = image[:, ::-1]
+    return np.rot90(image, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(turned, 0))
+
+
+def write_photo(path: str | Path, photo: Photo, says: str = "") -> Path:
+    """Write a photograph with its alpha, profile and EXIF, whole or not at all.
+
+    Args:
+        path: its suffix is replaced by the photograph's.
+        says: what was done to it; EXIF's "Software".
+    Returns:
+        The file.
+    """
+    path = Path(path).with_suffix(photo.suffix)
+    exif = Image.Exif()
+    if photo.exif:
+        exif.load(photo.exif)
+    if says:
+        exif[_SOFTWARE] = says
+    marks = exif.tobytes() if len(exif) else b""
+    data = _deep_png(photo, marks) if photo.deep else _encoded(photo, marks)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _encoded(photo: Photo, exif: bytes) -> bytes:
+    image = Image.fromarray(photo.pixels)
+    image = image.convert("L") if photo.grey else image
+    if photo.alpha is not None:
+        image.putalpha(Image.fromarray(photo.alpha))
+    options: dict[str, Any] = {"icc_profile": photo.icc} if photo.icc else {}
+    options |= {"exif": exif} if exif else {}
+    if photo.suffix in (".jpg", ".webp"):
+        options["quality"] = QUALITY
+    if photo.suffix == ".jpg":
+        options["subsampling"] = 0
+    buffer = io.BytesIO()
+    kind = {".jpg": "JPEG", ".tif": "TIFF"}.get(photo.suffix, photo.suffix[1:].upper())
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _deep_png(photo: Photo, exif: bytes) -> bytes:
+    """OpenCV writes 16 bits in colour, which Pillow cannot."""
+    pixels = photo.pixels[..., ::-1]
+    if photo.grey:
+        pixels = np.rint(photo.pixels.mean(2)).astype(np.uint16)[..., None]
+    if photo.alpha is not None:
+        pixels = np.dstack([np.repeat(pixels, 3, 2) if photo.grey else pixels, photo.alpha])
+    kinds, marks = [], []
+    for kind, content in ((cv2.IMAGE_METADATA_ICCP, photo.icc), (cv2.IMAGE_METADATA_EXIF, exif)):
+        if content:
+            kinds.append(kind)
+            marks.append(np.frombuffer(content.removeprefix(_EXIF_HEADER), np.uint8))
+    done, data = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(pixels), kinds, marks)
+    if not done:
+        raise ValueError("OpenCV could not encode 16-bit PNG")
+    return data.tobytes()

@@ -1,0 +1,213 @@
+"""A whole photograph: find every face, bring it to the training's frame, restore it, bring it back.
+
+    photo -> detect -> align, cut -> network -> change under a feathered mask -> photo'
+
+Outside of the masks no pixel changes. Each face is cut from the photograph as it came, also where two overlap.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hifacegan_lib import __version__
+from hifacegan_lib.restoration.align import cut
+from hifacegan_lib.restoration.detect import Detection, Detector, choose, detect
+from hifacegan_lib.restoration.paste import change, paste
+from hifacegan_lib.restoration.photo_files import Photo
+from hifacegan_lib.utils import images
+from hifacegan_lib.utils.images import Pixels
+
+BATCH = 8  # faces that the network sees at once
+SCALES = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that restores faces.
+
+    Attributes:
+        network: float RGB N x 3 x size x size in [0, 1] -> the same, restored.
+        size: side of the frame that it was trained at, pixels.
+        name, sha256: of its weights, for the trace.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    size: int
+    name: str
+    sha256: str = ""
+    device: str = "cpu"
+
+    def __call__(self, faces: Sequence[Pixels]) -> list[Pixels]:
+        """Restore faces, uint8 size x size x 3 each."""
+        found: list[Pixels] = []
+        with torch.inference_mode():
+            for start in range(0, len(faces), BATCH):
+                batch = torch.stack([images.to_float(face) for face in faces[start : start + BATCH]])
+                found += [images.to_uint8(face.float().cpu()) for face in self.network(batch.to(self.device))]
+        return found
+
+
+class Face(NamedTuple):
+    """A face of a photograph: where it was found, the frame that the network saw and what it drew, uint8."""
+
+    detection: Detection
+    before: Pixels
+    after: Pixels
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, for the trace."""
+        alignment, d = self.detection.alignment, self.detection
+        return {
+            "box": [round(x, 1) for x in d.box],
+            "score": round(d.score, 3),
+            "frame_side": round(alignment.side, 1),
+            "degrees": round(alignment.degrees, 1),
+            "landmarks": None if d.points is None else np.round(d.points, 1).tolist(),
+            "mean_change": round(cv2.norm(self.after, self.before, cv2.NORM_L1) / self.after.size, 2),
+        }
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored photograph.
+
+    Attributes:
+        photo: with the input's depth, alpha, profile and EXIF.
+        faces: the largest first; empty: the photograph is as it came (but for ``scale``).
+        trace: what was done, by which weights, as JSON values.
+        seconds: of the network, and of everything else.
+    """
+
+    photo: Photo
+    faces: list[Face]
+    trace: dict[str, Any]
+    seconds: dict[str, float]
+
+    @property
+    def image(self) -> Pixels:
+        """uint8 RGB, H x W x 3."""
+        return self.photo.shown
+
+    @property
+    def says(self) -> str:
+        """In a sentence."""
+        count = len(self.faces)
+        if not count:
+            return "no face was found: nothing was restored"
+        return f"{count} face{'s' if count > 1 else ''} restored by {self.trace['weights']}"
+
+
+def restore(
+    photo: Photo | Pixels,
+    model: Model,
+    detector: Detector = "auto",
+    strength: float = 1.0,
+    scale: int = 1,
+    least: int | None = None,
+) -> Restored:
+    """Restore every face of a photograph.
+
+    Args:
+        photo: as :func:`hifacegan_lib.restoration.photo_files.read_photo` gives it, or uint8 RGB, H x W x 3.
+        strength: of the change, 0 to 1.
+        scale: 1, 2 or 4: the photograph is enlarged first (Lanczos), its faces then have room for detail.
+        least: narrowest face that is restored, pixels; None: 16, or 1/96 of the shorter side where that is more.
+    Raises:
+        ValueError: a setting out of its range. MissingWeights: YuNet was asked for and is not there.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength = {strength}: expected 0 to 1")
+    if scale not in SCALES:
+        raise ValueError(f"scale = {scale}: expected one of {', '.join(map(str, SCALES))}")
+    start = perf_counter()
+    photo = photo if isinstance(photo, Photo) else Photo(photo)
+    shown = photo.shown
+    found = detect(shown, detector, least)
+    before = [cut(shown, face.alignment, model.size) for face in found]
+    began = perf_counter()
+    after = model(before)
+    ended = perf_counter()
+    pixels = _enlarged(photo.pixels, scale)
+    for face, frame, restored in zip(found, before, after, strict=True):
+        paste(pixels, face.alignment.scaled(scale), change(frame, restored), strength)
+    alpha = None if photo.alpha is None else _enlarged(photo.alpha, scale)
+    faces = [Face(*face) for face in zip(found, before, after, strict=True)]
+    how = {"detector": choose(detector), "strength": strength, "scale": scale}
+    seconds = {"network": ended - began, "rest": began - start + perf_counter() - ended}
+    return Restored(replace(photo, pixels=pixels, alpha=alpha), faces, _trace(model, how, faces), seconds)
+
+
+def restore_aligned(photo: Photo | Pixels, model: Model, strength: float = 1.0) -> Restored:
+    """Restore a picture that is one face already, framed as the training's faces are; all of it is the face.
+
+    Raises:
+        ValueError: ``strength`` outside 0 to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength = {strength}: expected 0 to 1")
+    start = perf_counter()
+    photo = photo if isinstance(photo, Photo) else Photo(photo)
+    before = photo.shown
+    height, width = before.shape[:2]
+    scale = model.size / min(height, width)
+    work = images.resize(before, max(1, round(height * scale)), max(1, round(width * scale)))
+    began = perf_counter()
+    (drawn,) = model([work])
+    ended = perf_counter()
+    after = images.resize(drawn, height, width)
+    unit = 257 if photo.deep else 1
+    new = photo.pixels + (strength * unit) * (after.astype(np.float32) - before)
+    pixels = np.clip(np.rint(new), 0, 255 * unit).astype(photo.pixels.dtype)
+    faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
+    seconds = {"network": ended - began, "rest": began - start + perf_counter() - ended}
+    how = {"detector": "none: the picture is a face", "strength": strength, "scale": 1}
+    return Restored(replace(photo, pixels=pixels), faces, _trace(model, how, faces), seconds)
+
+
+def boxed(image: Pixels, faces: Sequence[Face]) -> Pixels:
+    """A copy of a photograph, uint8 H x W x 3, with each face's frame and landmarks drawn."""
+    drawn = image.copy()
+    thick = max(1, round(max(image.shape[:2]) / 400))
+    for face in faces:
+        corners = np.rint(face.detection.alignment.corners).astype(np.int32)
+        cv2.polylines(drawn, [corners], True, (255, 200, 0), thick, cv2.LINE_AA)
+        for point in () if face.detection.points is None else face.detection.points:
+            cv2.circle(drawn, tuple(map(int, point)), 2 * thick, (0, 220, 255), -1, cv2.LINE_AA)
+    return drawn
+
+
+def _trace(model: Model, how: dict[str, Any], faces: Sequence[Face]) -> dict[str, Any]:
+    head = {"workbench": __version__, "weights": model.name, "sha256": model.sha256}
+    return {**head, **how, "faces": [face.to_dict() for face in faces]}
+
+
+def _enlarged(pixels: Any, scale: int) -> Any:
+    """A copy, at ``scale`` times the size."""
+    if scale == 1:
+        return pixels.copy()
+    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LANCZOS4)
+
+
+@torch.no_grad()
+def restore_face(image: Pixels, generator: nn.Module, size: int | None = None) -> Pixels:
+    """Restore one face crop that is framed as the training's faces are.
+
+    Args:
+        image: uint8 H x W x 3.
+        generator: a ``Generator`` in ``eval()`` or what ``bake`` made of one, on any device.
+        size: the shorter side at which the network works, pixels: the size that it was trained at. None: as it is.
+    Returns:
+        uint8 H x W x 3, the input's size.
+    """
+    height, width = image.shape[:2]
+    scale = 1.0 if size is None else size / min(height, width)
+    work = images.resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    device = next(generator.parameters()).device
+    restored = images.to_uint8(generator(images.to_float(work)[None].to(device))[0])
+    return images.resize(restored, height, width)

@@ -1,0 +1,192 @@
+"""Alike in perception: alike in what a network that was trained to name things sees, not only in pixels.
+
+    L = Σ_k w_k mean |V_k(restored) - V_k(clean)|        V_k: features after VGG-19's relu<k>_1
+
+    whole           relu1_1 ... relu5_1     1/32, 1/16, 1/8, 1/4, 1 (the paper's)      torchvision's file, 548 MB
+    first layers    relu1_1 ... relu3_1     1/32, 1/16, 1/8                            a safetensors file, 2 MB
+
+:func:`convert` makes the second file from VGG-19 in its normalised form (Gatys 2016), whose every channel has mean 1
+over natural pictures, as passed around for style transfer: weights of its own, so the two losses differ in scale.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from hifacegan_lib.utils import weight_registry
+
+LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
+DESCRIPTION = {"format": "hifacegan-perceptual-1", "padding": "reflect", "layers": LAYERS}
+_WHOLE = {2: 1 / 32, 7: 1 / 16, 12: 1 / 8, 21: 1 / 4, 30: 1.0}  # place of relu<k>_1 -> its weight
+_FIRST = {3: 1 / 32, 10: 1 / 16, 17: 1 / 8}
+
+
+class PerceptualLoss(nn.Module):
+    """L1 between features of two batches N x 3 x H x W in [0, 1] -> scalar, differentiable by the first batch alone.
+
+    Args:
+        network: takes such batches, layer after layer.
+        taken: place of a layer -> weight of what it gives.
+    """
+
+    def __init__(self, network: nn.Sequential, taken: Mapping[int, float]) -> None:
+        super().__init__()
+        self.network = network[: max(taken) + 1].requires_grad_(False).eval()
+        self.taken = dict(taken)
+
+    def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
+        with torch.no_grad():
+            targets = self._features(clean)
+        pairs = zip(self.taken.values(), self._features(restored), targets, strict=True)
+        return torch.stack([weight * F.l1_loss(a, b) for weight, a, b in pairs]).sum()
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        x, features = image, []
+        for place, layer in enumerate(self.network):
+            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)  # in place, it would overwrite what is kept
+            if place in self.taken:
+                features.append(x)
+        return features
+
+
+class _Standardise(nn.Module):
+    """[0, 1] -> zero mean and unit deviation over ImageNet."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image - self.mean) / self.std
+
+
+def load(path: str | Path = "") -> PerceptualLoss:
+    """The whole loss with ImageNet weights from torch's cache, or that of the first layers in a file of ours.
+
+    Raises:
+        FileNotFoundError: the weights are not there; nothing is downloaded here, the message says what to do.
+        ValueError: not a file that :func:`convert` wrote, or not whole.
+    """
+    return first_layers(read(path)) if path else whole(vgg19_features())
+
+
+def whole(features: nn.Sequential) -> PerceptualLoss:
+    """The paper's loss on torchvision's ``vgg19().features``."""
+    return PerceptualLoss(nn.Sequential(_Standardise(), *features), _WHOLE)
+
+
+def first_layers(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
+    """The loss on the network that :func:`read` reads."""
+    network = empty_first_layers()
+    network.load_state_dict(tensors, assign=True)
+    return PerceptualLoss(network, _FIRST)
+
+
+def vgg19_features() -> nn.Sequential:
+    """torchvision's VGG-19 convolutions with ImageNet weights, read from torch's cache and never downloaded here."""
+    from torchvision.models import vgg19
+
+    if not weight_registry.is_present("vgg19"):
+        item = weight_registry.REGISTRY["vgg19"]
+        raise weight_registry.MissingWeights(
+            f"the perceptual loss needs VGG-19's weights, and {item.file} is not in torch's cache: run `hifacegan "
+            f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with its first layers "
+            "(`hifacegan weights convert --help`), or set perceptual_weight to 0"
+        )
+    with torch.device("meta"):  # nothing is drawn at random
+        network = vgg19()
+    network.load_state_dict(
+        torch.load(weight_registry.verify("vgg19"), map_location="cpu", weights_only=True), assign=True
+    )
+    return network.features
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The named tensors of a file that :func:`convert` wrote; errors as in :func:`load`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file with VGG-19's first layers")
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get("hifacegan", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a safetensors file of ours ({error})") from None
+    for key, value in DESCRIPTION.items():
+        if description.get(key) != value:
+            raise ValueError(f"{path}: the metadata's {key} is {description.get(key)!r}, expected {value!r}")
+    return _complete(path, tensors)
+
+
+def convert(source: str | Path, target: str | Path) -> Path:
+    """Write the first layers of VGG-19's normalised form, which ``torch.save`` wrote to ``source``, for :func:`load`.
+
+    The source's names count its layers: a 1 x 1 convolution, ``0.``, takes RGB in [0, 1] to BGR less the mean; 3 x 3
+    convolutions are at 2, 5, 9, 12, 16. What it has beyond them is left out.
+
+    Raises:
+        FileExistsError: ``target`` is there.
+        FileNotFoundError: ``source`` is not.
+        ValueError: ``source`` is no file of tensors alone, or lacks one, or one has another shape.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists():
+        raise FileExistsError(f"{target}: exists already; name another file")
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{source}: not a file of tensors alone ({str(error).partition(chr(10))[0]})") from None
+    tensors = _complete(source, content if isinstance(content, Mapping) else {})
+    with source.open("rb") as file:
+        description = {**DESCRIPTION, "source_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:  # one entry of metadata: safetensors writes several in random order
+            file.write(save(tensors, {"hifacegan": json.dumps(description)}))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def empty_first_layers() -> nn.Sequential:
+    """The network of a file's tensors, layers at the places that their names tell, without values (device ``meta``)."""
+    with torch.device("meta"):
+        layers: list[nn.Module] = [nn.Conv2d(3, 3, 1)]
+        for n, (channels, out) in enumerate(pairwise((3, 64, 64, 128, 128, 256))):
+            if n in (2, 4):
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, out, 3), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def _complete(path: Path, tensors: Mapping[str, object]) -> dict[str, Tensor]:
+    """The tensors of the first layers, each there and of its shape."""
+    found = {}
+    for name, expected in empty_first_layers().state_dict().items():
+        tensor = tensors.get(name)
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{path}: no tensor {name}, expected {name} of shape {tuple(expected.shape)}")
+        if tensor.shape != expected.shape:
+            raise ValueError(f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}")
+        found[name] = tensor.float().contiguous()
+    return found

@@ -1,0 +1,1 @@
+"""Files, images, numbers and signals: what every other wing uses."""

@@ -1,0 +1,223 @@
+"""Weights that others publish: what they are for, where they come from, whether the file on disk is the right one.
+
+Nothing is downloaded unless asked: ``hifacegan weights fetch NAME``. Each file is compared with its full sha256 when it
+has come and before each use, so a damaged or swapped one is refused wherever it came from. HIFACEGAN_MIRROR names
+another place, an address or a folder, that holds files of the same names; https_proxy and no_proxy work as usual. Files
+lie where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from hifacegan_lib.utils.downloads import WrongContent, content_problem, download
+
+MIRROR = "HIFACEGAN_MIRROR"
+
+
+class Weights(NamedTuple):
+    """A published file; ``size`` in bytes, ``sha256`` all 64 hex digits."""
+
+    address: str
+    size: int
+    sha256: str
+    licence: str
+    purpose: str
+
+    @property
+    def file(self) -> str:
+        """Its name, there and here."""
+        return self.address.rpartition("/")[2]
+
+    @property
+    def megabytes(self) -> str:
+        """For people; of 2^20 bytes."""
+        return f"{self.size / 2**20:.{0 if self.size > 10 * 2**20 else 2}f} MB"
+
+
+_IMAGENET = "code BSD-3-Clause; trained on ImageNet, whose terms are non-commercial research"
+_TORCHVISION = "https://download.pytorch.org/models/"
+_BASICSR = "https://raw.githubusercontent.com/XPixelGroup/BasicSR/8d56e3a045f9fb3e1d8872f92ee4a4f07f886b0a/"
+_YUNET = "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"
+_ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
+_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+
+REGISTRY: dict[str, Weights] = {
+    "alexnet": Weights(
+        f"{_TORCHVISION}alexnet-owt-7be5be79.pth",
+        244_408_911,
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        _IMAGENET,
+        "LPIPS",
+    ),
+    "vgg16": Weights(
+        f"{_TORCHVISION}vgg16-397923af.pth",
+        553_433_881,
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        _IMAGENET,
+        "LPIPS with VGG-16",
+    ),
+    "squeezenet": Weights(
+        f"{_TORCHVISION}squeezenet1_1-b8a52dc0.pth",
+        4_958_839,
+        "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        _IMAGENET,
+        "LPIPS with SqueezeNet",
+    ),
+    "vgg19": Weights(
+        f"{_TORCHVISION}vgg19-dcbb9e9d.pth",
+        574_673_361,
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        _IMAGENET,
+        "perceptual loss in training",
+    ),
+    "inception": Weights(
+        f"{_FIDELITY}weights-inception-2015-12-05-6726825d.pth",
+        95_628_359,
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        "Apache-2.0 (TensorFlow's Inception of 2015); trained on ImageNet",
+        "FID and KID",
+    ),
+    "niqe": Weights(
+        f"{_BASICSR}basicsr/metrics/niqe_pris_params.npz",
+        11_850,
+        "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
+        "Apache-2.0 (BasicSR); the statistics are of Mittal et al.'s release",
+        "NIQE",
+    ),
+    "yunet": Weights(
+        f"{_YUNET}onnx/yunet_n_640_640.onnx",
+        317_466,
+        "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
+        "Apache-2.0",
+        "faces of photographs; landmarks: identity, FED, LLE",
+    ),
+    "sface": Weights(
+        f"{_ZOO}models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
+        38_696_353,
+        "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        "Apache-2.0",
+        "identity and FED",
+    ),
+}
+
+
+class MissingWeights(FileNotFoundError):
+    """Weights that have not been downloaded; the message names the command that gets them."""
+
+
+_verified: dict[tuple[str, int, int, int], str] = {}  # path, size, time and inode of files that were read whole: sha256
+
+
+def path(name: str) -> Path:
+    """Where ``name`` lies, or would lie, on disk."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _published(name).file
+
+
+def sha256(name: str) -> str:
+    """What its publisher's file has, 64 hex digits."""
+    return _published(name).sha256
+
+
+def is_present(name: str) -> bool:
+    """Whether there is such a file; :func:`verify` reads it."""
+    return path(name).is_file()
+
+
+def verify(name: str) -> Path:
+    """The file of ``name``, after reading it whole (again only when it has changed).
+
+    Raises:
+        MissingWeights: it is not there.
+        ValueError: it is damaged, or another file.
+    """
+    item, file = _published(name), path(name)
+    if not file.is_file():
+        raise MissingWeights(
+            f"{item.file} ({item.megabytes}, {item.purpose}) is not in torch's cache: "
+            f"run `hifacegan weights fetch {name}`"
+        )
+    state = file.stat()
+    mark = (str(file), state.st_size, state.st_mtime_ns, state.st_ino)
+    if _verified.get(mark) != item.sha256:
+        if problem := content_problem(file, item.size, item.sha256):
+            raise WrongContent(f"{file}: {problem}; `hifacegan weights fetch {name}` replaces it")
+        _verified[mark] = item.sha256
+    return file
+
+
+def fetch(name: str, progress: bool = True) -> Path:
+    """Download ``name``, unless the right file is there already; the file appears whole and checked, or not at all.
+
+    Raises:
+        ConnectionError: the server cannot be reached, refuses, or breaks off; what came is kept, and the same call
+            goes on.
+        ValueError: no such name, or what came is not what the publisher says.
+    """
+    item, target = _published(name), path(name)
+    try:
+        return verify(name)
+    except (MissingWeights, WrongContent):
+        pass
+    mirror = os.environ.get(MIRROR, "").rstrip("/")
+    if mirror and "://" not in mirror:
+        return _copy(Path(mirror).expanduser() / item.file, target, item)
+    address = f"{mirror}/{item.file}" if mirror else item.address
+    return download(address, target, item.size, item.sha256, progress)
+
+
+def _copy(source: Path, target: Path, item: Weights) -> Path:
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file, and {MIRROR} names that folder")
+    if problem := content_problem(source, item.size, item.sha256):
+        raise WrongContent(f"{source}: {problem}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.copy")
+    try:
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def command(action: str, names: Sequence[str]) -> int:
+    """What ``hifacegan weights`` prints; its exit code."""
+    if action == "fetch":
+        if not names:
+            raise ValueError(f"weights fetch: name at least one of {', '.join(REGISTRY)}, or all")
+        for name in REGISTRY if list(names) == ["all"] else names:
+            print(f"{name}: {fetch(name)}")
+        return 0
+    bad = 0
+    for name in names or REGISTRY:
+        item, state = _published(name), "there" if is_present(name) else "missing"
+        if action == "verify":
+            state = _state(name)
+            bad += state == "damaged" or (state == "missing" and bool(names))
+        print(f"{name:11}{state:8}  {item.megabytes:>8}  for {item.purpose}")
+        for word, value in zip(
+            ("licence", "address", "sha256", "file"), (*item[3:4], item[0], item[2], path(name)), strict=True
+        ):
+            print(f"{'':11}{word:8}  {value}")
+    return 1 if bad else 0
+
+
+def _state(name: str) -> str:
+    try:
+        verify(name)
+    except MissingWeights:
+        return "missing"
+    except WrongContent:
+        return "damaged"
+    return "right"
+
+
+def _published(name: str) -> Weights:
+    if name not in REGISTRY:
+        raise ValueError(f"weights '{name}': unknown; there are: {', '.join(REGISTRY)}")
+    return REGISTRY[name]

@@ -1,0 +1,1 @@
+"""Controls for notebooks; the only wing that imports ipywidgets."""

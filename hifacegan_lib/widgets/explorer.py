@@ -1,0 +1,312 @@
+"""The degradation explorer of notebook 02, to turn by hand.
+
+The explorer's state is its list of steps. A recipe and a seed fill it; from there each step is driven by hand:
+
+    recipe, seed -> steps -> trace -> clean, degraded, difference, numbers, charts
+
+It redraws by giving its widgets new values: nothing is printed, so no output grows while a slider moves. Whatever goes
+wrong in a callback is told in the explorer itself; it would be lost otherwise.
+"""
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+
+from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, Range, Value
+from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, load_recipe, recipe_names
+from hifacegan_lib.reports import face_views, plots
+from hifacegan_lib.utils.images import Pixels
+from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, decode_face, fixed_recipe, middle, save_recipe
+
+FEW = 10  # numbers that are shown at once; the steps of longer draws are folded at first
+DRAWS = 32  # in the contact sheet
+_ACTS = {"up": "chevron-up", "down": "chevron-down", "remove": "times"}
+
+
+class StepRow(ipywidgets.VBox):
+    """One operation by hand: whether it happens, its numbers, its place. Its controls are made when first unfolded."""
+
+    def __init__(self, step: Step, changed: Callable[[], None], act: Callable[["StepRow", str], None]) -> None:
+        self.op, self.values, self._changed, self._filling = step.op, dict(step.values), changed, False
+        self.controls: dict[str, Any] = {}
+        self.on = ipywidgets.Checkbox(True, indent=False, tooltip="apply this step")
+        self.words = ipywidgets.Button(tooltip="show or hide its numbers").add_class("dx-words")
+        self.buttons = {name: ipywidgets.Button(icon=icon, tooltip=name) for name, icon in _ACTS.items()}
+        self.numbers = _column("dx-numbers")
+        self.head = _row("dx-row", self.on, self.words, *self.buttons.values())
+        super().__init__([self.head], _dom_classes=("dx-step",))
+        self.on.observe(self._switch, "value")
+        self.words.on_click(lambda _: self.unfold(self.numbers not in self.children))
+        for name, button in self.buttons.items():
+            button.add_class("dx-act").on_click(lambda _, name=name: act(self, name))
+
+    @property
+    def step(self) -> Step:
+        return Trace.of(BY_HAND, {"op": self.op, **self.values}).operations[0]
+
+    def fill(self, step: Step) -> None:
+        """Take its numbers and switch on; nobody is told."""
+        self._filling, self.values = True, dict(step.values)
+        self.on.value = True
+        for name, control in self.controls.items():
+            control.value = self.values[name]
+        self._filling = False
+        self.words.description = str(step)
+
+    def unfold(self, unfolded: bool) -> None:
+        """Show or hide the numbers."""
+        if unfolded and not self.controls:
+            for name, kind in OPERATIONS[self.op].parameters.items():
+                self.controls[name] = _control(name, kind, self.values[name])
+                self.controls[name].observe(lambda change, name=name: self._take(name, change["new"]), "value")
+            self.numbers.children = list(self.controls.values())
+        self.children = [self.head, self.numbers] if unfolded else [self.head]
+        self.words.icon = "caret-down" if unfolded else "caret-right"
+
+    def _take(self, name: str, value: Any) -> None:
+        step = getattr(self.controls[name], "step", None)
+        rounded = isinstance(step, float) and abs(value - self.values[name]) <= 0.501 * step
+        if not (self._filling or rounded):  # a browser rounds what it is given to its slider's steps, and says so
+            self.values[name] = round(value, 6) if isinstance(value, float) else value
+            self.words.description = str(self.step)
+            self._changed()
+
+    def _switch(self, _change: Any) -> None:
+        (self.remove_class if self.on.value else self.add_class)("dx-off")
+        if not self._filling:
+            self._changed()
+
+
+class DegradationExplorer(ipywidgets.VBox):
+    """Face, recipe, seed and steps at the left; pictures, numbers and charts at the right."""
+
+    def __init__(self, faces: Sequence[Pixels], recipes: Sequence[str], save_to: Path | None = None) -> None:
+        self.faces, self.save_to = list(faces), save_to
+        self.rows: list[StepRow] = []
+        self._pool: list[StepRow] = []
+        self.drawn: Any = None  # the trace of recipe and seed
+        self._make_left([str(recipe) for recipe in recipes])
+        self._make_right()
+        style = ipywidgets.HTML(f"<style>{face_views.STYLE}</style>")
+        super().__init__([style, _row("dx-body", self.left, self.right)], _dom_classes=("dx",))
+        self._observe()
+        self._try(self._draw, True)
+
+    def _make_left(self, recipes: Sequence[str]) -> None:
+        label: dict[str, Any] = {"style": {"description_width": "48px"}}
+        self.face = ipywidgets.IntSlider(0, 0, len(self.faces) - 1, description="face", **label)
+        self.upload = ipywidgets.FileUpload(accept="image/*").add_class("dx-upload")
+        options = [(Path(name).stem, name) for name in recipes]
+        self.recipe = ipywidgets.Dropdown(options=options, description="recipe", **label)
+        self.seed = ipywidgets.IntSlider(0, 0, 99, description="seed", **label)
+        self.reset = ipywidgets.Button(description="back to the draw", disabled=True)
+        self.steps = _column("dx-steps")
+        self.operation = ipywidgets.Dropdown(options=[(op.replace("_", " "), op) for op in OPERATIONS])
+        self.add = ipywidgets.Button(description="add")
+        draw = [_row("dx-head", _title("draw"), self.upload), self.face, self.recipe, self.seed]
+        steps = [_row("dx-head", _title("steps"), self.reset), self.steps, _row("dx-add", self.operation, self.add)]
+        self.left = _column("dx-left", *draw, *steps)
+
+    def _make_right(self) -> None:
+        self.zoom = ipywidgets.ToggleButtons(options=[(f"{n}×", n) for n in (1, 2, 4, 8, 16)]).add_class("dx-zoom")
+        label: dict[str, Any] = {"readout": False, "style": {"description_width": "40px"}}
+        self.across = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="across", **label)
+        self.down = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="down", **label)
+        titles = {"clean": "clean", "degraded": "degraded", "difference": "difference, grey is unchanged"}
+        self.pictures = {name: ipywidgets.Image(format="png") for name in titles}
+        self.error, self.message, self.histogram, self.spectrum, self.note = (ipywidgets.HTML() for _ in range(5))
+        self.copy_recipe, self.copy_trace, self.sheet_words = (ipywidgets.HTML() for _ in range(3))
+        self.name = ipywidgets.Text(placeholder="name of the recipe", layout={"width": "150px"})
+        self.save = ipywidgets.Button(description="save to params")
+        self.sheet, self.draws = ipywidgets.ToggleButton(description="contact sheet"), ipywidgets.Image(format="png")
+        self.contact = _column("dx-sheet", self.sheet_words, self.draws)
+        columns = [_column("dx-picture", _title(titles[name]), picture) for name, picture in self.pictures.items()]
+        save = [self.name, self.save] if self.save_to else []
+        self.right = _column(
+            "dx-right",
+            self.error,
+            _row("dx-bar", self.zoom, self.across, self.down),
+            _row("dx-pictures", *columns),
+            self.message,
+            _row("dx-charts", self.histogram, self.spectrum),
+            _row("dx-buttons", self.copy_recipe, self.copy_trace, *save, self.sheet),
+            self.note,
+        )
+
+    def _observe(self) -> None:
+        for control in (self.recipe, self.seed):
+            control.observe(lambda _: self._try(self._draw, True), "value")
+        for control in (self.zoom, self.across, self.down):
+            control.observe(lambda _: self._try(self._frame), "value")
+        self.face.observe(lambda _: self._try(self._look, True), "value")
+        self.upload.observe(lambda _: self._try(self._take_photo), "value")
+        self.sheet.observe(lambda _: self._try(self._show_sheet), "value")
+        self.reset.on_click(lambda _: self._try(self._draw, True))
+        self.add.on_click(lambda _: self._try(self._append, True))
+        self.save.on_click(lambda _: self._try(self._save))
+
+    def _try(self, action: Callable[[], None], redraws: bool = False) -> None:
+        self.error.value = self.note.value = ""
+        if redraws:
+            self.right.remove_class("dx-stale")
+        try:
+            if self.drawn is None and action != self._draw:
+                self._draw()  # tells again why there is nothing to work on
+            action()
+        except Exception as error:  # shown: a kernel drops what a callback raises
+            words = html.escape(str(error))
+            self.error.value = f'<div class="dx-error"><b>{type(error).__name__}</b> {words}</div>'
+            if redraws:
+                self.right.add_class("dx-stale")  # what is shown does not belong to the controls
+
+    # steps
+
+    @property
+    def trace(self) -> Trace:
+        """What happens to the face now, noise and compression on its own pixels."""
+        steps = tuple(row.step for row in self.rows if row.on.value)
+        side = min(self.faces[self.face.value].shape[:2])
+        return replace(self.drawn, grid=side) if steps == self.drawn.operations else Trace(BY_HAND, steps, side)
+
+    def made(self, name: str = "") -> Recipe:
+        """The chosen recipe while its draw is untouched; after that the steps with their numbers."""
+        trace = self.trace
+        if trace.recipe == BY_HAND:
+            return fixed_recipe(trace, name or BY_HAND)
+        return replace(self.base, name=name) if name else self.base
+
+    def _draw(self) -> None:
+        """Fill the steps with a draw of the recipe; a new recipe's steps are unfolded when they are few."""
+        self.drawn = None
+        base = load_recipe(self.recipe.value)
+        new, self.base = base != getattr(self, "base", None), base
+        self.drawn = base.sample(self.seed.value)
+        few = sum(len(step.values) for step in self.drawn.operations) <= FEW
+        rows: list[StepRow] = []
+        for step in self.drawn.operations:
+            rows.append(self._step_row(step, rows, few))
+        for row in rows if new else ():
+            row.unfold(few)
+        self._place(rows)
+
+    def _step_row(self, step: Step, taken: Sequence[StepRow], unfolded: bool) -> StepRow:
+        """A row for this step: one that is not in use, if there is one, since new ones cost time."""
+        row = next((row for row in self._pool if row.op == step.op and row not in taken), None)
+        if row is None:
+            row = StepRow(step, lambda: self._try(self._look, True), self._act)
+            row.unfold(unfolded)
+            self._pool.append(row)
+        row.fill(step)
+        return row
+
+    def _append(self) -> None:
+        row = self._step_row(middle(self.operation.value), self.rows, True)
+        row.unfold(True)
+        self._place([*self.rows, row])
+
+    def _act(self, row: StepRow, what: str) -> None:
+        rows = [other for other in self.rows if other is not row]
+        if what != "remove":
+            rows.insert(max(0, self.rows.index(row) + (1 if what == "down" else -1)), row)
+        self._try(lambda: self._place(rows), True)
+
+    def _place(self, rows: Sequence[StepRow]) -> None:
+        if rows != self.rows:
+            self.rows, self.steps.children = list(rows), list(rows)
+        self._look()
+
+    # pictures
+
+    def _look(self) -> None:
+        """Apply the trace and measure what it did."""
+        clean, trace = self.faces[self.face.value], self.trace
+        degraded = trace.apply(clean)
+        self.shown = (clean, degraded, plots.difference(clean, degraded))
+        self._frame()
+        self.reset.disabled = trace.recipe != BY_HAND
+        self.message.value = face_views.quality(clean, degraded, f"{trace.recipe}: {trace.describe()}")
+        self.histogram.value = face_views.histogram_svg(clean, degraded)
+        self.spectrum.value = face_views.spectrum_svg(plots.radial_power(clean), plots.radial_power(degraded))
+        self.copy_recipe.value = face_views.copy_button("copy recipe", self.made().to_json())
+        self.copy_trace.value = face_views.copy_button("copy trace", trace.to_json())
+
+    def _frame(self) -> None:
+        """Show the same crop of the three pictures."""
+        self.across.disabled = self.down.disabled = self.zoom.value == 1
+        rows, columns = face_views.window(self.shown[0].shape, self.zoom.value, self.across.value, self.down.value)
+        for picture, image in zip(self.pictures.values(), self.shown, strict=True):
+            picture.value = face_views.png(image[rows, columns])
+
+    def _show_sheet(self) -> None:
+        self.right.children = [child for child in self.right.children if child is not self.contact]
+        if self.sheet.value:
+            recipe, face, first = self.made(), self.faces[self.face.value], self.seed.value
+            traces = [recipe.sample(seed, grid=min(face.shape[:2])) for seed in range(first, first + DRAWS)]
+            self.draws.value = face_views.png(face_views.sheet([trace.apply(face) for trace in traces]), view=0)
+            words = f"{recipe.name}, seeds {first} to {first + DRAWS - 1}"
+            self.sheet_words.value = f'<div class="dx-title">{html.escape(words)}</div>'
+            self.right.children = [*self.right.children, self.contact]
+
+    # files
+
+    def _take_photo(self) -> None:
+        if self.upload.value:
+            photo, self.upload.value = self.upload.value[0], ()  # so that the same file may be chosen again
+            self.faces.append(decode_face(photo["name"], bytes(photo["content"]), min(self.faces[0].shape[:2])))
+            self.face.max = self.face.value = len(self.faces) - 1
+
+    def _save(self) -> None:
+        if not self.name.value.strip():
+            raise ValueError("the recipe needs a name")
+        path = save_recipe(self.made(self.name.value.strip()), self.save_to or ".")
+        self.recipe.options = [*self.recipe.options, (path.stem, str(path))]
+        self.note.value = f'<div class="dx-note">saved as {(SAVED / path.name).as_posix()}</div>'
+
+
+def degradation_explorer(
+    faces: Sequence[Pixels], recipes: Sequence[str] = (), save_to: str | Path | None = None
+) -> DegradationExplorer:
+    """Look at what recipes do to faces, and drive each operation by hand.
+
+    Args:
+        faces: uint8 H x W x 3, at least one.
+        recipes: shipped names or JSON files, the first one shown first; none: all shipped ones.
+        save_to: the project's root, below which ``params/recipes/<name>.json`` is written; none: nothing is saved.
+    Returns:
+        A widget; what its buttons copy are its ``trace`` and its recipe, ``made()``.
+    Raises:
+        ValueError: no face.
+    """
+    if not len(faces):
+        raise ValueError("the explorer needs at least one face")
+    return DegradationExplorer(faces, recipes or recipe_names(), None if save_to is None else Path(save_to))
+
+
+def _control(name: str, kind: Range | Names, value: Value) -> Any:
+    label: dict[str, Any] = {"style": {"description_width": "82px"}}
+    label["description"] = f"{name}, px" if kind.length else name
+    if isinstance(kind, Names):
+        return ipywidgets.Dropdown(options=kind.names, value=value, **label)
+    if kind.whole:
+        control = ipywidgets.BoundedIntText if kind.high == MAX_SEED else ipywidgets.IntSlider
+        return control(value, min=int(kind.low), max=int(kind.high), **label)
+    step = 10.0 ** math.floor(math.log10((kind.high - kind.low) / 200))
+    low = round(math.ceil(kind.low / step) * step, 6)  # so that the steps are round numbers
+    return ipywidgets.FloatSlider(value, min=low, max=kind.high, step=step, readout_format=".4", **label)
+
+
+def _row(name: str, *children: Any) -> ipywidgets.HBox:
+    return ipywidgets.HBox(children).add_class(name)
+
+
+def _column(name: str, *children: Any) -> ipywidgets.VBox:
+    return ipywidgets.VBox(children).add_class(name)
+
+
+def _title(text: str) -> ipywidgets.HTML:
+    return ipywidgets.HTML(f'<div class="dx-title">{text}</div>')

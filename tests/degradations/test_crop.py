@@ -1,0 +1,44 @@
+"""A frame cuts the same square again, and refuses an image that it was not drawn for."""
+
+import numpy as np
+import pytest
+
+from hifacegan_lib.degradations.crop import Frame, draw_frame, whole_frame
+from hifacegan_lib.utils.images import center_square, resize
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
+
+
+def test_the_whole_frame_is_the_centred_square() -> None:
+    np.testing.assert_array_equal(whole_frame(IMAGE, 8).apply(IMAGE), resize(center_square(IMAGE), 8, 8))
+
+
+def test_a_frame_survives_its_json_form() -> None:
+    for seed in range(20):
+        frame = draw_frame(30, 20, 8, 0.3, 0.5, seed)
+        assert Frame.from_dict(frame.to_dict(), "frame") == frame
+
+
+def test_a_flip_mirrors_the_same_square() -> None:
+    plain, flipped = Frame(3, 4, 10, False, 10), Frame(3, 4, 10, True, 10)
+    np.testing.assert_array_equal(flipped.apply(IMAGE), plain.apply(IMAGE)[:, ::-1])
+
+
+def test_another_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"20 x 30 pixels does not hold .* square of 10 at \(15, 0\)"):
+        Frame(0, 15, 10, False, 8).apply(IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"side": 0}, r"frame\.side = 0"),
+        ({"top": -1}, r"frame\.top = -1"),
+        ({"size": 2.5}, r"frame\.size = 2\.5"),
+        ({"flip": 1}, r"frame\.flip = 1: expected true or false"),
+        ({"turn": 90}, "expected an object with top, left, side, flip, size"),
+    ],
+)
+def test_a_bad_form_is_named(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Frame.from_dict({**Frame(0, 0, 4, False, 4).to_dict(), **change}, "frame")

@@ -1,0 +1,53 @@
+"""docs/recipes.md and its pictures show the recipes as they are."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from hifacegan_lib.degradations.recipes import Recipe, load_recipe, recipe_names
+
+DOCS = Path(__file__).parents[2] / "docs"
+AGAIN = "run: python docs/recipes.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("recipes_page", DOCS / "recipes.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_page_says_what_the_recipes_say(script: ModuleType) -> None:
+    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    assert text == script.page([load_recipe(name) for name in recipe_names()]), AGAIN
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_has_its_line_and_its_picture(name: str, script: ModuleType) -> None:
+    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    assert f"](recipes/{name}.png)" in text
+    assert f"| [{name}](#{name}) | {load_recipe(name).description} |" in text
+    path = DOCS / "recipes" / f"{name}.png"
+    assert path.stat().st_size <= 250_000
+    with Image.open(path) as picture:
+        picture.load()
+        assert picture.size == (8 * (script.SIDE + 2) - 2, 3 * (script.SIDE + 2) - 2)
+        assert Recipe.from_json(picture.info["recipe"]) == load_recipe(name), AGAIN
+
+
+def test_no_picture_is_left_of_a_recipe_that_went() -> None:
+    assert sorted(path.stem for path in (DOCS / "recipes").glob("*.png")) == recipe_names()
+
+
+def test_numbers_become_words(script: ModuleType) -> None:
+    lines = script.section(load_recipe("realesrgan")).splitlines()
+    assert "  - (40.5%) `gaussian_blur`, sigma 0.2 to 3 px, size 6.01 to 21.99 px" in lines
+    assert "  - (50%) `gaussian_noise`, sigma 1 to 30, channels rgb (60%) or grey (40%)" in lines
+    assert "- (80%) one of:" in lines
+    assert "In random order:" in script.section(load_recipe("report"))

@@ -1,0 +1,96 @@
+"""Baselines: they do what their names say, in the right colours, and are tuned without looking at validation faces."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from hifacegan_lib.evaluation import baselines
+from hifacegan_lib.metrics import full_reference
+from hifacegan_lib.utils import images
+
+
+@pytest.fixture(scope="module")
+def faces() -> Tensor:
+    """Two unlike colour patches, N x 3 x 48 x 40."""
+    photo = images.resize(data.astronaut()[:240, 100:300], 48, 40)
+    return torch.stack([images.to_float(photo), images.to_float(photo[::-1, :, ::-1].copy())])
+
+
+def noisy(faces: Tensor, sigma: float) -> Tensor:
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, sigma / 255, faces.shape)).float()
+    return (faces + noise).clamp(0, 1).mul(255).round().div(255)
+
+
+@pytest.mark.parametrize("method", [baselines.bicubic(2.5), baselines.non_local_means(10), baselines.bilateral(40, 2)])
+def test_faces_stay_faces_and_do_not_touch_each_other(method: baselines.Method, faces: Tensor) -> None:
+    both = method(faces)
+    assert both.shape == faces.shape and both.dtype == faces.dtype
+    assert both.min() >= 0 and both.max() <= 1
+    torch.testing.assert_close(both[1:], method(faces[1:]))
+
+
+def test_bicubic_by_one_is_the_identity_and_flat_faces_stay(faces: Tensor) -> None:
+    torch.testing.assert_close(baselines.bicubic(1)(faces), faces, atol=1e-6, rtol=0)
+    flat = torch.full((1, 3, 20, 30), 0.3)
+    torch.testing.assert_close(baselines.bicubic(3)(flat), flat)
+
+
+def test_bicubic_takes_more_detail_away_the_larger_the_factor(faces: Tensor) -> None:
+    values = torch.stack([full_reference.psnr(baselines.bicubic(factor)(faces), faces) for factor in (1.5, 3, 6, 100)])
+    assert (values.diff(dim=0) < 0).all()
+
+
+def test_non_local_means_is_opencvs_on_bgr(faces: Tensor) -> None:
+    bgr = np.ascontiguousarray(images.to_uint8(faces[0])[..., ::-1])
+    expected = cv2.fastNlMeansDenoisingColored(bgr, None, 7, 12, 5, 15)[..., ::-1]
+    found = images.to_uint8(baselines.non_local_means(7, 12, 5, 15)(faces)[0])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_non_local_means_keeps_each_colour_and_lowers_noise(faces: Tensor) -> None:
+    colours = torch.eye(3).view(3, 3, 1, 1).expand(3, 3, 24, 24)
+    assert (baselines.non_local_means(5)(colours) - colours).abs().max() < 0.02
+    damaged = noisy(faces, 20)
+    assert (
+        full_reference.psnr(baselines.non_local_means(15)(damaged), faces) > full_reference.psnr(damaged, faces) + 1
+    ).all()
+
+
+def test_bilateral_smooths_within_edges_and_keeps_them() -> None:
+    step = torch.full((1, 3, 24, 24), 0.2)
+    step[..., 12:] = 0.8
+    found = baselines.bilateral(30, 3)(noisy(step, 10))
+    assert found[..., :10].std() < 0.5 * noisy(step, 10)[..., :10].std()
+    assert (found[..., 12] - found[..., 11]).mean() > 0.55
+    for setting in ((0, 3), (30, 0)):
+        with pytest.raises(ValueError, match="expected both above 0"):
+            baselines.bilateral(*setting)
+
+
+@pytest.mark.parametrize(("h", "template", "search"), [(-1, 7, 21), (3, 6, 21), (3, 7, 0)])
+def test_bad_settings_are_refused(h: float, template: int, search: int) -> None:
+    with pytest.raises(ValueError, match="expected h >= 0 and odd sides"):
+        baselines.non_local_means(h, None, template, search)
+    with pytest.raises(ValueError, match=r"factor = 0\.5"):
+        baselines.bicubic(0.5)
+
+
+def test_tuning_takes_the_highest_mean_psnr(faces: Tensor) -> None:
+    grid = [{"h": h} for h in (0, 5, 15, 60)]
+    batches = [{"degraded": noisy(faces, 20), "clean": faces}, {"degraded": noisy(faces, 25)[:1], "clean": faces[:1]}]
+    tuned = baselines.tune(baselines.non_local_means, grid, iter(batches))
+    scores = [line["psnr"] for line in tuned.table]
+    assert [line["h"] for line in tuned.table] == [0, 5, 15, 60]
+    assert tuned.setting == grid[int(np.argmax(scores))] and tuned.setting["h"] in (5, 15)
+    by_hand = torch.cat([full_reference.psnr(tuned.method(b["degraded"]), b["clean"]) for b in batches]).mean().item()
+    assert max(scores) == pytest.approx(by_hand)
+
+
+def test_tuning_on_nothing_is_refused(faces: Tensor) -> None:
+    with pytest.raises(ValueError, match="bicubic: nothing to tune: 0 settings"):
+        baselines.tune(baselines.bicubic, [], [{"degraded": faces, "clean": faces}])
+    with pytest.raises(ValueError, match="1 settings, and no pair"):
+        baselines.tune(baselines.bicubic, [{"factor": 2}], [])

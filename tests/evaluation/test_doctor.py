@@ -1,0 +1,220 @@
+import dataclasses
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from published import tensors
+
+from hifacegan_lib import cli
+from hifacegan_lib.evaluation import doctor
+from hifacegan_lib.models import checkpoints, published, train_eval
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.utils import images
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return published.import_state(tensors("hifacegan", 4))[0]
+
+
+@pytest.fixture(scope="module")
+def experiment() -> ModuleType:
+    path = Path(__file__).parents[2] / "docs" / "doctor.py"
+    specification = importlib.util.spec_from_file_location("doctor_page", path)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def faces(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def ours(**changes: object) -> Generator:
+    config = dataclasses.replace(GeneratorConfig(width=4, stages=2, hidden=4), **changes)  # type: ignore[arg-type]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Generator(config).eval()
+
+
+def state(generator: Generator) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in generator.state_dict().items()}
+
+
+def test_true_sigma_is_the_largest_singular_value(generator: Generator) -> None:
+    layers = published.spectral_layers(generator)
+    found = train_eval.spectral_sigmas(generator)
+    assert [s.name for s in found] == list(layers)
+    for sigma in found:
+        matrix = published.spectral_parts(layers[sigma.name])[0]
+        assert sigma.true == pytest.approx(torch.linalg.svdvals(matrix)[0].item(), rel=1e-5)
+        assert sigma.stored <= sigma.true * (1 + 1e-5)  # of unit vectors
+        assert sigma.stored < sigma.stepped <= sigma.true * (1 + 1e-5)  # an iteration brings it nearer
+        assert sigma.deviation == pytest.approx(1 - sigma.stored / sigma.true, abs=1e-5)
+
+
+def test_drift_is_measured_in_running_deviations() -> None:
+    generator, batch = published.import_state(tensors("spade", 4))[0], faces(4, 3, 64, 64)
+    statistics = train_eval.batch_statistics(generator, batch)
+    for name, module in generator.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            mean, variance = statistics[name]
+            module.running_mean.copy_(mean)
+            module.running_var.copy_(variance)
+    assert max(drift.size for drift in train_eval.batch_norm_drift(generator, batch)) < 1e-5
+    layer = generator.replenish[5].norm_0.batch_norm
+    layer.running_mean.add_(3 * (layer.running_var + 1e-5).sqrt())
+    layer.running_var.mul_(4).add_(3e-5)
+    first, *others = train_eval.batch_norm_drift(generator, batch)
+    worst = max((first, *others), key=lambda drift: drift.size)
+    assert worst.name == "replenish.5.norm_0.batch_norm"
+    assert worst.mean == pytest.approx(1.5, rel=1e-3)  # of deviations that are now twice as large
+    assert worst.spread == pytest.approx(np.log(2), rel=1e-3)
+    assert all(drift.size < 1e-5 for drift in (first, *others) if drift is not worst)
+
+
+def test_statistics_of_one_chunk_are_those_that_train_uses(generator: Generator) -> None:
+    batch = faces(3, 3, 64, 64)
+    still = train_eval.eval_safe(generator, batch)
+    together = train_eval.draw(generator, batch, statistics=True, step=True, together=True)
+    assert (still(batch) - together).abs().max() <= 1e-4
+
+
+def test_statistics_of_the_first_layer_do_not_depend_on_chunks(generator: Generator) -> None:
+    batch = faces(5, 3, 64, 64)
+    whole, parts = (
+        train_eval.batch_statistics(generator, batch, chunk)["replenish.5.norm_0.batch_norm"] for chunk in (5, 2)
+    )
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_eval_safe_network_draws_one_picture_in_any_mode_and_company(generator: Generator, frozen: bool) -> None:
+    batch = faces(3, 3, 64, 64)
+    safe = train_eval.eval_safe(generator, batch if frozen else None)
+    assert (safe.config.norm, safe.config.spectral_norm) == ("frozen" if frozen else "instance", False)
+    with torch.no_grad():
+        judged, trained, again = safe(batch), safe.train()(batch), safe(batch)
+        alone = torch.cat([safe(face[None]) for face in batch])
+    assert torch.equal(judged, trained)
+    assert torch.equal(judged, again)
+    assert (judged - alone).abs().max() <= 1e-4  # sums in another order
+    if not frozen:  # what the authors' way of testing draws
+        expected = train_eval.draw(generator, batch, statistics=True, step=True)
+        assert (judged - expected).abs().max() <= 1e-4
+
+
+def test_our_own_networks_keep_their_picture_to_the_last_digit_but_rounding() -> None:
+    batch = faces(2, 3, 32, 32)
+    for network in (ours(), ours(spectral_norm=True, skip=False), ours(norm="layer")):
+        safe = train_eval.eval_safe(network, batch)
+        assert safe.config == dataclasses.replace(network.config, spectral_norm=False)
+        assert (safe(batch) - network(batch)).abs().max() <= 1e-6
+
+
+def test_making_a_network_safe_leaves_the_first_one_whole(generator: Generator) -> None:
+    before, batch = state(generator), faces(2, 3, 64, 64)
+    train_eval.eval_safe(generator, batch)
+    doctor.examine(generator, batch)
+    assert not generator.training
+    assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
+    assert generator(batch).isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", ["statistics", "spectral"])
+def test_the_doctor_names_the_half_that_is_wrong(wrong: str) -> None:
+    """A sound network, train() and eval() alike, with one of the two spoilt."""
+    generator, batch = published.import_state(tensors("hifacegan", 4))[0], faces(1, 3, 64, 64)
+    for _ in range(60):
+        published.step_as_published(generator)
+    for name, (mean, variance) in train_eval.batch_statistics(generator, batch).items():
+        norm = generator.get_submodule(name)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance * (9 if wrong == "statistics" else 1))
+    report = doctor.examine(generator, batch)
+    if wrong == "spectral":
+        assert "the same picture" in doctor.culprit(report)
+        with torch.no_grad():
+            for layer in published.spectral_layers(generator).values():
+                vectors = published.spectral_parts(layer)[1]
+                vectors._v.copy_(torch.nn.functional.normalize(torch.ones_like(vectors._v), dim=0))
+        report = doctor.examine(generator, batch)
+    cause = {
+        "statistics": "running statistics of batch norms alone",
+        "spectral": "stored vectors of spectral norms alone",
+    }
+    assert cause[wrong] in doctor.culprit(report)
+
+
+def test_the_report_holds_what_was_measured(generator: Generator) -> None:
+    report = doctor.examine(generator, faces(2, 3, 64, 64))
+    text = doctor.describe(report)
+    assert "hifacegan, width 4, 1.32 M parameters" in text
+    assert "18 layers; u^T W v is off the SVD by up to" in text
+    assert text.count(".batch_norm ") == 18 and text.count("<- worst") == 1
+    assert "at the ends" in text and "neighbours" in text
+    assert report["output"]["eval"]["low"] >= 0 and report["output"]["eval"]["high"] <= 1
+    assert report["neighbours"] > 1e-3
+
+
+def test_networks_of_ours_are_sound() -> None:
+    report = doctor.examine(ours(spectral_norm=True, skip=False), faces(2, 3, 32, 32))
+    assert report["variant"] == "ours" and report["drifts"] == []
+    assert report["neighbours"] < 1e-5
+    assert "the same picture (100.0 dB" in doctor.culprit(report)
+    assert "spectral norm none" in doctor.describe(doctor.examine(ours(), faces(1, 3, 32, 32)))
+
+
+def test_pictures_to_look_at_come_from_a_folder_or_are_drawn(tmp_path: Path) -> None:
+    drawn = doctor.sample_images(None, 32, 2)
+    assert drawn.shape == (2, 3, 32, 32) and torch.equal(drawn, doctor.sample_images(None, 32, 2))
+    with pytest.raises(ValueError, match="no image file below it"):
+        doctor.sample_images(tmp_path, 32, 2)
+    for name in ("a.png", "deep/b.png", "c.png"):
+        images.save_image(tmp_path / name, np.full((40, 30, 3), 51, np.uint8))
+    found = doctor.sample_images(tmp_path, 16, 2)
+    assert found.shape == (2, 3, 16, 16) and found.unique().tolist() == pytest.approx([0.2])
+
+
+def test_the_command_examines_and_writes_a_file_that_restores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, safe, damaged = tmp_path / "latest_net_G.pth", tmp_path / "safe.safetensors", tmp_path / "damaged"
+    torch.save({f"module.{name}": value for name, value in tensors("lipspade", 4).items()}, checkpoint)
+    for n, face in enumerate(doctor.sample_images(None, 64, 3)):
+        images.save_image(damaged / f"{n}.png", images.to_uint8(face))
+    command = ["doctor", str(checkpoint), "--images", str(damaged), "--size", "64", "--out", str(safe)]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert "read as       Face-Renovation" in out and "statistics frozen from the images" in out
+    loaded, info = checkpoints.load_generator(safe)
+    assert loaded.config.norm == "frozen" and info["image_size"] == 64 and info["variant"] == "lipspade"
+    assert cli.main(command) == 1
+    assert "exists already" in capsys.readouterr().err
+    restore = ["restore", str(damaged), str(tmp_path / "out"), "--checkpoint", str(safe), "--device", "cpu"]
+    assert cli.main(restore) == 0
+    assert cli.main(["doctor", str(safe), "--size", "64", "--count", "2"]) == 0
+    assert "the same picture (100.0 dB" in capsys.readouterr().out
+
+
+def test_lost_vectors_break_eval_and_kept_ones_do_not(experiment: ModuleType) -> None:
+    """docs/doctor.md's finding, at a size for tests."""
+    degraded, clean = (torch.stack(part) for part in zip(*experiment.pairs(range(4), 64), strict=True))
+    worse = {}
+    for regime in experiment.REGIMES:
+        generator, beginning = experiment.train_as_published(regime, "spade", 4, 64, 25)
+        shown = experiment.pictures(generator, beginning, degraded)
+        gain = {name: doctor.psnr(picture, clean) for name, picture in shown.items()}
+        worse[regime] = gain["train()"] - gain["eval()"]
+        vectors = max(s.deviation for s in train_eval.spectral_sigmas(generator))
+        assert (vectors > 0.5) == (regime == "lost")
+        assert gain["eval-safe, own"] == pytest.approx(gain["train()"], abs=0.01)
+        assert gain["eval-safe, frozen"] > gain["train()"] - 1.5
+    assert abs(worse["kept"]) < 1.5
+    assert worse["lost"] > 3

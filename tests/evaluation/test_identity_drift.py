@@ -1,0 +1,102 @@
+"""Identity honesty: the dangerous faces are found, groups are the user's, and what is missing is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hifacegan_lib.evaluation.identity_drift import NO_LABEL, by_group, drift, group_table, read_labels
+from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.metrics.full_reference import MetricUnavailable
+from hifacegan_lib.metrics.registry import standard
+
+KEYS = [f"{n}.png" for n in range(5)]
+METRICS = standard(("psnr", "lpips", "identity"))
+
+
+def made(**unavailable: str) -> Evaluation:
+    scores = {
+        "degraded": {
+            "psnr": np.array([20.0, 21, 22, 23, 24]),
+            "lpips": np.array([0.5, 0.5, 0.5, 0.5, 0.5]),
+            "identity": np.array([0.9, 0.2, np.nan, 0.6, 0.6]),
+        },
+        "model": {
+            "psnr": np.array([21.0, 22, 23, 24, np.inf]),
+            "lpips": np.array([0.3, 0.2, 0.6, 0.4, 0.1]),
+            "identity": np.array([0.8, 0.1, 0.3, np.nan, 0.35]),
+        },
+    }
+    scores = {m: {k: v for k, v in by.items() if k not in unavailable} for m, by in scores.items()}
+    conditions = {"unavailable": unavailable, "bootstrap_samples": 100, "seed": 0}
+    return Evaluation(conditions, [], KEYS, scores, METRICS)
+
+
+def test_drift_and_gain_are_each_faces() -> None:
+    found = drift(made())
+    assert found.keys == ["0.png", "1.png", "2.png", "4.png"] and found.not_found == ["3.png"]
+    np.testing.assert_allclose(found.drift, [0.2, 0.9, 0.7, 0.65])
+    np.testing.assert_allclose(found.gain, [0.2, 0.3, -0.1, 0.4])
+    np.testing.assert_allclose(found.drift_degraded, [0.1, 0.8, np.nan, 0.4])
+    assert found.by == "lpips"
+
+
+def test_the_worst_and_the_deceptive_are_named() -> None:
+    found = drift(made(), count=2)
+    assert found.worst == ["1.png", "2.png"]
+    assert found.another_person == 3
+    assert found.deceptive == ["1.png", "4.png"]  # looks better, is someone else
+
+
+def test_without_any_perceptual_metric_the_reason_is_told() -> None:
+    with pytest.raises(MetricUnavailable, match=r"needs one of lpips, .*ssim, and none was measured"):
+        drift(made(lpips="no weights"))
+
+
+def test_without_identity_the_reason_is_told() -> None:
+    with pytest.raises(MetricUnavailable, match="identity was not measured: run `hifacegan weights fetch sface`"):
+        drift(made(identity="run `hifacegan weights fetch sface`"))
+
+
+def test_groups_have_their_own_means_and_gains() -> None:
+    rows = by_group(made(), {"0": "young", "1.png": "young", "2.png": "old", "4": "old"})
+    assert [(row["group"], row["n"], row["few"]) for row in rows] == [
+        (NO_LABEL, 1, True),
+        ("old", 2, True),
+        ("young", 2, True),
+    ]
+    old = rows[1]
+    assert old["psnr"] == 23 and old["psnr_gain"] == 1  # the infinite one is in no mean
+    assert old["identity"] == pytest.approx(0.325) and old["identity_no_value"] == 0
+    assert rows[0]["identity"] is None and rows[0]["identity_no_value"] == 1
+    text = group_table(rows, made(), ("psnr", "identity"))
+    assert "23.00, +1.00 [+1.00, +1.00]" in text and "(few)" in text
+
+
+def test_labels_of_nobody_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no label is of an evaluated face: labels such as 'x', faces such"):
+        by_group(made(), {"x": "young"})
+
+
+def test_labels_are_read_by_column(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("key,age,light\n0.png,young,\n1.png,old,dim\n", encoding="utf-8-sig")
+    assert read_labels(path) == {
+        "age": {"0.png": "young", "1.png": "old"},
+        "light": {"0.png": NO_LABEL, "1.png": "dim"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,age\n", "expected a header with 'key'"),
+        ("key\n1\n", "a column of labels"),
+        ("key,a\n1,x\n1,y\n", "line 3: key '1' comes twice"),
+        ("", "header"),
+    ],
+)
+def test_bad_labels_are_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"labels\.csv.*{said}"):
+        read_labels(tmp_path / "labels.csv")

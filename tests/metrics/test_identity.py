@@ -1,0 +1,145 @@
+"""Identity: OpenCV's own numbers, 1 for the same picture, and no value rather than a wrong one."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import standins
+import torch
+from skimage import data
+from torch import Tensor
+
+from hifacegan_lib.metrics.full_reference import MetricUnavailable
+from hifacegan_lib.metrics.identity import Identity
+from hifacegan_lib.metrics.landmarks import Face, Landmarker
+from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.utils.images import to_float, to_uint8
+
+METRICS = ("similarity", "fed", "landmark_error")
+
+
+@pytest.fixture
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins: white blocks are faces, random filters embed them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    standins.put(monkeypatch, "yunet", standins.yunet())
+    standins.put(monkeypatch, "sface", standins.sface())
+
+
+def crops() -> tuple[Tensor, Tensor, Tensor]:
+    """Two crops with a face, and one without; 1 x 3 x 192 x 192 each. Blocks of white are painted into photographs."""
+    found = []
+    for picture in (data.astronaut()[:192, 128:320], data.chelsea()[40:232, 120:312], data.coffee()[:192, :192]):
+        face = picture // 2
+        face[36:100, 36:100] = 255
+        found.append(to_float(face)[None])
+    found[2] = found[2].clamp(0, 0.45)
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.usefixtures("networks")
+def test_the_same_picture_is_the_same_person() -> None:
+    a, _, _ = crops()
+    metric = Identity()
+    assert metric.similarity(a, a).item() == pytest.approx(1)
+    assert metric.fed(a, a).item() == metric.landmark_error(a, a).item() == 0
+
+
+@pytest.mark.usefixtures("networks")
+def test_similarity_and_fed_are_opencvs_own() -> None:
+    a, b, _ = crops()
+    recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.path("sface")), "")
+    embedded = []
+    for picture in (a, b):
+        pixels = to_uint8(picture[0])
+        face = Landmarker().find(pixels)[0]
+        embedded.append(
+            recogniser.feature(recogniser.alignCrop(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), face.row)).copy()
+        )
+    metric = Identity()
+    cosine = recogniser.match(*embedded, cv2.FaceRecognizerSF_FR_COSINE)
+    distance = recogniser.match(*embedded, cv2.FaceRecognizerSF_FR_NORM_L2)
+    assert metric.similarity(a, b).item() == pytest.approx(cosine, abs=1e-5) and cosine < 0.999
+    assert metric.fed(a, b).item() == pytest.approx(distance, abs=1e-5)
+    assert metric.fed(a, b).item() == pytest.approx((2 - 2 * cosine) ** 0.5, abs=1e-3)
+
+
+@pytest.mark.usefixtures("networks")
+def test_where_no_face_is_found_there_is_no_value() -> None:
+    a, b, none = crops()
+    metric = Identity()
+    for name in METRICS:
+        values = getattr(metric, name)(torch.cat([a, none, a]), torch.cat([b, b, none]))
+        assert values.isnan().tolist() == [False, True, True]
+
+
+@pytest.mark.usefixtures("networks")
+def test_each_pair_has_its_own_value_and_may_change_places() -> None:
+    a, b, _ = crops()
+    metric = Identity()
+    both = metric.similarity(torch.cat([a, b]), torch.cat([b, b]))
+    assert both[1].item() == pytest.approx(1) and both[0] < both[1]
+    torch.testing.assert_close(metric.similarity(a, b), metric.similarity(b, a))
+    torch.testing.assert_close(Identity().similarity(a, b), both[:1])
+
+
+@pytest.mark.usefixtures("networks")
+def test_the_order_of_the_channels_matters() -> None:
+    a, b, _ = crops()
+    assert abs(Identity().similarity(a, b) - Identity().similarity(a, b.flip(1))).item() > 1e-4
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_face_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, _ = crops()
+    calls: list[int] = []
+    real = Landmarker.find
+    monkeypatch.setattr(Landmarker, "find", lambda self, image: calls.append(1) or real(self, image))
+    metric = Identity()
+    for name in METRICS:
+        getattr(metric, name)(a, b)
+        getattr(metric, name)(b, b)
+    assert len(calls) == 2
+
+
+def at(shift: float) -> Face:
+    points = np.array([[10, 10], [30, 10], [20, 20], [13, 30], [27, 30]], np.float32) + np.float32([shift, 0])
+    return Face(np.array([0, 0, 40, 40], np.float32), points, 1.0)
+
+
+def test_a_shift_is_an_error_in_shares_of_the_eyes_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Landmarker, "find", lambda _, image: [at(float(image[0, 0, 0]))])
+    clean = torch.zeros(3, 3, 40, 40)
+    moved = clean + torch.tensor([0, 1, 5]).view(3, 1, 1, 1) / 255
+    torch.testing.assert_close(Identity().landmark_error(moved, clean), torch.tensor([0.0, 5.0, 25.0]))
+
+
+def test_the_largest_face_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Landmarker, "find", lambda _, image: [at(0), at(float(image[0, 0, 0]))])
+    assert Identity().landmark_error(torch.ones(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)).item() == 0
+
+
+def test_each_missing_file_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    a, _, _ = crops()
+    with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch sface`"):
+        Identity().similarity(a, a)
+    with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch yunet`"):
+        Identity().landmark_error(a, a)
+    standins.put(monkeypatch, "yunet", standins.yunet())
+    assert Identity().landmark_error(a, a).item() == 0  # without SFace
+    standins.put(monkeypatch, "sface", standins.sface())
+    weight_registry.path("sface").write_bytes(b"half of it")
+    with pytest.raises(ValueError, match="damaged or another file"):
+        Identity().fed(a, a)
+
+
+@pytest.mark.usefixtures("networks")
+def test_what_is_no_pair_is_refused() -> None:
+    a, b, _ = crops()
+    for name in METRICS:
+        with pytest.raises(ValueError, match="image: expected float RGB"):
+            getattr(Identity(), name)(a * 255, b)
+        with pytest.raises(ValueError, match="they must be alike"):
+            getattr(Identity(), name)(a, b[..., :-1])

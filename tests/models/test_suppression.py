@@ -1,0 +1,121 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hifacegan_lib.models.suppression import (
+    InnerProductConv2d,
+    LocalImportanceConv2d,
+    correlation_maps,
+    inner_product_conv2d,
+    local_importance_pool2d,
+    suppression,
+)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def unfolded(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor, stride: int) -> torch.Tensor:
+    """The equation, read off term by term: sum over j of D(G(f_j)^T G(f_i)) W[j - i] f_j."""
+    n, _, height, width = f.shape
+    window = weight.shape[-1]
+    out = torch.zeros(n, weight.shape[0], -(-height // stride), -(-width // stride), dtype=f.dtype)
+    for y in range(out.shape[2]):
+        for x in range(out.shape[3]):
+            for dy in range(window):
+                for dx in range(window):
+                    j, i = (y * stride + dy - window // 2, x * stride + dx - window // 2), (y * stride, x * stride)
+                    if 0 <= j[0] < height and 0 <= j[1] < width:
+                        correlation = (g[:, :, j[0], j[1]] * g[:, :, i[0], i[1]]).sum(1) / g.shape[1] ** 0.5
+                        h = 2 * torch.sigmoid(correlation)
+                        out[:, :, y, x] += h[:, None] * (f[:, :, j[0], j[1]] @ weight[:, :, dy, dx].T)
+    return out
+
+
+@pytest.mark.parametrize("window", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_equals_the_equation_term_by_term(window: int, stride: int) -> None:
+    f, g, weight = random(2, 3, 7, 6), random(2, 4, 7, 6, seed=1), random(5, 3, window, window, seed=2)
+    ours = inner_product_conv2d(f, correlation_maps(g, window, stride), weight, stride=stride)
+    torch.testing.assert_close(ours, unfolded(f, g, weight, stride))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_without_correlation_is_the_plain_convolution(stride: int) -> None:
+    f, weight, bias = random(2, 3, 9, 8), random(4, 3, 3, 3, seed=1), random(4, seed=2)
+    h = correlation_maps(torch.zeros(2, 5, 9, 8, dtype=f.dtype), 3, stride)
+    assert torch.equal(h, torch.ones_like(h))
+    ours = inner_product_conv2d(f, h, weight, bias, stride)
+    torch.testing.assert_close(ours, F.conv2d(f, weight, bias, stride, padding=1))
+
+
+def test_correlation_is_symmetric() -> None:
+    h = correlation_maps(random(1, 4, 6, 6), 3)  # neighbour k = 5 is the right one, k = 3 the left one
+    torch.testing.assert_close(h[:, 5, :, :-1], h[:, 3, :, 1:])
+    torch.testing.assert_close(h[:, 7, :-1], h[:, 1, 1:])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_weights_of_neighbours_are_bounded(activation: str) -> None:
+    h = correlation_maps(100 * random(1, 4, 6, 6), 3, activation=activation)  # type: ignore[arg-type]
+    assert h.min() >= 0
+    assert h.max() <= 2
+
+
+def test_gradient_is_exact() -> None:
+    f, g = random(1, 2, 4, 4).requires_grad_(), random(1, 2, 4, 4, seed=1).requires_grad_()
+    weight = random(3, 2, 3, 3, seed=2).requires_grad_()
+
+    def convolve(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return inner_product_conv2d(f, correlation_maps(g, 3, 2), weight, stride=2)
+
+    assert torch.autograd.gradcheck(convolve, (f, g, weight))
+
+
+def test_maps_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"h must be N x K\^2"):
+        inner_product_conv2d(random(1, 2, 4, 4), random(1, 9, 3, 3), random(3, 2, 3, 3))
+    with pytest.raises(ValueError, match="odd"):
+        correlation_maps(random(1, 2, 4, 4), 4)
+
+
+def test_importance_pooling_with_equal_logits_is_the_mean() -> None:
+    f = random(2, 3, 8, 8)
+    pooled = local_importance_pool2d(f, torch.zeros_like(f))
+    inside = F.avg_pool2d(f, 3, 2, 1, count_include_pad=False)
+    torch.testing.assert_close(pooled, inside)
+
+
+def test_importance_pooling_ignores_a_shift_and_survives_huge_logits() -> None:
+    f, logit = random(1, 2, 8, 8), random(1, 2, 8, 8, seed=1)
+    shifted = local_importance_pool2d(f, logit + 1000)
+    torch.testing.assert_close(shifted, local_importance_pool2d(f, logit), rtol=1e-3, atol=1e-3)
+    assert torch.isfinite(shifted).all()
+
+
+def test_importance_pooling_picks_the_important_pixel() -> None:
+    f, logit = random(1, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    logit[0, 0, 1, 1] = 30
+    torch.testing.assert_close(local_importance_pool2d(f, logit)[0, 0, 0, 0], f[0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("kind", ["inner_product", "lip", "conv"])
+@pytest.mark.parametrize("size", [(8, 8), (7, 5), (2, 2), (1, 2)])
+def test_every_operator_halves_the_size(kind: str, size: tuple[int, int]) -> None:
+    layer = suppression(kind, 4, 6)  # type: ignore[arg-type]
+    out = layer.double()(random(2, 4, *size))
+    assert out.shape == (2, 6, -(-size[0] // 2), -(-size[1] // 2))
+
+
+def test_unknown_operator_is_refused() -> None:
+    with pytest.raises(ValueError, match="inner_product, lip, conv"):
+        suppression("involution", 4, 6)  # type: ignore[arg-type]
+
+
+def test_modules_keep_ordinary_kernels() -> None:
+    """The puzzle 'no shape of W fits': nothing of G's output has to match W's channels."""
+    layer = InnerProductConv2d(4, 6, correlation_dim=7)
+    assert layer.conv.weight.shape == (6, 4, 3, 3)
+    assert layer.weights(torch.rand(2, 4, 8, 8)).shape == (2, 9, 8, 8)
+    assert LocalImportanceConv2d(4, 6).conv.weight.shape == (6, 4, 3, 3)

@@ -1,0 +1,131 @@
+"""The inner-product convolution in one piece against the equation in ordinary operators."""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hifacegan_lib.models import suppression_cpu
+from hifacegan_lib.models.suppression import Activation, correlation_maps, inner_product_conv2d, suppress
+
+ACTIVATIONS: tuple[Activation, ...] = ("sigmoid", "tanh", "softplus")
+
+
+def inputs(n: int, c: int, d: int, o: int, window: int, height: int, width: int, groups: int = 1) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((n, c, height, width), (n, d, height, width), (o, c // groups, window, window))
+    return [torch.randn(*shape, generator=draw, dtype=torch.float64).requires_grad_() for shape in shapes]
+
+
+def unfolded(
+    f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor, stride: int, groups: int, activation: Activation
+) -> torch.Tensor:
+    """All K^2 copies at once."""
+    window, (n, c) = weight.shape[-1], f.shape[:2]
+    h = correlation_maps(g, window, stride, activation)
+    copies = F.unfold(f, window, padding=window // 2, stride=stride).view(n, c, window**2, -1) * h.flatten(2)[:, None]
+    parts = zip(copies.chunk(groups, 1), weight.chunk(groups, 0), strict=True)
+    return torch.cat([w.flatten(1) @ part.flatten(1, 2) for part, w in parts], 1).view(n, -1, *h.shape[2:])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("window", "stride", "groups", "size"),
+    [(3, 1, 1, (7, 6)), (3, 2, 1, (7, 6)), (5, 1, 1, (6, 9)), (5, 2, 2, (7, 8)), (3, 1, 2, (1, 1)), (3, 2, 1, (1, 9))],
+)
+def test_equals_the_unfolded_form_forward_and_backward(
+    window: int,
+    stride: int,
+    groups: int,
+    size: tuple[int, int],
+    activation: Activation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(suppression_cpu, "STRIP", 2000)  # several strips an image
+    given = inputs(2, 4, 3, 6, window, *size, groups)
+    expected = unfolded(*given, stride, groups, activation)
+    found = suppress(*given, None, stride, groups, activation)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(torch.autograd.grad(found, given, pull), torch.autograd.grad(expected, given, pull))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_are_those_of_finite_differences(
+    stride: int, activation: Activation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suppression_cpu, "STRIP", 1000)
+    given = inputs(2, 2, 3, 3, 3, 4, 5)
+    assert torch.autograd.gradcheck(lambda *x: suppress(*x, None, stride, 1, activation), given)
+
+
+def test_strips_of_any_height_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = inputs(1, 3, 2, 4, 3, 11, 7)
+    whole = suppress(*given)
+    for size in (1, 3000, 10**9):
+        monkeypatch.setattr(suppression_cpu, "STRIP", size)
+        torch.testing.assert_close(suppress(*given), whole)
+
+
+def test_one_piece_is_the_two_functions() -> None:
+    f, g, weight = inputs(2, 4, 3, 6, 3, 8, 8)
+    bias = torch.arange(6.0, dtype=torch.float64)
+    two = inner_product_conv2d(f, correlation_maps(g, 3, 2), weight, bias, 2)
+    torch.testing.assert_close(suppress(f, g, weight, bias, 2), two)
+
+
+def test_shapes_alone_are_enough() -> None:
+    f, g, weight = (x.detach().to("meta") for x in inputs(2, 4, 3, 6, 3, 8, 9))
+    assert suppress(f, g, weight, None, 2).shape == (2, 6, 4, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_half_the_precision_gives_nearly_the_same(dtype: torch.dtype) -> None:
+    given = inputs(1, 16, 4, 8, 3, 12, 12)
+    expected = suppress(*given)
+    found = suppress(*(x.to(dtype) for x in given))
+    assert found.dtype == dtype
+    assert (found - expected).abs().max() < (0.05 if dtype == torch.bfloat16 else 1e-5) * expected.abs().max()
+
+
+def test_autocast_keeps_the_features_precision() -> None:
+    f, g, weight = (x.float().detach().requires_grad_() for x in inputs(1, 4, 3, 6, 3, 8, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = suppress(f.bfloat16(), g, weight)
+    assert y.dtype == torch.bfloat16
+    y.float().sum().backward()
+    assert weight.grad is not None and weight.grad.dtype == torch.float32
+
+
+def test_the_same_bits_at_every_call() -> None:
+    given = [x.float() for x in inputs(2, 8, 4, 8, 3, 20, 20)]
+    assert torch.equal(suppress(*given), suppress(*given))
+
+
+def test_the_copies_are_not_kept() -> None:
+    f, g, weight = (x.float().detach().requires_grad_() for x in inputs(1, 32, 4, 32, 3, 64, 64))
+    kept: list[int] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
+        suppress(f, g, weight)
+    assert sum(kept) < 1.6 * f.nbytes  # f, g, H and the kernel; nine copies would be 9 times f
+
+
+def test_what_does_not_fit_is_named() -> None:
+    f, g, weight = inputs(1, 4, 3, 6, 3, 8, 8)
+    with pytest.raises(ValueError, match="square and odd"):
+        suppress(f, g, weight[..., :2, :2])
+    with pytest.raises(ValueError, match="differ in images or size"):
+        suppress(f, g[..., :4], weight)
+    with pytest.raises(ValueError, match="4 channels in 3 groups"):
+        suppress(f, g, weight, groups=3)
+    with pytest.raises(ValueError, match="sigmoid, tanh, softplus; got 'relu'"):
+        suppress(f, g, weight, activation="relu")  # type: ignore[arg-type]
+
+
+def test_nothing_warns() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        given = inputs(1, 2, 2, 2, 3, 5, 5)
+        suppress(*given).sum().backward()

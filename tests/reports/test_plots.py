@@ -1,0 +1,147 @@
+"""Figures: what they are given is what they show, and nothing is left open behind them."""
+
+import math
+from itertools import permutations
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from skimage.metrics import peak_signal_noise_ratio
+
+from hifacegan_lib.reports import plots
+from hifacegan_lib.utils.images import Pixels
+
+
+@pytest.fixture
+def faces() -> list[Pixels]:
+    return list(np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8))
+
+
+def shown(figure: Figure) -> list[Pixels]:
+    return [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]
+
+
+def test_psnr_matches_scikit_image(faces: list[Pixels]) -> None:
+    assert plots.psnr(faces[0], faces[1]) == pytest.approx(peak_signal_noise_ratio(faces[0], faces[1]))
+    assert plots.psnr(faces[0], faces[0]) == math.inf
+
+
+def test_difference_is_grey_where_nothing_changed_and_clips(faces: list[Pixels]) -> None:
+    assert (plots.difference(faces[0], faces[0]) == 128).all()
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    assert (plots.difference(black, white) == 255).all()
+    assert (plots.difference(white, black) == 0).all()
+
+
+def test_image_rows_show_each_image_in_its_place(faces: list[Pixels]) -> None:
+    figure = plots.image_rows(
+        {"a": faces[:3], "b": faces[3:6]}, titles=["x", "y", "z"], captions={"b": ["1", "2", "3"]}
+    )
+    for image, expected in zip(shown(figure), faces[:6], strict=True):
+        np.testing.assert_array_equal(image, expected)
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["x", "y", "z"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["", "", "", "1", "2", "3"]
+
+
+def test_rows_of_different_lengths_are_refused(faces: list[Pixels]) -> None:
+    with pytest.raises(ValueError, match="same number of images"):
+        plots.image_rows({"a": faces[:3], "b": faces[:2]})
+    with pytest.raises(ValueError, match="at least one"):
+        plots.image_rows({})
+
+
+def test_a_contact_sheet_tells_the_psnr_of_each_face(faces: list[Pixels]) -> None:
+    figure = plots.contact_sheet(faces[:2], {"seed 0": faces[2:4]})
+    captions = [axis.get_xlabel() for axis in figure.axes]
+    assert captions[:2] == ["", ""]
+    assert captions[3] == f"{plots.psnr(faces[1], faces[3]):.1f} dB"
+
+
+def test_an_operations_sheet_holds_clean_damaged_and_difference(faces: list[Pixels]) -> None:
+    figure = plots.operations_sheet(faces[0], {"blur": faces[1], "noise": faces[2]}, columns=2)
+    tile = shown(figure)[1]
+    np.testing.assert_array_equal(tile[:16], faces[1])
+    np.testing.assert_array_equal(tile[-16:], plots.difference(faces[0], faces[1]))
+    assert "blur" in figure.axes[1].get_title()
+
+
+def test_a_wave_has_its_power_at_its_frequency() -> None:
+    wave = 128 + 100 * np.sin(2 * np.pi * 8 * np.arange(64) / 64)
+    image = np.broadcast_to(wave[None, :, None], (64, 64, 3)).round().astype(np.uint8)
+    power = plots.radial_power(image)
+    assert len(power) == 33
+    assert power.argmax() == 8
+    assert power[8] > power[16] + 20
+
+
+def test_orders_show_the_worst_and_the_best(faces: list[Pixels]) -> None:
+    results = dict(zip(permutations(("noise", "blur", "jpeg")), faces[1:7], strict=True))
+    figure = plots.orders(faces[0], results)
+    ranked = sorted(results.values(), key=lambda image: plots.psnr(faces[0], image))
+    np.testing.assert_array_equal(shown(figure)[0], ranked[0])
+    np.testing.assert_array_equal(shown(figure)[1], ranked[-1])
+    assert sum(len(line.get_xdata()) for line in figure.axes[0].lines) == 6
+
+
+def test_a_distribution_counts_every_value_and_names_the_median() -> None:
+    figure = plots.distribution([1.0, 2.0, 3.0, 4.0, 10.0, math.inf], "dB")
+    assert sum(bar.get_height() for bar in figure.axes[0].containers[0]) == 5
+    assert "median 3.0" in figure.axes[0].get_title()
+    assert "1 infinite" in figure.axes[0].get_title()
+
+
+def test_saving_returns_the_figure_and_leaves_one_file(faces: list[Pixels], tmp_path: Path) -> None:
+    figure = plots.image_rows({"a": faces[:1]})
+    assert plots.save(figure, tmp_path / "new" / "a.png") is figure
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_no_figure_stays_open(faces: list[Pixels]) -> None:
+    plots.spectra(faces[0], {"noise": faces[1]})
+    plots.contact_sheet(faces[:1], {"a": faces[1:2]})
+    assert not plt.get_fignums()
+
+
+def test_sheets_lay_every_group_out(faces: list[Pixels]) -> None:
+    figure = plots.sheets({"train": faces[:8], "valid": faces[8:]}, columns=4)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["train", "valid"]
+    first = shown(figure)[0]
+    np.testing.assert_array_equal(first[:16, :16], faces[0])
+    np.testing.assert_array_equal(first[-16:, -16:], faces[7])
+
+
+def test_tones_and_likeness_count_what_they_are_given(faces: list[Pixels]) -> None:
+    assert len(plots.tones({"train": faces[:8], "valid": faces[8:]}).axes) == 4
+    axis = plots.likeness([0, 3, 100, 101], 28, 264).axes[0]
+    assert axis.get_title() == "4 pairs, nearest 0 bits"
+    assert sum(patch.get_height() for patch in axis.patches[:66]) == 4
+
+
+def test_a_gallery_tells_each_psnr_and_the_best_in_bold(faces: list[Pixels]) -> None:
+    rows = [dict(zip(("degraded", "model", "clean"), faces[n : n + 3], strict=True)) for n in (0, 3)]
+    figure = plots.gallery({"best": rows, "worst": rows[:1]})
+    for axis, expected in zip(figure.axes, [*faces[:6], *faces[:3]], strict=True):
+        np.testing.assert_array_equal(np.asarray(axis.images[0].get_array()), expected)
+    assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["best 1", "best 2", "worst"]
+    quality = [plots.psnr(faces[2], face) for face in faces[:2]]
+    labels = [axis.xaxis.label for axis in figure.axes[:3]]
+    assert [label.get_text() for label in labels] == [*(f"{q:.1f} dB" for q in quality), ""]
+    assert [label.get_fontweight() == "bold" for label in labels[:2]] == [q == max(quality) for q in quality]
+
+
+def test_intervals_show_each_mean_between_its_ends() -> None:
+    rows = [{"method": name, "m": mean, "m_low": mean - 1, "m_high": mean + 2} for name, mean in (("a", 3.0), ("b", 5))]
+    rows.append({"method": "c", "m": None, "m_low": None, "m_high": None})
+    figure = plots.intervals(rows, {"m": "metric"}, highlight="b")
+    lines = [list(line.get_xdata()) for line in figure.axes[0].lines]
+    assert lines == [[2, 5], [3], [4, 7], [5]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_before_after_counts_the_harmed_and_leaves_infinite_ones_out() -> None:
+    figure = plots.before_after([20, 21, 22, math.inf], [23, 20, 26, 30])
+    assert figure.axes[0].get_title() == "+2.00 dB on average, 1 of 3 faces harmed"
+    helped, harmed = (list(line.get_xdata()) for line in figure.axes[0].lines[2:])
+    assert (helped, harmed) == ([20, 22], [21])

@@ -1,0 +1,152 @@
+"""Faces of whole photographs: of every size and turn, found once, by either detector."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import standins
+from skimage import data
+
+from hifacegan_lib.restoration import detect as detect_module
+from hifacegan_lib.restoration.detect import Detection, detect, overlap
+from hifacegan_lib.utils import weight_registry
+
+ASTRONAUT = data.astronaut()
+EYES, WIDTH = (225.0, 102.0), 90  # between the astronaut's eyes; of her face, pixels
+
+
+@pytest.fixture
+def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    standins.put(monkeypatch, "yunet", standins.yunet(640))
+    for name, side in (("TILE", 640), ("LAP", 160), ("CLOSE", 640)):  # the stand-in has one size
+        monkeypatch.setattr(detect_module, name, side)
+    detect_module._network.cache_clear()
+    yield
+    detect_module._network.cache_clear()
+
+
+def blocks(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
+    photo = np.full((height, width, 3), 128, np.uint8)
+    for left, top in places:
+        photo[top : top + 32, left : left + 32] = 255
+    return photo
+
+
+def near_the_astronaut(face: Detection, shape: tuple[int, int] = (512, 512)) -> bool:
+    middle = (face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2)
+    return abs(middle[0] - 225) < 30 and abs(middle[1] - 115) < 30 and shape == (512, 512)
+
+
+def test_the_cascade_finds_the_astronaut_whichever_way_she_is_turned() -> None:
+    for quarters in range(4):
+        found = detect(np.ascontiguousarray(np.rot90(ASTRONAUT, quarters)), "haar")
+        assert len(found) == 1
+        corner = found[0].alignment.corners[0]  # above her right temple, wherever that is now
+        expected = [(153, 44), (44, 359), (359, 468), (468, 153)][quarters]
+        assert np.abs(corner - expected).max() < 12, quarters
+        assert found[0].alignment.degrees % 360 == pytest.approx(-90 * quarters % 360)
+
+
+@pytest.mark.usefixtures("standin")
+def test_faces_in_every_tile_are_found_once_and_where_they_are() -> None:
+    places = [(96, 96), (480, 320), (512, 96), (1088, 480), (1216, 96)]
+    found = detect(blocks(640, 1280, *places), "yunet", least=detect_module.NARROWEST)
+    middles = sorted((round(f.box[0] + f.box[2] / 2), round(f.box[1] + f.box[3] / 2)) for f in found)
+    assert middles == sorted((left + 16, top + 16) for left, top in places)
+    assert all(80 < face.box[2] < 110 for face in found)
+
+
+@pytest.mark.usefixtures("standin")
+def test_the_narrowest_is_the_users() -> None:
+    photo = blocks(640, 640, (96, 96))
+    assert len(detect(photo, "yunet", least=detect_module.NARROWEST)) == 1
+    assert detect(photo, "yunet", least=600) == []
+    with pytest.raises(ValueError, match="least = 0"):
+        detect(photo, "yunet", least=0)
+
+
+def test_a_picture_without_a_face_has_none() -> None:
+    assert detect(np.full((300, 400, 3), 128, np.uint8), "haar") == []
+
+
+def test_auto_takes_yunet_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert detect_module.choose("auto") == "haar"
+    standins.put(monkeypatch, "yunet", standins.yunet(640))
+    assert detect_module.choose("auto") == "yunet"
+    assert detect_module.choose("haar") == "haar"
+
+
+def test_yunet_by_name_asks_for_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(weight_registry.MissingWeights, match="hifacegan weights fetch yunet"):
+        detect(ASTRONAUT, "yunet")
+    with pytest.raises(ValueError, match="expected auto, yunet or haar"):
+        detect(ASTRONAUT, "mtcnn")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [1, 640, 1024, 1025, 1700, 5000])
+def test_tiles_cover_every_pixel_and_overlap(length: int) -> None:
+    starts = list(detect_module._starts(length))
+    ends = [start + detect_module.TILE for start in starts]
+    assert starts[0] == 0 and ends[-1] >= length
+    assert all(start >= 0 for start in starts)
+    assert all(end - start >= detect_module.LAP for end, start in zip(ends[:-1], starts[1:], strict=True))
+
+
+@pytest.mark.parametrize(("side", "least"), [(100, 16), (640, 16), (3000, 16), (8700, 16), (8700, 200)])
+def test_every_width_of_face_is_shown_at_a_size_that_yunet_knows(side: int, least: int) -> None:
+    scales = list(detect_module._scales((side, side), least))
+    for width in np.geomspace(max(least, 12), side * 0.8, 40):
+        assert any(detect_module.NARROWEST - 0.1 <= width * s <= 2 * detect_module.WIDEST for s in scales), width
+    assert side > 3000 or side * scales[0] < 7000
+
+
+def test_the_narrowest_grows_with_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(detect_module, "_haar", lambda _, least: asked.append(least) or [])
+    for height, width in ((40, 60), (1500, 2000), (5760, 8640)):
+        detect(np.zeros((height, width, 3), np.uint8), "haar")
+    assert asked == [16, 31, 120]
+
+
+def test_overlap_of_boxes() -> None:
+    assert overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
+    assert overlap((0, 0, 10, 10), (20, 0, 10, 10)) == 0
+    assert overlap((0, 0, 100, 100), (10, 10, 10, 10)) == 1  # one inside the other
+
+
+def published() -> bool:
+    try:
+        weight_registry.verify("yunet")
+    except (weight_registry.MissingWeights, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not published(), reason="the published file: `hifacegan weights fetch yunet`")
+@pytest.mark.parametrize("degrees", [0, 35, 90, 180, -90])
+def test_yunet_finds_landmarks_at_every_turn(degrees: float) -> None:
+    turn = cv2.getRotationMatrix2D((256, 256), -degrees, 1)
+    found = detect(cv2.warpAffine(ASTRONAUT, turn, (512, 512), borderMode=cv2.BORDER_REFLECT), "yunet")
+    expected = turn @ (*EYES, 1)
+    assert np.abs(found[0].points[:2].mean(0) - expected).max() < 6  # type: ignore[index]
+    assert abs((found[0].alignment.degrees - degrees - 5 + 180) % 360 - 180) < 12
+
+
+@pytest.mark.skipif(not published(), reason="the published file: `hifacegan weights fetch yunet`")
+@pytest.mark.parametrize("width", [16, 60, 2000])
+def test_yunet_finds_small_and_large_faces(width: int) -> None:
+    scale = width / WIDTH
+    photo = cv2.resize(
+        ASTRONAUT[:256, 96:352],
+        None,
+        fx=scale,
+        fy=scale,
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC,
+    )
+    found = detect(photo, "yunet", least=min(16, width - 2))
+    assert any(abs(face.box[2] - width) < 0.25 * width for face in found)

@@ -1,0 +1,102 @@
+"""Weights by name: two flavours and what lies between them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from hifacegan_lib.models.checkpoints import load_generator, save_generator
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.restoration import pretrained
+
+SMALL = GeneratorConfig(width=4, stages=1, hidden=4)
+
+
+def random(seed: int, config: GeneratorConfig = SMALL) -> Generator:
+    generator, source = Generator(config), torch.Generator().manual_seed(seed)
+    for tensor in generator.state_dict().values():
+        tensor += 0.05 * torch.randn(tensor.shape, generator=source)
+    return generator
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for seed, flavour in enumerate(pretrained.FLAVOURS):
+        save_generator(tmp_path / f"tiny-{flavour}.safetensors", random(seed), {"image_size": 16})
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def drawn(model: pretrained.Model) -> np.ndarray:
+    face = np.random.default_rng(0).integers(60, 200, (16, 16, 3), np.uint8)
+    return model([face])[0].astype(float)
+
+
+def test_a_name_has_two_flavours_and_their_blend(folder: Path) -> None:
+    assert pretrained.names() == ["tiny"]
+    ends = [pretrained.load("tiny", blend) for blend in (0.0, 1.0)]
+    alone = pretrained.load(folder / "tiny-realism.safetensors")
+    assert np.array_equal(drawn(ends[1]), drawn(alone))
+    between = pretrained.load("tiny", 0.5)
+    assert not np.array_equal(drawn(between), drawn(ends[0]))
+    assert between.name == "tiny (blend 0.5)" and between.size == 16
+    assert between.sha256 == f"{ends[0].sha256} + {ends[1].sha256}"
+
+
+def test_the_blend_is_of_the_weights() -> None:
+    first, second = random(0), random(1)
+    expected = {name: 0.75 * value + 0.25 * second.state_dict()[name] for name, value in first.state_dict().items()}
+    pretrained.mix(first, second, 0.25)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+    with pytest.raises(ValueError, match="one architecture"):
+        pretrained.mix(first, random(0, GeneratorConfig(width=8, stages=1, hidden=4)), 0.5)
+
+
+def test_what_does_not_fit_is_refused(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"'other': shipped are tiny; or a \.safetensors file"):
+        pretrained.load("other")
+    with pytest.raises(ValueError, match="one network; only shipped weights"):
+        pretrained.load(folder / "tiny-realism.safetensors", 0.5)
+    with pytest.raises(ValueError, match="blend = 2"):
+        pretrained.load("tiny", 2)
+
+
+def test_shipped_is_half_as_large_and_draws_the_same(folder: Path) -> None:
+    source = save_generator(folder / "ema.safetensors", random(3), {"image_size": 16, "step": 7})
+    path = pretrained.ship(source, "small", "fidelity", {"license": "CC BY-NC-SA 4.0"})
+    assert path == folder / "small-fidelity.safetensors"
+    assert path.stat().st_size < 0.7 * source.stat().st_size  # both begin with 2 kB of config
+    generator, info = load_generator(path)
+    assert {value.dtype for value in generator.state_dict().values()} == {torch.float32}
+    assert info == {"image_size": 16, "step": 7, "license": "CC BY-NC-SA 4.0"}
+    assert np.abs(drawn(pretrained.load(path)) - drawn(pretrained.load(source))).max() <= 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_three_lines_restore_a_photograph() -> None:
+    photo = data.astronaut()
+    pretrained._ready.cache_clear()
+    restored = pretrained.restore(photo, "tiny", 0.5, detector="haar", strength=0.7)
+    assert restored.image.shape == photo.shape and len(restored.faces) == 1
+    assert restored.trace["weights"] == "tiny (blend 0.5)" and restored.trace["strength"] == 0.7
+    assert np.array_equal(restored.image, pretrained.restore(photo, "tiny", 0.5, detector="haar", strength=0.7).image)
+    with pytest.raises(FileNotFoundError, match="weights 'none': shipped are tiny"):
+        pretrained.restore(photo, "none")
+
+
+def test_a_flavour_is_found_by_its_name(folder: Path) -> None:
+    assert pretrained.find("tiny-realism") == folder / "tiny-realism.safetensors"
+    for other in ("", "tiny", "../tiny-realism", "tiny-realism.safetensors"):
+        assert pretrained.find(other) is None
+
+
+def test_what_cannot_ship_is_refused(folder: Path) -> None:
+    wild = random(4)
+    next(iter(wild.parameters())).data[:] = 1e6
+    with pytest.raises(ValueError, match="beyond half precision"):
+        pretrained.ship(save_generator(folder / "wild.safetensors", wild), "small", "fidelity", {})
+    with pytest.raises(ValueError, match="flavour = 'sharp': expected fidelity or realism"):
+        pretrained.ship(folder / "wild.safetensors", "small", "sharp", {})

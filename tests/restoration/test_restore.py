@@ -1,0 +1,145 @@
+"""Whole photographs: every face restored where it is, the rest to the bit as it was, and what was done written down."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.restoration import restore as restore_module
+from hifacegan_lib.restoration.photo_files import Photo
+from hifacegan_lib.restoration.restore import Model, restore, restore_aligned
+
+ASTRONAUT = data.astronaut()
+FACE = (slice(60, 170), slice(175, 280))
+NOTHING = Model(lambda faces: faces, 64, "nothing", "0" * 64)
+DARKER = replace(NOTHING, network=lambda faces: faces * 0.5, name="darker")
+
+
+@pytest.fixture(scope="module")
+def identity() -> Generator:
+    """An untrained network with a skip returns its input: what is left is what the pipeline around it does."""
+    return Generator(GeneratorConfig(width=4, stages=1, hidden=4)).eval()
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def spotted(faces: torch.Tensor) -> torch.Tensor:
+    """A network that draws a green spot in the middle of each face."""
+    drawn = faces.clone()
+    middle = faces.shape[-1] // 2
+    drawn[..., middle - 8 : middle + 8, middle - 8 : middle + 8] = torch.tensor([0.0, 1, 0]).view(3, 1, 1)
+    return drawn
+
+
+def test_a_network_that_changes_nothing_changes_nothing() -> None:
+    found = restore(ASTRONAUT, NOTHING, "haar")
+    assert len(found.faces) == 1
+    assert np.array_equal(found.image, ASTRONAUT)
+
+
+def test_the_change_comes_where_the_face_is_and_nowhere_else() -> None:
+    found = restore(ASTRONAUT, replace(NOTHING, network=spotted), "haar")
+    changed = (found.image != ASTRONAUT).any(2)
+    assert changed[FACE].any()
+    changed[FACE] = False
+    assert not changed.any()
+    green = found.image[FACE].reshape(-1, 3).astype(int)
+    assert ((green[:, 1] > 200) & (green[:, 0] < 60)).sum() > 200
+
+
+def test_two_faces_side_by_side_are_both_restored() -> None:
+    found = restore(np.hstack([ASTRONAUT, ASTRONAUT[:, ::-1]]), replace(NOTHING, network=spotted), "haar")
+    assert len(found.faces) == 2
+    green = (found.image[..., 1] > 200) & (found.image[..., 0] < 60)
+    assert green[:, :512].sum() > 200 and green[:, 512:].sum() > 200
+
+
+def test_a_photograph_without_a_face_is_as_it_came_and_says_so() -> None:
+    photo = np.full((200, 300, 3), 90, np.uint8)
+    found = restore(photo, DARKER, "haar")
+    assert np.array_equal(found.image, photo)
+    assert found.says == "no face was found: nothing was restored"
+    assert found.trace["faces"] == []
+
+
+def test_strength_is_between_the_photograph_and_the_restored_one() -> None:
+    full, half, none = (restore(ASTRONAUT, replace(NOTHING, network=spotted), "haar", s).image for s in (1.0, 0.5, 0.0))
+    assert np.array_equal(none, ASTRONAUT)
+    middle, clipped = (full.astype(float) + ASTRONAUT) / 2, (full == 0) | (full == 255)
+    assert np.abs(half - middle)[~clipped].max() <= 1
+    assert (half != ASTRONAUT).any()
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_an_enlarged_photograph_has_its_faces_in_place(scale: int) -> None:
+    found = restore(ASTRONAUT[:256, 128:384], replace(NOTHING, network=spotted), "haar", scale=scale)
+    assert found.image.shape == (256 * scale, 256 * scale, 3)
+    green = np.argwhere((found.image[..., 1] > 200) & (found.image[..., 0] < 60)).mean(0) / scale
+    once = restore(ASTRONAUT[:256, 128:384], replace(NOTHING, network=spotted), "haar").image
+    expected = np.argwhere((once[..., 1] > 200) & (once[..., 0] < 60)).mean(0)
+    assert np.abs(green - expected).max() < 1
+
+
+def test_depth_alpha_and_the_rest_of_a_photograph_stay() -> None:
+    rng = np.random.default_rng(0)
+    deep = (ASTRONAUT.astype(np.uint16) * 257) ^ rng.integers(0, 2, ASTRONAUT.shape, np.uint16)
+    alpha = np.full(ASTRONAUT.shape[:2], 65535, np.uint16)
+    photo = Photo(deep, alpha, False, ".png", b"profile", b"exif")
+    found = restore(photo, replace(NOTHING, network=spotted), "haar").photo
+    assert (found.icc, found.exif, found.suffix) == (b"profile", b"exif", ".png")
+    assert found.pixels.dtype == np.uint16 and found.alpha is not None and np.array_equal(found.alpha, alpha)
+    outside = np.ones(ASTRONAUT.shape[:2], bool)
+    outside[FACE] = False
+    assert np.array_equal(found.pixels[outside], deep[outside])
+    assert (found.pixels != deep).any()
+
+
+def test_the_trace_says_what_was_done_and_by_which_weights() -> None:
+    found = restore(ASTRONAUT, DARKER, "haar", 0.5)
+    assert (found.trace["weights"], found.trace["sha256"]) == ("darker", "0" * 64)
+    assert (found.trace["detector"], found.trace["strength"], found.trace["scale"]) == ("haar", 0.5, 1)
+    (face,) = found.trace["faces"]
+    assert face["landmarks"] is None and face["mean_change"] > 20
+    assert found.says == "1 face restored by darker"
+    assert set(found.seconds) == {"network", "rest"} and min(found.seconds.values()) >= 0
+
+
+def test_the_same_photograph_gives_the_same_pixels() -> None:
+    first, second = (restore(ASTRONAUT, DARKER, "haar").image for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_a_whole_picture_can_be_the_face() -> None:
+    found = restore_aligned(noise(40, 60), NOTHING)
+    assert found.image.shape == (40, 60, 3)
+    dark = restore_aligned(ASTRONAUT, DARKER, 0.5).image
+    assert dark.mean() == pytest.approx(0.75 * ASTRONAUT.mean(), rel=0.02)
+    deep = restore_aligned(Photo(ASTRONAUT.astype(np.uint16) * 257), DARKER).photo
+    assert deep.pixels.mean() == pytest.approx(0.5 * 257 * ASTRONAUT.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "value"), [("strength", 1.2), ("scale", 3), ("least", 0)])
+def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} = {value}"):
+        restore(ASTRONAUT, NOTHING, "haar", **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (64, 64)])
+def test_size_and_pixels_of_a_crop_survive(identity: Generator, size: tuple[int, int]) -> None:
+    assert np.array_equal(restore_module.restore_face(noise(*size), identity), noise(*size))
+
+
+@pytest.mark.parametrize("work", [16, 48])
+def test_the_result_has_the_inputs_size_whatever_the_network_works_at(identity: Generator, work: int) -> None:
+    assert restore_module.restore_face(noise(40, 60), identity, work).shape == (40, 60, 3)
+
+
+def test_restoring_needs_no_gradient(identity: Generator) -> None:
+    restore_module.restore_face(noise(8, 8), identity)
+    assert all(p.grad is None for p in identity.parameters())
+    assert torch.is_grad_enabled()

@@ -1,0 +1,136 @@
+"""One process or two: the same curve, each image once an epoch; and what Fabric is asked for."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hifacegan_lib import pipeline
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.params import DataPreparation, ParamsError, Training
+from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.training import distributed
+
+FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 20, "valid_size": 8}
+RUN: dict[str, Any] = {
+    "data_dir": "data/tiny",
+    "image_size": 16,
+    "width": 4,
+    "hidden": 4,
+    "discriminator_width": 4,
+    "batch_size": 8,
+    "steps": 10,
+    "decay_steps": 5,
+    "adversary_from": 3,
+    "log_every": 1,
+    "picture_every": 10,
+    "checkpoint_every": 5,
+    "progress": "plain",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of twenty drawn faces, and one run by one process."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIFACEGAN_HOME", str(folder))
+        pipeline.prepare_data(DataPreparation.checked(FACES, "test"))
+        pipeline.train_model(Training.checked({**RUN, "run_name": "one"}, "test"))
+    return folder
+
+
+def command(home: Path, name: str, **changes: Any) -> dict[str, Any]:
+    """The same run by two processes that ``torchrun`` starts, as a user would, for ``subprocess``."""
+    overrides = {**RUN, "run_name": name, **changes}
+    options = [text for key, value in overrides.items() for text in ("-p", key, str(value))]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hifacegan_lib.cli", "train"]
+    environment = {**os.environ, "HIFACEGAN_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return {"args": [*start, "demo", *options], "env": environment, **pipes}
+
+
+def together(home: Path, name: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(**command(home, name), check=False)
+
+
+def journal(home: Path, name: str) -> list[dict[str, float]]:
+    lines = read_lines(home / "runs" / name)
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_two_processes_draw_the_curve_of_one(home: Path) -> None:
+    done = together(home, "two")
+    assert done.returncode == 0, done.stderr
+    one, two = journal(home, "one"), journal(home, "two")
+    assert [line["step"] for line in two] == list(range(1, 11))
+    for alone, shared in zip(one, two, strict=True):
+        assert shared == pytest.approx(alone, rel=1e-3, abs=1e-4)
+    assert "8 unseen faces: " in done.stdout and done.stdout.count("step 10/10") == 1
+    found = [json.loads((home / "runs" / name / "result.json").read_text()) for name in ("one", "two")]
+    assert found[1]["psnr"] == pytest.approx(found[0]["psnr"], abs=1e-3)
+    faces = [
+        checkpoints.load_generator(checkpoints.latest_generator(home / "runs" / name))[0] for name in ("one", "two")
+    ]
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(faces[0](image), faces[1](image), atol=1e-3, rtol=0)
+
+
+def test_a_run_of_one_process_is_gone_on_with_by_two(home: Path) -> None:
+    """The number of processes is no part of a run, nor is the folder: its state is the same."""
+    one, moved = (home / "runs" / name for name in ("one", "moved"))
+    shutil.copytree(one, moved)
+    shutil.rmtree(moved / "checkpoints" / "step_000010")
+    (moved / "result.json").unlink()
+    done = together(home, "moved")
+    assert done.returncode == 0, done.stderr
+    assert "step 6/10" in done.stdout and "step 5/10" not in done.stdout
+    for alone, shared in zip(journal(home, "one"), journal(home, "moved"), strict=True):
+        assert shared == pytest.approx(alone, rel=1e-3, abs=1e-4)
+
+
+def test_two_processes_that_are_asked_to_stop_save_at_the_same_step(home: Path) -> None:
+    long = {"steps": 100_000, "checkpoint_every": 100_000, "picture_every": 100_000}
+    folder = home / "runs" / "stopped"
+    with subprocess.Popen(**command(home, "stopped", **long), start_new_session=True) as process:
+        patience = time.monotonic() + 180
+        while len(journal(home, "stopped")) < 5:
+            assert process.poll() is None and time.monotonic() < patience
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        said, _ = process.communicate(timeout=120)
+    (saved,) = checkpoints.steps(folder / "checkpoints")
+    step = checkpoints.load_state(saved)["step"]
+    assert step >= 5 and f"at step {step} of 100000, all saved" in said
+    assert process.returncode != 0 and not (folder / "result.json").exists()
+
+
+def test_parts_of_a_batch() -> None:
+    assert distributed.parts(16, 1, 1) == 16
+    assert distributed.parts(16, 2, 4) == 2
+    with pytest.raises(ParamsError, match="batch_size = 4: 8 processes in 1 part each need a multiple of 8"):
+        distributed.parts(4, 8, 1)
+
+
+def test_a_gradient_s_mean_changes_nothing_in_one_process() -> None:
+    fabric, layer = distributed.launch("cpu"), torch.nn.Linear(2, 1)
+    layer(torch.ones(1, 2)).backward()
+    before = layer.weight.grad.clone()
+    distributed.average_gradients(fabric, layer)
+    assert torch.equal(layer.weight.grad, before)
+    assert distributed.mean_over(fabric, torch.tensor(3.0)) == 3
+    assert distributed.any_of(fabric, True) and not distributed.any_of(fabric, False)
+
+
+@pytest.mark.parametrize(("precision", "inside"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_autocast_is_what_was_asked_for(precision: str, inside: torch.dtype) -> None:
+    with distributed.launch("cpu", precision).autocast():
+        assert torch.nn.Linear(2, 1)(torch.ones(1, 2)).dtype == inside

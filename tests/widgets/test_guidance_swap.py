@@ -1,0 +1,79 @@
+"""Guidance of two faces, exchanged level by level."""
+
+import pytest
+import torch
+
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.widgets import guidance_swap
+
+CONFIG = GeneratorConfig(skip=False, width=4, stages=2, hidden=4)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Generator(CONFIG).eval()
+
+
+def faces(count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_encoding_and_decoding_is_the_network(generator: Generator) -> None:
+    code = guidance_swap.encode(generator, faces())
+    with torch.no_grad():
+        assert torch.equal(generator.decode(*code), generator(faces()))
+
+
+def test_each_mode_exchanges_its_levels(generator: Generator) -> None:
+    a, b = (guidance_swap.encode(generator, face[None]).guides for face in faces())
+
+    def origin(level: int, mixed: list[torch.Tensor]) -> str:
+        names = {"a": a, "b": b, "flat": [g.mean((2, 3), keepdim=True).expand_as(g) for g in a]}
+        return next(name for name, guides in names.items() if torch.equal(mixed[level], guides[level]))
+
+    def origins(mode: guidance_swap.Mode, level: int) -> list[str]:
+        return [origin(n, guidance_swap.mixed(a, b, mode, level)) for n in range(3)]
+
+    assert origins("progressive", 0) == ["b", "b", "b"]
+    assert origins("progressive", 2) == ["a", "a", "b"]
+    assert origins("one plug", 1) == ["a", "b", "a"]
+    assert origins("one ablate", 1) == ["a", "flat", "a"]
+
+
+def test_a_face_swapped_with_itself_stays(generator: Generator) -> None:
+    a = guidance_swap.encode(generator, faces(1))
+    for mode in ("progressive", "one plug"):
+        picture = guidance_swap.swap(generator, a, a, mode, 1)  # type: ignore[arg-type]
+        assert torch.equal(picture, generator.decode(*a).detach())
+
+
+def test_what_cannot_be_swapped_is_told(generator: Generator) -> None:
+    a, b = (guidance_swap.encode(generator, face[None]).guides for face in faces())
+    with pytest.raises(ValueError, match="mode is one of progressive, one plug, one ablate; got 'all'"):
+        guidance_swap.mixed(a, b, "all", 0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="level = 3: this generator has levels 0 to 2"):
+        guidance_swap.mixed(a, b, "one plug", 3)
+    with pytest.raises(ValueError, match="faces of one size are needed"):
+        guidance_swap.mixed(a, [g[:, :, :4] for g in b], "one plug", 0)
+
+
+def test_likeness_runs_from_one_face_to_the_other() -> None:
+    a, b = faces().split(1)
+    assert guidance_swap.likeness(a, a, b) == 0 and guidance_swap.likeness(b, a, b) == pytest.approx(1)
+    assert guidance_swap.likeness((a + b) / 2, a, b) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="equal"):
+        guidance_swap.likeness(a, a, a)
+
+
+def test_a_network_learns_to_redraw_the_same_way_every_time() -> None:
+    before = torch.get_rng_state()
+    once, again = (guidance_swap.learn_to_redraw(CONFIG, faces(4), steps=30, batch=2) for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    pictures = [network(faces(4)) for network in (once, again)]
+    assert torch.equal(*pictures)
+    untrained = guidance_swap.learn_to_redraw(CONFIG, faces(4), steps=1, batch=2)(faces(4))
+    assert (pictures[0] - faces(4)).abs().mean() < 0.9 * (untrained - faces(4)).abs().mean()
+    with pytest.raises(ValueError, match="skip=False"):
+        guidance_swap.learn_to_redraw(GeneratorConfig(), faces(), steps=1)
