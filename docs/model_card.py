@@ -34,7 +34,7 @@ from hifacegan_lib.restoration.align import cut
 from hifacegan_lib.restoration.detect import detect
 from hifacegan_lib.training import perceptual
 from hifacegan_lib.training.health import DROPLETS, droplets
-from hifacegan_lib.utils import images
+from hifacegan_lib.utils import images, measures
 from hifacegan_lib.utils.images import Pixels
 
 WEIGHTS = pretrained.FOLDER
@@ -62,7 +62,7 @@ def held(blend: float) -> dict[str, float]:
     gains = {}
     for seed, (name, clean) in enumerate(faces.items()):
         damaged = load_recipe(RECIPE).sample(seed, grid=SIZE).apply(clean)
-        gains[name] = round(plots.psnr(clean, model([damaged])[0]) - plots.psnr(clean, damaged), 3)
+        gains[name] = round(measures.psnr(clean, model([damaged])[0]) - measures.psnr(clean, damaged), 3)
     return gains
 
 
@@ -158,7 +158,7 @@ def pictures(kept: Path, runs: Sequence[Path]) -> None:
         clean = images.to_uint8(batch["clean"][0])
         damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
         shown.append({"degraded": damaged} | {n: model([damaged])[0] for n, model in models.items()} | {"clean": clean})
-    gains = [plots.psnr(f["clean"], f["fidelity"]) - plots.psnr(f["clean"], f["degraded"]) for f in shown]
+    gains = [measures.psnr(f["clean"], f["fidelity"]) - measures.psnr(f["clean"], f["degraded"]) for f in shown]
     order = np.argsort(gains)
     some = [shown[n] for n in order[:: max(1, len(order) // 6)][1:6][::-1]]
     _sheet(some, WEIGHTS / "faces.jpg")

@@ -24,8 +24,9 @@ LARGEST = 250_000  # bytes of a picture
 PAGE = """# What each recipe does
 
 Made by `python docs/recipes.py` (`--help`) from the files in
-[hifacegan_lib/degradations/recipe_files](../hifacegan_lib/degradations/recipe_files). In each picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The faces are
-drawn, 512 pixels a side. Lengths are pixels of such a face and scale with it; noise is in grey levels of 255.
+[hifacegan_lib/degradations/recipe_files](../hifacegan_lib/degradations/recipe_files).
+In each picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The
+faces are drawn, 512 pixels a side. Lengths are pixels of such a face and scale with it; noise is in grey levels of 255.
 `hifacegan recipes NAME` prints a recipe as JSON, to begin one's own with.
 
 """

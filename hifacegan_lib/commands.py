@@ -123,8 +123,8 @@ def degrade(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations.crop import whole_frame
     from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
     from hifacegan_lib.degradations.traces import REFERENCE_SIZE, parse_json
-    from hifacegan_lib.runs import write_json
     from hifacegan_lib.utils import images
+    from hifacegan_lib.utils.files import write_json
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = _images_in(arguments.source)

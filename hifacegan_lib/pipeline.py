@@ -35,9 +35,9 @@ from hifacegan_lib.runs import (
     project_root,
     run_folder,
     shown,
-    write_json,
 )
 from hifacegan_lib.training import distributed, loop
+from hifacegan_lib.utils.files import write_json
 
 STRIP = 8  # validation faces in the pictures of a training run
 

@@ -5,12 +5,9 @@ checkpoints/, figures/, the executed notebooks/ and report.html. Relative ``runs
 root, or in the folder that the environment variable HIFACEGAN_HOME names (a mounted drive, say).
 """
 
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hifacegan_lib.params import NOTEBOOKS, Params, ParamsError
+from hifacegan_lib.utils.environment import environment
+from hifacegan_lib.utils.files import write_json
 
 RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on them, but for rounding
     {
@@ -29,7 +26,6 @@ RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on the
         *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
     }
 )
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "lpips", "papermill")
 
 
 def project_root() -> Path:
@@ -62,38 +58,6 @@ def data_folder(data_dir: str | Path) -> Path:
 def shown(path: Path) -> str:
     """A path as people and notebooks should see it: below home without what lies above it."""
     return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
-
-
-def environment() -> dict[str, Any]:
-    """Versions, device and commit that a result was made with."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "workbench": importlib.metadata.version("hifacegan-workbench"),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    root = Path(__file__).resolve().parents[1]
-    try:
-        head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "-C", root, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+changes" if dirty.stdout else "")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def open_run(p: Params, name: str, overwrite: bool = False) -> Path:

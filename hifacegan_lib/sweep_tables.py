@@ -20,8 +20,8 @@ from scipy import stats
 
 from hifacegan_lib.reports.plots import _canvas, image_rows, psnr, save
 from hifacegan_lib.reports.run_log import read_lines
-from hifacegan_lib.runs import write_json
 from hifacegan_lib.sweeps import Result, Sweep, result
+from hifacegan_lib.utils.files import write_json
 from hifacegan_lib.utils.images import Pixels, load_image
 
 FACES = 8  # at most, in a row of the picture grid

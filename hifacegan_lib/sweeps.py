@@ -27,7 +27,8 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from hifacegan_lib import pipeline
 from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoRestoration, Training
-from hifacegan_lib.runs import RESUMABLE, home, load_profile, project_root, run_folder, shown, write_json
+from hifacegan_lib.runs import RESUMABLE, home, load_profile, project_root, run_folder, shown
+from hifacegan_lib.utils.files import write_json
 
 PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
 

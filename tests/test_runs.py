@@ -5,6 +5,7 @@ import pytest
 
 from hifacegan_lib import runs
 from hifacegan_lib.params import NOTEBOOKS, ParamsError, Training
+from hifacegan_lib.utils import files
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +78,7 @@ def test_mistakes_are_found_before_a_kernel_starts(profile: str, overrides: dict
 
 def test_json_is_strict_and_whole(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        runs.write_json(tmp_path / "x.json", {"psnr": float("inf")})
-    runs.write_json(tmp_path / "deep" / "y.json", {"psnr": 1.5})
+        files.write_json(tmp_path / "x.json", {"psnr": float("inf")})
+    files.write_json(tmp_path / "deep" / "y.json", {"psnr": 1.5})
     assert json.loads((tmp_path / "deep" / "y.json").read_text()) == {"psnr": 1.5}
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["y.json"]

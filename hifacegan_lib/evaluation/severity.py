@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.degradations.traces import Trace
 from hifacegan_lib.metrics import full_reference
-from hifacegan_lib.reports.plots import psnr, radial_power
 from hifacegan_lib.utils.images import Pixels, to_float
+from hifacegan_lib.utils.measures import psnr, radial_power
 
 Values = NDArray[np.float64]
 

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from hifacegan_lib.reports.plots import _canvas, _show, difference, psnr, radial_power
+from hifacegan_lib.reports.plots import _canvas, _show, difference
 from hifacegan_lib.utils.images import Pixels, grid, resize
+from hifacegan_lib.utils.measures import psnr, radial_power
 
 VIEW = 256  # side of a picture on the screen, pixels
 CELL = 91  # side of a face in the contact sheet, pixels: eight of them are as wide as three pictures

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hifacegan_lib.utils.images import Pixels, grid
+from hifacegan_lib.utils.measures import psnr, radial_power
 
 
 def _canvas(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -35,12 +36,6 @@ def _show(axis: Any, image: Pixels, title: str = "") -> None:
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
     axis.set_title(title, fontsize=9)
-
-
-def psnr(clean: Pixels, image: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 images in dB, for captions; infinite when they are equal."""
-    error = float(((clean.astype(np.float64) - image) ** 2).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def difference(clean: Pixels, image: Pixels) -> Pixels:
@@ -122,16 +117,6 @@ def spectra(clean: Pixels, damaged: Mapping[str, Pixels]) -> Figure:
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     figure.tight_layout()
     return figure
-
-
-def radial_power(image: Pixels) -> np.ndarray:
-    """Power of the grey image in dB, mean over rings of equal whole frequency, up to the shorter side's Nyquist."""
-    grey = image.mean(2) - image.mean()
-    power = np.abs(np.fft.fft2(grey * np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1])))) ** 2
-    fy, fx = (np.fft.fftfreq(side) * min(grey.shape) for side in grey.shape)
-    ring = np.hypot(fy[:, None], fx).round().astype(int).ravel()
-    mean = np.bincount(ring, power.ravel()) / np.bincount(ring)
-    return 10 * np.log10(mean[: min(grey.shape) // 2 + 1] / grey.size + 1e-3)
 
 
 def orders(clean: Pixels, results: Mapping[tuple[str, ...], Pixels]) -> Figure:

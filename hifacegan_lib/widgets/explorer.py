@@ -20,6 +20,7 @@ import ipywidgets
 from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, Range, Value
 from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, load_recipe, recipe_names
 from hifacegan_lib.reports import face_views, plots
+from hifacegan_lib.utils import measures
 from hifacegan_lib.utils.images import Pixels
 from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, decode_face, fixed_recipe, middle, save_recipe
 
@@ -231,7 +232,7 @@ class DegradationExplorer(ipywidgets.VBox):
         self.reset.disabled = trace.recipe != BY_HAND
         self.message.value = face_views.quality(clean, degraded, f"{trace.recipe}: {trace.describe()}")
         self.histogram.value = face_views.histogram_svg(clean, degraded)
-        self.spectrum.value = face_views.spectrum_svg(plots.radial_power(clean), plots.radial_power(degraded))
+        self.spectrum.value = face_views.spectrum_svg(measures.radial_power(clean), measures.radial_power(degraded))
         self.copy_recipe.value = face_views.copy_button("copy recipe", self.made().to_json())
         self.copy_trace.value = face_views.copy_button("copy trace", trace.to_json())
 

@@ -8,9 +8,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from hifacegan_lib import runs
-from hifacegan_lib.evaluation.evaluate import evaluate
+from hifacegan_lib.evaluation import evaluate
 from hifacegan_lib.metrics import registry
+from hifacegan_lib.utils import files
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -81,7 +81,7 @@ def test_a_run_is_read_as_it_was_judged(script: ModuleType, tmp_path: Path) -> N
         "surfaces": {mode: {"cliffs": [f"{mode} falls."], "faces": 3} for mode in ("within", "alone")},
         "protocols": [row],
     }.items():
-        runs.write_json(tmp_path / f"{name}.json", value)
+        files.write_json(tmp_path / f"{name}.json", value)
     read = script.read(tmp_path)
     text = script.page({"demo": json.loads(json.dumps(read))})
     assert read["methods"] == ["degraded", "bicubic", "model"]

@@ -12,7 +12,8 @@ from skimage.metrics import structural_similarity
 
 from hifacegan_lib.data import drawn_portraits
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.reports import face_views, plots
+from hifacegan_lib.reports import face_views
+from hifacegan_lib.utils import measures
 from hifacegan_lib.utils.images import Pixels
 
 
@@ -101,12 +102,12 @@ def test_charts_are_drawn_inside_their_box_whatever_the_size(shape: tuple[int, i
     a, b = rng.integers(0, 256, (2, *shape, 3), np.uint8)
     for x, y in ((a, b), (a, np.zeros_like(a)), (np.zeros_like(a), np.full_like(a, 255))):
         inside(face_views.histogram_svg(x, y))
-        inside(face_views.spectrum_svg(plots.radial_power(x), plots.radial_power(y)))
+        inside(face_views.spectrum_svg(measures.radial_power(x), measures.radial_power(y)))
 
 
 def test_quality_tells_psnr_and_ssim_and_escapes_words(clean: Pixels, degraded: Pixels) -> None:
     text = face_views.quality(clean, degraded, "a > b")
-    assert f"{plots.psnr(clean, degraded):.2f} dB" in text
+    assert f"{measures.psnr(clean, degraded):.2f} dB" in text
     assert f"{face_views.ssim(clean, degraded):.3f}" in text
     assert "a &gt; b" in text
     assert "equal" in face_views.quality(clean, clean, "")

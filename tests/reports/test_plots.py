@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from skimage.metrics import peak_signal_noise_ratio
 
 from hifacegan_lib.reports import plots
+from hifacegan_lib.utils import measures
 from hifacegan_lib.utils.images import Pixels
 
 
@@ -24,8 +25,8 @@ def shown(figure: Figure) -> list[Pixels]:
 
 
 def test_psnr_matches_scikit_image(faces: list[Pixels]) -> None:
-    assert plots.psnr(faces[0], faces[1]) == pytest.approx(peak_signal_noise_ratio(faces[0], faces[1]))
-    assert plots.psnr(faces[0], faces[0]) == math.inf
+    assert measures.psnr(faces[0], faces[1]) == pytest.approx(peak_signal_noise_ratio(faces[0], faces[1]))
+    assert measures.psnr(faces[0], faces[0]) == math.inf
 
 
 def test_difference_is_grey_where_nothing_changed_and_clips(faces: list[Pixels]) -> None:
@@ -56,7 +57,7 @@ def test_a_contact_sheet_tells_the_psnr_of_each_face(faces: list[Pixels]) -> Non
     figure = plots.contact_sheet(faces[:2], {"seed 0": faces[2:4]})
     captions = [axis.get_xlabel() for axis in figure.axes]
     assert captions[:2] == ["", ""]
-    assert captions[3] == f"{plots.psnr(faces[1], faces[3]):.1f} dB"
+    assert captions[3] == f"{measures.psnr(faces[1], faces[3]):.1f} dB"
 
 
 def test_an_operations_sheet_holds_clean_damaged_and_difference(faces: list[Pixels]) -> None:
@@ -70,7 +71,7 @@ def test_an_operations_sheet_holds_clean_damaged_and_difference(faces: list[Pixe
 def test_a_wave_has_its_power_at_its_frequency() -> None:
     wave = 128 + 100 * np.sin(2 * np.pi * 8 * np.arange(64) / 64)
     image = np.broadcast_to(wave[None, :, None], (64, 64, 3)).round().astype(np.uint8)
-    power = plots.radial_power(image)
+    power = measures.radial_power(image)
     assert len(power) == 33
     assert power.argmax() == 8
     assert power[8] > power[16] + 20
@@ -79,7 +80,7 @@ def test_a_wave_has_its_power_at_its_frequency() -> None:
 def test_orders_show_the_worst_and_the_best(faces: list[Pixels]) -> None:
     results = dict(zip(permutations(("noise", "blur", "jpeg")), faces[1:7], strict=True))
     figure = plots.orders(faces[0], results)
-    ranked = sorted(results.values(), key=lambda image: plots.psnr(faces[0], image))
+    ranked = sorted(results.values(), key=lambda image: measures.psnr(faces[0], image))
     np.testing.assert_array_equal(shown(figure)[0], ranked[0])
     np.testing.assert_array_equal(shown(figure)[1], ranked[-1])
     assert sum(len(line.get_xdata()) for line in figure.axes[0].lines) == 6
@@ -125,7 +126,7 @@ def test_a_gallery_tells_each_psnr_and_the_best_in_bold(faces: list[Pixels]) -> 
     for axis, expected in zip(figure.axes, [*faces[:6], *faces[:3]], strict=True):
         np.testing.assert_array_equal(np.asarray(axis.images[0].get_array()), expected)
     assert [axis.get_ylabel() for axis in figure.axes[::3]] == ["best 1", "best 2", "worst"]
-    quality = [plots.psnr(faces[2], face) for face in faces[:2]]
+    quality = [measures.psnr(faces[2], face) for face in faces[:2]]
     labels = [axis.xaxis.label for axis in figure.axes[:3]]
     assert [label.get_text() for label in labels] == [*(f"{q:.1f} dB" for q in quality), ""]
     assert [label.get_fontweight() == "bold" for label in labels[:2]] == [q == max(quality) for q in quality]

@@ -15,6 +15,7 @@ from PIL import Image
 from hifacegan_lib.degradations.operations import OPERATIONS
 from hifacegan_lib.degradations.recipes import Recipe, Trace, load_recipe, recipe_names
 from hifacegan_lib.reports import face_views, plots
+from hifacegan_lib.utils import measures
 from hifacegan_lib.utils.images import Pixels
 from hifacegan_lib.widgets.explorer import DegradationExplorer, degradation_explorer
 
@@ -86,7 +87,7 @@ def test_all_shipped_recipes_are_offered_by_default(faces: list[Pixels]) -> None
 def test_the_message_holds_quality_and_trace(explorer: DegradationExplorer, faces: list[Pixels]) -> None:
     trace = load_recipe("report").sample(0, grid=64)
     degraded = trace.apply(faces[0])
-    assert f"{plots.psnr(faces[0], degraded):.2f} dB" in explorer.message.value
+    assert f"{measures.psnr(faces[0], degraded):.2f} dB" in explorer.message.value
     assert f"{face_views.ssim(faces[0], degraded):.3f}" in explorer.message.value
     assert f"report: {html.escape(trace.describe())}" in explorer.message.value
 
