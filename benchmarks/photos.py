@@ -20,7 +20,7 @@ from skimage import data
 
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.photo_files import read_photo, write_photo
-from hifacegan_lib.restoration.restore import restore
+from hifacegan_lib.restoration.photos import restore
 from hifacegan_lib.utils import images, weight_registry
 
 SIDES = (512, 1024, 2048)

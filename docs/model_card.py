@@ -23,15 +23,15 @@ from torch import Tensor
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.evaluation import baselines, evaluate
+from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.full_reference import Metric, psnr
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.reports import network_plots, plots
 from hifacegan_lib.reports.run_log import read_lines
 from hifacegan_lib.restoration import pretrained
-from hifacegan_lib.restoration.align import cut
-from hifacegan_lib.restoration.detect import detect
+from hifacegan_lib.restoration.alignment import cut
+from hifacegan_lib.restoration.detection import detect
 from hifacegan_lib.training import perceptual
 from hifacegan_lib.training.health import DROPLETS, droplets
 from hifacegan_lib.utils import images, measures
@@ -44,7 +44,7 @@ BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
 TUNING = 128  # training faces on which the baselines are tuned
 METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
-GRIDS: dict[Callable[..., evaluate.Method], list[dict[str, float]]] = {
+GRIDS: dict[Callable[..., scoring.Method], list[dict[str, float]]] = {
     baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
     baselines.non_local_means: [
         {"h": h, "template": t, "search": s} for h in (10, 15, 20, 25, 30, 40) for t in (3, 7) for s in (7, 11, 21)
@@ -77,7 +77,7 @@ def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
     models = {name: pretrained.load(NAME, blend).network for name, blend in BLENDS.items()}
     methods = {name: one.method for name, one in tuned.items()} | models
     valid = get_face_loader(config, "valid")
-    found = evaluate.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
+    found = scoring.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
     over = ["degraded", *tuned]
     return {
         "recipe": RECIPE,
@@ -103,8 +103,8 @@ def _training(run: Path) -> dict[str, Any]:
     return {"steps": last["step"], "minutes": round(last["seconds"] / 60), "cpus": machine["cpus"], **known}
 
 
-def _first(loader: FaceLoader, count: int) -> list[evaluate.Batch]:
-    batches: list[evaluate.Batch] = []
+def _first(loader: FaceLoader, count: int) -> list[scoring.Batch]:
+    batches: list[scoring.Batch] = []
     for batch in loader:
         batches.append(batch)
         if len(batches) * len(batch["key"]) >= count:

@@ -14,9 +14,9 @@ import torch
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.manifest import sha256 as sha256_of
 from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
-from hifacegan_lib.data.prepare import prepare
+from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.evaluation.evaluate import evaluate
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.models import checkpoints, published
 from hifacegan_lib.models.discriminator import Discriminator
@@ -26,7 +26,7 @@ from hifacegan_lib.reports.progress import open_progress
 from hifacegan_lib.reports.run_log import read_lines
 from hifacegan_lib.reports.run_report import TrainingRecord, write_report
 from hifacegan_lib.restoration import pretrained
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.runs import (
     RESUMABLE,
     data_folder,

@@ -21,16 +21,16 @@ FLOORS = [
 
 BUDGET = {
     "utils": 800,
-    "models": 2600,
+    "models": 2450,
     "degradations": 1450,
-    "restoration": 1450,
-    "data": 1450,
-    "metrics": 1100,
-    "evaluation": 2000,
-    "reports": 2000,
-    "training": 1050,
-    "widgets": 900,
-    "top level": 1900,
+    "restoration": 1420,
+    "data": 1370,
+    "metrics": 1020,
+    "evaluation": 2040,
+    "reports": 1920,
+    "training": 1000,
+    "widgets": 890,
+    "top level": 1960,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
@@ -108,7 +108,7 @@ def test_every_wing_keeps_its_size() -> None:
     modules: dict[Path, int] = {}
     for path in FILES.values():
         length = len(path.read_text(encoding="utf-8").splitlines())
-        assert length <= 320, f"{path.name}: {length} lines"
+        assert length <= 325, f"{path.name}: {length} lines"
         lines["top level" if path.parent == PACKAGE else path.parent.name] += length
         modules[path.parent] = modules.get(path.parent, 0) + (path.stem != "__init__")
     assert {wing: n for wing, n in lines.items() if n > BUDGET[wing]} == {}

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hifacegan_lib.evaluation.evaluate import Batch, Method, restore
+from hifacegan_lib.evaluation.scoring import Batch, Method, restore
 from hifacegan_lib.metrics.full_reference import psnr
 from hifacegan_lib.utils.images import to_float, to_uint8
 

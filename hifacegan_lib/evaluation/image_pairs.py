@@ -38,7 +38,7 @@ Faces = dict[str, NDArray[np.float32]]
 class FolderPairs:
     """Pairs of files with one name, read again at each iteration.
 
-    Iterating gives batches for :func:`hifacegan_lib.evaluation.evaluate.score`: ``key``, N names; ``clean`` and each of
+    Iterating gives batches for :func:`hifacegan_lib.evaluation.scoring.score`: ``key``, N names; ``clean`` and each of
     ``columns``, float32 N x 3 x H x W in [0, 1], one size a batch; ``unreadable``, name -> reason.
 
     Attributes:

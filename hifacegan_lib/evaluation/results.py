@@ -21,7 +21,7 @@ from hifacegan_lib.utils.statistics import Interval, Values, mean_interval, pair
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`hifacegan_lib.evaluation.evaluate` found.
+    """What :func:`hifacegan_lib.evaluation.scoring` found.
 
     Attributes:
         conditions: everything that the numbers depend on, as JSON values.

@@ -19,7 +19,7 @@ import torch
 from hifacegan_lib.degradations.operations import MAX_SEED
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import Step, Trace
-from hifacegan_lib.evaluation.evaluate import Method, restore
+from hifacegan_lib.evaluation.scoring import Method, restore
 from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
 from hifacegan_lib.utils.images import Pixels, to_float

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from hifacegan_lib.evaluation import compare, identity_drift
-from hifacegan_lib.evaluation.evaluate import Batch, score
+from hifacegan_lib.evaluation import comparison, identity_drift
 from hifacegan_lib.evaluation.image_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.evaluation.scoring import Batch, score
 from hifacegan_lib.metrics.full_reference import MetricUnavailable
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.params import METRICS
@@ -33,7 +33,7 @@ SHOWN_SIDE = 256  # of a face in a figure, pixels
 class Shelf:
     """Keeps every scored picture of a run, ``pictures/<column>/<key>.png``, and where it lies, ``pictures.json``.
 
-    Given to :func:`hifacegan_lib.evaluation.evaluate` as ``keep``; what an earlier evaluation had kept goes first.
+    Given to :func:`hifacegan_lib.evaluation.scoring` as ``keep``; what an earlier evaluation had kept goes first.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -105,16 +105,18 @@ def evaluate_folders(
 
 def compare_folders(
     a: str | Path, b: str | Path, out: str | Path, method: str = "", metric: str = ""
-) -> compare.Comparison:
+) -> comparison.Comparison:
     """Compare two folders with a metrics.json; comparison.json and comparison.html in ``out``.
 
     Raises:
         FileNotFoundError, ValueError: no evaluation, other faces, no such method or metric.
     """
-    sides = [compare.Side.load(folder, method) for folder in (a, b)]
+    sides = [comparison.Side.load(folder, method) for folder in (a, b)]
     if sides[0].name == sides[1].name:
-        sides = [compare.Side(f"{s.name} ({n})", *list(vars(s).values())[1:]) for n, s in zip("AB", sides, strict=True)]
-    found = compare.compare(sides[0], sides[1], metric)
+        sides = [
+            comparison.Side(f"{s.name} ({n})", *list(vars(s).values())[1:]) for n, s in zip("AB", sides, strict=True)
+        ]
+    found = comparison.compare(sides[0], sides[1], metric)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "comparison.json").write_text(found.to_json(), encoding="utf-8")

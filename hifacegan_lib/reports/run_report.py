@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
-from hifacegan_lib.evaluation.compare import Comparison
+from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.reports import network_plots
 from hifacegan_lib.reports.html_pages import Section, Slider, card, flat, picture, sections, webp, write_page

@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hifacegan_lib.restoration.detect import Detector
+from hifacegan_lib.restoration.detection import Detector
 from hifacegan_lib.restoration.photo_files import read_photo, write_photo
-from hifacegan_lib.restoration.restore import Model, Restored, restore, restore_aligned
+from hifacegan_lib.restoration.photos import Model, Restored, restore, restore_aligned
 from hifacegan_lib.utils.images import Pixels, save_image
 
 JOURNAL = "restored.jsonl"
@@ -27,7 +27,7 @@ GAP, HIGHEST = 8, 2000  # of a comparison, pixels: between its pictures, and its
 
 @dataclass(frozen=True)
 class Settings:
-    """How photographs are restored; ranges as in :func:`hifacegan_lib.restoration.restore.restore`.
+    """How photographs are restored; ranges as in :func:`hifacegan_lib.restoration.photos.restore`.
 
     Attributes:
         only_faces: the restored frames are written, not the photograph.

@@ -12,9 +12,9 @@ from typing import Any
 
 from hifacegan_lib.models import baking, checkpoints
 from hifacegan_lib.models.generator import Generator
-from hifacegan_lib.restoration import restore as restore_module
+from hifacegan_lib.restoration import photos as restore_module
 from hifacegan_lib.restoration.photo_files import Photo
-from hifacegan_lib.restoration.restore import Model, Restored
+from hifacegan_lib.restoration.photos import Model, Restored
 from hifacegan_lib.utils.images import Pixels
 
 FOLDER = Path(__file__).parents[1] / "weights"
@@ -33,7 +33,7 @@ def restore(photo: Photo | Pixels, weights: str | Path = DEFAULT, blend: float =
     """Restore every face of a photograph: uint8 RGB, H x W x 3, or what ``read_photo`` gives; by these weights.
 
     Args:
-        how: as :func:`hifacegan_lib.restoration.restore.restore` has it: detector, strength, scale, least.
+        how: as :func:`hifacegan_lib.restoration.photos.restore` has it: detector, strength, scale, least.
     Raises:
         As that and :func:`load`.
     """

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.images import Pixels
 
 SHIFT, NOISE = 2, 2.0  # at most, pixels; standard deviation, grey levels

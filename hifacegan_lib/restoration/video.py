@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.align import Alignment, cut
-from hifacegan_lib.restoration.detect import Detection, Detector, detect, overlap
-from hifacegan_lib.restoration.paste import change, paste
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.alignment import Alignment, cut
+from hifacegan_lib.restoration.detection import Detection, Detector, detect, overlap
+from hifacegan_lib.restoration.pasting import change, paste
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.images import Pixels
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})

@@ -19,10 +19,10 @@ import traitlets
 
 from hifacegan_lib.reports import face_views
 from hifacegan_lib.reports.html_pages import webp
-from hifacegan_lib.restoration import restore, uncertainty
-from hifacegan_lib.restoration.detect import Detector
+from hifacegan_lib.restoration import photos, uncertainty
+from hifacegan_lib.restoration.detection import Detector
 from hifacegan_lib.restoration.photo_files import Photo, read_photo
-from hifacegan_lib.restoration.restore import Model, Restored
+from hifacegan_lib.restoration.photos import Model, Restored
 from hifacegan_lib.utils.images import Pixels, resize
 
 WIDEST = 760  # of the shown photograph, pixels
@@ -130,7 +130,7 @@ class Restorer(ipywidgets.VBox):
 
     def _restore(self) -> None:
         self.model = self.load(self.blend.value)
-        self.restored = restore.restore(self.photo, self.model, self.detector)
+        self.restored = photos.restore(self.photo, self.model, self.detector)
         self._draw()
 
     def _draw(self) -> None:
@@ -140,7 +140,7 @@ class Restorer(ipywidgets.VBox):
         before, full = self.photo.shown, self.restored.image
         after = np.rint(before + self.strength.value * (full.astype(np.float32) - before)).astype(np.uint8)
         if self.shown.value == "faces found":
-            before, after = (restore.boxed(image, self.restored.faces) for image in (before, after))
+            before, after = (photos.boxed(image, self.restored.faces) for image in (before, after))
         elif self.shown.value == "where it is unsure":
             before, after = self._unsure()
         height, width = before.shape[:2]

@@ -16,7 +16,7 @@ from hifacegan_lib.degradations.recipes import Trace, load_recipe, pair_seed
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.utils.images import Pixels, center_square, load_image, resize, save_image, to_float, to_uint8
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.data.prepare import prepare
+from hifacegan_lib.data.preparation import prepare
 
 Batches = list[dict[str, Any]]
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from hifacegan_lib.evaluation import evaluate
+from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.metrics import registry
 from hifacegan_lib.utils import files
 
@@ -60,7 +60,7 @@ def test_a_run_is_read_as_it_was_judged(script: ModuleType, tmp_path: Path) -> N
     clean = torch.rand(6, 3, 32, 32, generator=generator)
     damaged = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
     batch = {"clean": clean, "degraded": damaged, "key": [f"{n}.png" for n in range(6)]}
-    found = evaluate.evaluate(
+    found = scoring.evaluate(
         {"bicubic": lambda x: x, "model": lambda x: 0.5 * x + 0.25},
         [batch],
         100,

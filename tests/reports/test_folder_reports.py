@@ -11,8 +11,8 @@ import pytest
 from hifacegan_lib import cli
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.evaluation.evaluate import evaluate
 from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.reports import folder_reports
 from hifacegan_lib.utils.images import load_image, save_image, to_float

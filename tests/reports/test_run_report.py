@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hifacegan_lib.evaluation.evaluate import Evaluation, Method, evaluate
+from hifacegan_lib.evaluation.scoring import Evaluation, Method, evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.reports import plots, run_report
 from hifacegan_lib.reports.run_report import TrainingRecord

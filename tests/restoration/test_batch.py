@@ -10,7 +10,7 @@ from skimage import data
 
 from hifacegan_lib.restoration import batch
 from hifacegan_lib.restoration.batch import Settings, restore_folder
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils import images
 
 FACE = data.astronaut()[20:220, 120:330]

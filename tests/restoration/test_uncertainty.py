@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import data
 
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.restoration.uncertainty import NOISE, spread
 
 FACE = data.astronaut()[50:114, 190:254]

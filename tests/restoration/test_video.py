@@ -10,7 +10,7 @@ import torch
 from skimage import data
 
 from hifacegan_lib.restoration import video
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.restoration.video import restore_video
 
 FACE = data.astronaut()[10:210, 120:330]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from hifacegan_lib.restoration.restore import Model
+from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.widgets.photo_restorer import Restorer
 
 PHOTO = data.astronaut()[20:220, 120:330]

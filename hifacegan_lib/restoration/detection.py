@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.align import Alignment, cut
+from hifacegan_lib.restoration.alignment import Alignment, cut
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, check_pixels
 

@@ -8,9 +8,9 @@ import torch
 from skimage import data
 
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
-from hifacegan_lib.restoration import restore as restore_module
+from hifacegan_lib.restoration import photos as restore_module
 from hifacegan_lib.restoration.photo_files import Photo
-from hifacegan_lib.restoration.restore import Model, restore, restore_aligned
+from hifacegan_lib.restoration.photos import Model, restore, restore_aligned
 
 ASTRONAUT = data.astronaut()
 FACE = (slice(60, 170), slice(175, 280))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.degradations.traces import Trace
-from hifacegan_lib.evaluation import evaluate as evaluate_module
-from hifacegan_lib.evaluation.evaluate import Evaluation, evaluate, examples
+from hifacegan_lib.evaluation import scoring as evaluate_module
+from hifacegan_lib.evaluation.scoring import Evaluation, evaluate, examples
 from hifacegan_lib.metrics import registry
 from hifacegan_lib.metrics.fid_kid import FeatureSet
 

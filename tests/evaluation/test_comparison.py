@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hifacegan_lib.evaluation.compare import Side, compare, differing
-from hifacegan_lib.evaluation.evaluate import evaluate
+from hifacegan_lib.evaluation.comparison import Side, compare, differing
 from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.utils.images import save_image
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.align import Alignment, reach
+from hifacegan_lib.restoration.alignment import Alignment, reach
 from hifacegan_lib.utils.images import Pixels
 
 INNER, OUTER = 0.16, 0.03  # shares of the frame's side from its border: the mask is 1 from here, 0 to there

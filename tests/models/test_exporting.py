@@ -10,7 +10,7 @@ import torch
 
 from hifacegan_lib import cli
 from hifacegan_lib.models import checkpoints
-from hifacegan_lib.models.export import block_size, export
+from hifacegan_lib.models.exporting import block_size, export
 from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
 
 VARIANTS: dict[str, GeneratorConfig] = {

@@ -9,8 +9,8 @@ import pytest
 import standins
 from skimage import data
 
-from hifacegan_lib.restoration import detect as detect_module
-from hifacegan_lib.restoration.detect import Detection, detect, overlap
+from hifacegan_lib.restoration import detection as detect_module
+from hifacegan_lib.restoration.detection import Detection, detect, overlap
 from hifacegan_lib.utils import weight_registry
 
 ASTRONAUT = data.astronaut()

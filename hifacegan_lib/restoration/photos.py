@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from hifacegan_lib import __version__
-from hifacegan_lib.restoration.align import cut
-from hifacegan_lib.restoration.detect import Detection, Detector, choose, detect
-from hifacegan_lib.restoration.paste import change, paste
+from hifacegan_lib.restoration.alignment import cut
+from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
+from hifacegan_lib.restoration.pasting import change, paste
 from hifacegan_lib.restoration.photo_files import Photo
 from hifacegan_lib.utils import images
 from hifacegan_lib.utils.images import Pixels

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hifacegan_lib.restoration.align import TEMPLATE, Alignment, cut, reach
+from hifacegan_lib.restoration.alignment import TEMPLATE, Alignment, cut, reach
 
 
 def turned(points: np.ndarray, degrees: float, scale: float, move: tuple[float, float]) -> np.ndarray:

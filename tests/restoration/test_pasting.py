@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hifacegan_lib.restoration.align import TEMPLATE, Alignment, cut
-from hifacegan_lib.restoration.paste import OUTER, back, change, mask, paste
+from hifacegan_lib.restoration.alignment import TEMPLATE, Alignment, cut
+from hifacegan_lib.restoration.pasting import OUTER, back, change, mask, paste
 
 SIZE = 128
 
