@@ -281,10 +281,10 @@ def _restore_film(a: argparse.Namespace, model: Any) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib.models import exporting as export_module
+    from hifacegan_lib.models import exporting
 
     a = arguments
-    print(export_module.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
+    print(exporting.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
     return 0
 
 

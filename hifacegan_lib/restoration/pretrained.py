@@ -12,7 +12,7 @@ from typing import Any
 
 from hifacegan_lib.models import baking, checkpoints
 from hifacegan_lib.models.generator import Generator
-from hifacegan_lib.restoration import photos as restore_module
+from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.photo_files import Photo
 from hifacegan_lib.restoration.photos import Model, Restored
 from hifacegan_lib.utils.images import Pixels
@@ -37,7 +37,7 @@ def restore(photo: Photo | Pixels, weights: str | Path = DEFAULT, blend: float =
     Raises:
         As that and :func:`load`.
     """
-    return restore_module.restore(photo, _ready(str(weights), blend), **how)
+    return photos.restore(photo, _ready(str(weights), blend), **how)
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifacegan_lib.data import preparation as prepare_module, sources
+from hifacegan_lib.data import preparation, sources
 from hifacegan_lib.utils.images import load_image, save_image
 from hifacegan_lib.data.manifest import NAME, Manifest
 from hifacegan_lib.data.preparation import prepare, sample
@@ -362,7 +362,7 @@ def test_an_interrupted_call_leaves_no_manifest_and_can_be_repeated(
 def test_a_failed_overwrite_leaves_the_old_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn(tmp_path)
     before = tree(tmp_path)
-    monkeypatch.setattr(prepare_module, "choose", lambda *_: 1 / 0)
+    monkeypatch.setattr(preparation, "choose", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         drawn(tmp_path, overwrite=True, seed=1)
     assert tree(tmp_path) == before

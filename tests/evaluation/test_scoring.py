@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.degradations.traces import Trace
-from hifacegan_lib.evaluation import scoring as evaluate_module
+from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.evaluation.scoring import Evaluation, evaluate, examples
 from hifacegan_lib.metrics import registry
 from hifacegan_lib.metrics.fid_kid import FeatureSet
@@ -204,11 +204,11 @@ def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
 def test_unreadable_pairs_are_counted_and_listed() -> None:
     batches = [{**batch, "columns": {"restored": batch["degraded"]}} for batch in pairs()]
     batches[1]["unreadable"] = {"lost": "lost.png: the file is empty"}
-    found = evaluate_module.score(lambda batch: batch["columns"], batches, 100, metrics=BASIC)
+    found = scoring.score(lambda batch: batch["columns"], batches, 100, metrics=BASIC)
     assert [row["unreadable"] for row in found.rows] == [1] and found.rows[0]["n"] == N
     assert found.conditions["unreadable"] == {"lost": "lost.png: the file is empty"}
     with pytest.raises(ValueError, match=r"no pair came\n  lost: lost\.png"):
-        evaluate_module.score(lambda _: {}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
+        scoring.score(lambda _: {}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
 
 
 def test_every_scored_picture_can_be_kept() -> None:
@@ -313,6 +313,6 @@ def test_traces_of_the_pairs_are_kept() -> None:
     trace = Trace.of("mine", {"op": "jpeg", "quality": 30})
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     batch = {"clean": x, "degraded": x * 0.9, "key": ["a", "b"], "trace": [trace.to_json()] * 2}
-    found = evaluate_module.evaluate({}, [batch])
+    found = scoring.evaluate({}, [batch])
     assert {key: Trace.from_dict(content) for key, content in found.traces.items()} == {"a": trace, "b": trace}
     assert json.loads(found.to_json())["traces"] == found.traces

@@ -9,7 +9,7 @@ import pytest
 import standins
 from skimage import data
 
-from hifacegan_lib.restoration import detection as detect_module
+from hifacegan_lib.restoration import detection
 from hifacegan_lib.restoration.detection import Detection, detect, overlap
 from hifacegan_lib.utils import weight_registry
 
@@ -22,10 +22,10 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     standins.put(monkeypatch, "yunet", standins.yunet(640))
     for name, side in (("TILE", 640), ("LAP", 160), ("CLOSE", 640)):  # the stand-in has one size
-        monkeypatch.setattr(detect_module, name, side)
-    detect_module._network.cache_clear()
+        monkeypatch.setattr(detection, name, side)
+    detection._network.cache_clear()
     yield
-    detect_module._network.cache_clear()
+    detection._network.cache_clear()
 
 
 def blocks(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_the_cascade_finds_the_astronaut_whichever_way_she_is_turned() -> None:
 @pytest.mark.usefixtures("standin")
 def test_faces_in_every_tile_are_found_once_and_where_they_are() -> None:
     places = [(96, 96), (480, 320), (512, 96), (1088, 480), (1216, 96)]
-    found = detect(blocks(640, 1280, *places), "yunet", least=detect_module.NARROWEST)
+    found = detect(blocks(640, 1280, *places), "yunet", least=detection.NARROWEST)
     middles = sorted((round(f.box[0] + f.box[2] / 2), round(f.box[1] + f.box[3] / 2)) for f in found)
     assert middles == sorted((left + 16, top + 16) for left, top in places)
     assert all(80 < face.box[2] < 110 for face in found)
@@ -62,7 +62,7 @@ def test_faces_in_every_tile_are_found_once_and_where_they_are() -> None:
 @pytest.mark.usefixtures("standin")
 def test_the_narrowest_is_the_users() -> None:
     photo = blocks(640, 640, (96, 96))
-    assert len(detect(photo, "yunet", least=detect_module.NARROWEST)) == 1
+    assert len(detect(photo, "yunet", least=detection.NARROWEST)) == 1
     assert detect(photo, "yunet", least=600) == []
     with pytest.raises(ValueError, match="least = 0"):
         detect(photo, "yunet", least=0)
@@ -74,10 +74,10 @@ def test_a_picture_without_a_face_has_none() -> None:
 
 def test_auto_takes_yunet_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert detect_module.choose("auto") == "haar"
+    assert detection.choose("auto") == "haar"
     standins.put(monkeypatch, "yunet", standins.yunet(640))
-    assert detect_module.choose("auto") == "yunet"
-    assert detect_module.choose("haar") == "haar"
+    assert detection.choose("auto") == "yunet"
+    assert detection.choose("haar") == "haar"
 
 
 def test_yunet_by_name_asks_for_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,24 +90,24 @@ def test_yunet_by_name_asks_for_the_download(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("length", [1, 640, 1024, 1025, 1700, 5000])
 def test_tiles_cover_every_pixel_and_overlap(length: int) -> None:
-    starts = list(detect_module._starts(length))
-    ends = [start + detect_module.TILE for start in starts]
+    starts = list(detection._starts(length))
+    ends = [start + detection.TILE for start in starts]
     assert starts[0] == 0 and ends[-1] >= length
     assert all(start >= 0 for start in starts)
-    assert all(end - start >= detect_module.LAP for end, start in zip(ends[:-1], starts[1:], strict=True))
+    assert all(end - start >= detection.LAP for end, start in zip(ends[:-1], starts[1:], strict=True))
 
 
 @pytest.mark.parametrize(("side", "least"), [(100, 16), (640, 16), (3000, 16), (8700, 16), (8700, 200)])
 def test_every_width_of_face_is_shown_at_a_size_that_yunet_knows(side: int, least: int) -> None:
-    scales = list(detect_module._scales((side, side), least))
+    scales = list(detection._scales((side, side), least))
     for width in np.geomspace(max(least, 12), side * 0.8, 40):
-        assert any(detect_module.NARROWEST - 0.1 <= width * s <= 2 * detect_module.WIDEST for s in scales), width
+        assert any(detection.NARROWEST - 0.1 <= width * s <= 2 * detection.WIDEST for s in scales), width
     assert side > 3000 or side * scales[0] < 7000
 
 
 def test_the_narrowest_grows_with_the_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(detect_module, "_haar", lambda _, least: asked.append(least) or [])
+    monkeypatch.setattr(detection, "_haar", lambda _, least: asked.append(least) or [])
     for height, width in ((40, 60), (1500, 2000), (5760, 8640)):
         detect(np.zeros((height, width, 3), np.uint8), "haar")
     assert asked == [16, 31, 120]

@@ -8,7 +8,7 @@ import torch
 from skimage import data
 
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
-from hifacegan_lib.restoration import photos as restore_module
+from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.photo_files import Photo
 from hifacegan_lib.restoration.photos import Model, restore, restore_aligned
 
@@ -131,15 +131,15 @@ def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (64, 64)])
 def test_size_and_pixels_of_a_crop_survive(identity: Generator, size: tuple[int, int]) -> None:
-    assert np.array_equal(restore_module.restore_face(noise(*size), identity), noise(*size))
+    assert np.array_equal(photos.restore_face(noise(*size), identity), noise(*size))
 
 
 @pytest.mark.parametrize("work", [16, 48])
 def test_the_result_has_the_inputs_size_whatever_the_network_works_at(identity: Generator, work: int) -> None:
-    assert restore_module.restore_face(noise(40, 60), identity, work).shape == (40, 60, 3)
+    assert photos.restore_face(noise(40, 60), identity, work).shape == (40, 60, 3)
 
 
 def test_restoring_needs_no_gradient(identity: Generator) -> None:
-    restore_module.restore_face(noise(8, 8), identity)
+    photos.restore_face(noise(8, 8), identity)
     assert all(p.grad is None for p in identity.parameters())
     assert torch.is_grad_enabled()
