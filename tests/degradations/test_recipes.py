@@ -80,7 +80,7 @@ def digest() -> str:
 
 
 def test_another_process_with_another_hash_seed_makes_the_same_pixels() -> None:
-    code = "import test_degradations; print(test_degradations.digest())"
+    code = "import test_recipes; print(test_recipes.digest())"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, env=environment, capture_output=True, text=True
