@@ -108,7 +108,7 @@ def prepare(arguments: argparse.Namespace) -> int:
     from hifacegan_lib import pipeline, runs
 
     overrides = {**_overrides(arguments), **({"overwrite": True} if arguments.overwrite else {})}
-    path = runs.project_root() / "params" / arguments.profile / "01_data_preparation.yaml"
+    path = runs.profile_folder() / arguments.profile / "01_data_preparation.yaml"
     p = DataPreparation.from_yaml(path, overrides)
     manifest = pipeline.prepare_data(p)
     train, valid = (len(manifest.files(split)) for split in ("train", "valid"))

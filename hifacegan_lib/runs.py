@@ -19,6 +19,7 @@ from hifacegan_lib.params import NOTEBOOKS, Params, ParamsError
 from hifacegan_lib.utils.environment import environment
 from hifacegan_lib.utils.files import write_json
 
+_PACKAGE = Path(__file__).resolve().parent
 RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on them, but for rounding
     {
         *("profile", "run_name", "data_dir", "resume", "overwrite", "progress"),
@@ -29,15 +30,23 @@ RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on the
 
 
 def project_root() -> Path:
-    """The folder with ``notebooks/`` and ``params/``: above the working folder, else beside the package.
-
-    Raises:
-        FileNotFoundError: neither is a checkout of the workbench.
-    """
-    for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
+    """Where relative paths begin: the checkout above the working folder or beside the package, else the working folder."""
+    for folder in (Path.cwd(), *Path.cwd().parents, _PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
             return folder
-    raise FileNotFoundError(f"{Path.cwd()}: not inside a checkout with notebooks/ and params/")
+    return Path.cwd()
+
+
+def profile_folder() -> Path:
+    """The folder of the profiles: ``params/`` of the checkout, else the copy that a wheel carries."""
+    folder = project_root() / "params"
+    return folder if folder.is_dir() else _PACKAGE / "profiles"
+
+
+def notebook_folder() -> Path:
+    """The folder of the notebooks: ``notebooks/`` of the checkout, else the copy that a wheel carries."""
+    folder = project_root() / "notebooks"
+    return folder if folder.is_dir() else _PACKAGE / "notebooks"
 
 
 def home() -> Path:
@@ -90,7 +99,7 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
 
 def profiles() -> list[str]:
     """Names of the folders below params/; ``recipes`` holds what the explorer saves."""
-    folders = (path for path in (project_root() / "params").iterdir() if path.is_dir())
+    folders = (path for path in profile_folder().iterdir() if path.is_dir())
     return sorted(path.name for path in folders if path.name != "recipes")
 
 
@@ -108,7 +117,7 @@ def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> di
         raise ParamsError(f"-p {unknown[0]}: no notebook knows this key; known keys: {', '.join(sorted(known))}")
     return {
         notebook: model.from_yaml(
-            project_root() / "params" / profile / f"{notebook}.yaml",
+            profile_folder() / profile / f"{notebook}.yaml",
             {key: value for key, value in overrides.items() if key in model.model_fields},
         )
         for notebook, model in NOTEBOOKS.items()
@@ -145,6 +154,7 @@ def run_profile(
     if unknown := [name for name in only if name not in NOTEBOOKS]:
         raise ParamsError(f"{unknown[0]!r} is no notebook; there are: {', '.join(NOTEBOOKS)}")
     names = [name for name in NOTEBOOKS if not only or name in only]
+    beside = project_root() / "notebooks"  # a wheel's copies run in the working folder
     folder = run_folder(chosen["04_training"].model_dump()["run_name"])
     seconds: dict[str, float] = {}
     for number, name in enumerate(names, 1):
@@ -154,10 +164,10 @@ def run_profile(
         output.parent.mkdir(parents=True, exist_ok=True)
         with _plain_lines():
             papermill.execute_notebook(
-                project_root() / "notebooks" / f"{name}.ipynb",
+                notebook_folder() / f"{name}.ipynb",
                 output,
                 parameters=chosen[name].model_dump(),
-                cwd=str(project_root() / "notebooks"),
+                cwd=str(beside if beside.is_dir() else project_root()),
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
