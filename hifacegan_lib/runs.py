@@ -30,7 +30,7 @@ RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on the
 
 
 def project_root() -> Path:
-    """Where relative paths begin: the checkout above the working folder or beside the package, else the working folder."""
+    """Where relative paths begin: the checkout above the working folder or beside the package; else that folder."""
     for folder in (Path.cwd(), *Path.cwd().parents, _PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
             return folder

@@ -1,4 +1,4 @@
-"""A wheel holds all that a command needs: built, installed into an environment of its own, and used from another folder."""
+"""A wheel holds all that a command needs: it is built, installed into an empty environment and used elsewhere."""
 
 import os
 import subprocess
