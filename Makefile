@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 UV := $(shell sed -n 's/^uv==/uv==/p' requirements.lock)
 export UV_HTTP_TIMEOUT ?= 300
 
-.PHONY: help setup demo lab test lint units notebooks-test notebooks lock clean
+.PHONY: help setup demo lab test lint units notebooks-test notebooks docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ notebooks-test: $(READY) ## run every notebook and compare its outputs, in a fol
 notebooks: $(READY) ## run every notebook and keep its outputs, as they are committed
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	HIFACEGAN_HOME="$$home" $(BIN)/python tests/execute_notebooks.py
+
+docs: $(READY) ## build the site into build/site, offline; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lock: $(READY) ## newest versions that fit together into requirements.lock
 	{ echo $(UV); $(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest \
