@@ -21,7 +21,7 @@ from _memory import without_numbers
 from torchvision.models import vgg19
 
 from hifacegan_lib.params import Training
-from hifacegan_lib.runs import load_profile
+from hifacegan_lib.runs import load_notebook
 from hifacegan_lib.training import loop, perceptual
 
 LIMIT = 16.0  # GB of a T4
@@ -49,7 +49,7 @@ def two_steps(p: Training, device: str) -> None:
 
 def peak(profile: str, device: str) -> tuple[Training, float]:
     """A profile's parameters and its step's GB."""
-    values = load_profile(profile)["04_training"].model_dump()
+    values = load_notebook(profile, "04_training").model_dump()
     quiet = {"steps": NEVER, "decay_steps": 0, "log_every": NEVER, "picture_every": NEVER, "checkpoint_every": NEVER}
     there = device if device == "cuda" else "cpu"
     p = Training.checked({**values, **quiet, "adversary_from": 0, "device": there}, profile)

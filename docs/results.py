@@ -64,10 +64,10 @@ RUNS = {
         "8 to 16 pixels a side that the recipe leaves of a face, 1,800 training faces, and an L1 loss, which aims at "
         "the median and not at the mean that PSNR rewards.",
     ),
-    "compact256": Run(
+    "shipped256": Run(
         "The weights that ship, 256 pixels",
         "hifacegan weights fetch yunet niqe\n"
-        "hifacegan run compact256 -p source_path FACES --only 01_data_preparation 05_evaluation",
+        "hifacegan run shipped256 -p source_path FACES --only 01_data_preparation 05_evaluation",
         "`hifacegan_lib/weights/compact-256-fidelity.safetensors` as it ships, on FFHQ's images 0 to 99 in "
         "`FACES/valid`, which had no part in its training; the baselines are tuned on faces of `FACES/train`.",
         {
@@ -75,8 +75,8 @@ RUNS = {
                 "",
                 "Damaged, restored by both flavours, clean: generated faces (CC0) that were not trained on.",
             ),
-            "compact256_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
-            "compact256_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
+            "shipped256_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
+            "shipped256_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
         },
         "The other flavour, a third baseline, the perceptual distance, faces that need no restoring, and failures: "
         "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers).",

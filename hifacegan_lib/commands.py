@@ -51,7 +51,7 @@ def train(arguments: argparse.Namespace) -> int:
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.models import checkpoints
 
-    p = runs.load_profile(arguments.profile, _overrides(arguments))["04_training"]
+    p = runs.load_notebook(arguments.profile, "04_training", _overrides(arguments))
     folder = pipeline.train_model(Training.checked(p.model_dump(), arguments.profile))
     result = folder / "result.json"
     if not result.exists():

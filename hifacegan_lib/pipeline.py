@@ -30,7 +30,7 @@ from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.runs import (
     RESUMABLE,
     data_folder,
-    load_profile,
+    load_notebook,
     open_run,
     project_root,
     run_folder,
@@ -45,7 +45,7 @@ STRIP = 8  # validation faces in the pictures of a training run
 def upstream(notebook: str, p: Params) -> Any:
     """Parameters of another notebook in ``p``'s profile, with the values that ``p`` has for the same keys."""
     mine = p.model_dump()
-    theirs = load_profile(p.profile)[notebook]
+    theirs = load_notebook(p.profile, notebook)
     return type(theirs).checked({**theirs.model_dump(), **{k: mine[k] for k in mine if k in _CARRIED}}, notebook)
 
 
@@ -255,6 +255,11 @@ def find_model(p: Evaluation) -> tuple[Generator, dict[str, Any]]:
     named = pretrained.find(p.checkpoint)
     path = named or (project_root() / Path(p.checkpoint).expanduser() if p.checkpoint else _newest(p))
     return checkpoints.load_generator(path, distributed.pick_device(p.device))
+
+
+def training_record(p: Evaluation) -> TrainingRecord | None:
+    """How the judged network was trained; None when ``p.checkpoint`` names one, for the run's curves are another's."""
+    return None if p.checkpoint else TrainingRecord.load(run_folder(p.run_name))
 
 
 def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:

@@ -104,24 +104,42 @@ def profiles() -> list[str]:
 
 
 def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Params]:
-    """Notebook -> validated parameters of a profile; each override goes to every notebook that knows its key.
+    """Notebook -> validated parameters, of the notebooks that the profile has a file for, in running order.
+
+    Each override goes to every notebook that knows its key.
 
     Raises:
-        ParamsError: no such profile, or a key, type or value that is not allowed.
+        ParamsError: no such profile, a file that is no notebook's, or a key, type or value that is not allowed.
     """
     if profile not in profiles():
         raise ParamsError(f"params/{profile}: no such profile; there are: {', '.join(profiles())}")
+    files = {path.stem: path for path in (profile_folder() / profile).glob("*.yaml")}
+    if unknown := sorted(files.keys() - NOTEBOOKS.keys()):
+        raise ParamsError(f"{files[unknown[0]]}: no notebook has this name; there are: {', '.join(NOTEBOOKS)}")
     overrides = dict(overrides or {})
-    known = {key for model in NOTEBOOKS.values() for key in model.model_fields}
+    known = {key for name in files for key in NOTEBOOKS[name].model_fields}
     if unknown := sorted(set(overrides) - known):
         raise ParamsError(f"-p {unknown[0]}: no notebook knows this key; known keys: {', '.join(sorted(known))}")
     return {
         notebook: model.from_yaml(
-            profile_folder() / profile / f"{notebook}.yaml",
+            files[notebook],
             {key: value for key, value in overrides.items() if key in model.model_fields},
         )
         for notebook, model in NOTEBOOKS.items()
+        if notebook in files
     }
+
+
+def load_notebook(profile: str, notebook: str, overrides: Mapping[str, Any] | None = None) -> Params:
+    """One notebook's parameters of :func:`load_profile`.
+
+    Raises:
+        ParamsError: see there; or the profile has no file for this notebook.
+    """
+    chosen = load_profile(profile, overrides)
+    if notebook not in chosen:
+        raise ParamsError(f"params/{profile} has no {notebook}.yaml; it has: {', '.join(chosen)}")
+    return chosen[notebook]
 
 
 @contextmanager
@@ -145,17 +163,20 @@ def run_profile(
     printed lines pass to this process's output.
 
     Raises:
-        ParamsError: see :func:`load_profile`; or ``only`` names no notebook.
+        ParamsError: see :func:`load_profile`; or ``only`` names no notebook of the profile.
         papermill.PapermillExecutionError: a cell failed; the executed notebook shows which.
     """
     import papermill
+    from traitlets.config import Config
 
     chosen = load_profile(profile, overrides)
-    if unknown := [name for name in only if name not in NOTEBOOKS]:
-        raise ParamsError(f"{unknown[0]!r} is no notebook; there are: {', '.join(NOTEBOOKS)}")
-    names = [name for name in NOTEBOOKS if not only or name in only]
+    if unknown := [name for name in only if name not in chosen]:
+        raise ParamsError(f"{unknown[0]!r} is no notebook of this profile; there are: {', '.join(chosen)}")
+    names = [name for name in chosen if not only or name in only]
     beside = project_root() / "notebooks"  # a wheel's copies run in the working folder
-    folder = run_folder(chosen["04_training"].model_dump()["run_name"])
+    named = (p.model_dump().get("run_name") for p in reversed(chosen.values()))
+    folder = run_folder(next(filter(None, named), profile))
+    encrypted = Config(KernelManager={"transport_encryption": "auto"})  # a kernel's ports are open to all users
     seconds: dict[str, float] = {}
     for number, name in enumerate(names, 1):
         print(f"[{number}/{len(names)}] notebooks/{name}.ipynb", flush=True)
@@ -171,6 +192,7 @@ def run_profile(
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
+                config=encrypted,
             )
         seconds[name] = time.monotonic() - start
     return folder, seconds

@@ -27,7 +27,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from hifacegan_lib import pipeline
 from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoRestoration, Training
-from hifacegan_lib.runs import RESUMABLE, home, load_profile, project_root, run_folder, shown
+from hifacegan_lib.runs import RESUMABLE, home, load_notebook, project_root, run_folder, shown
 from hifacegan_lib.utils.files import write_json
 
 PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
@@ -149,7 +149,7 @@ def _base(notebook: str, profile: str, choices: Iterable[str]) -> dict[str, Any]
     """The profile's parameters of a notebook that knows the chosen keys."""
     if notebook not in NOTEBOOKS:
         raise ParamsError(f"{notebook!r} is no notebook; there are: {', '.join(NOTEBOOKS)}")
-    base = load_profile(profile)[notebook].model_dump()
+    base = load_notebook(profile, notebook).model_dump()
     known = sorted(base.keys() - {"run_name"})  # a cell's own; --name is for all of them
     if unknown := [key for key in choices if key not in known]:
         raise ParamsError(f"-p {unknown[0]}: {notebook} has no such key to choose; it has: {', '.join(known)}")
@@ -255,7 +255,7 @@ def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
         missing[sweep.parameters(cell)["data_dir"]] = sweep.parameters(cell)
     for values in missing.values():
         if "seed" in sweep.grid:
-            values["seed"] = load_profile(sweep.profile)[sweep.notebook].seed
+            values["seed"] = load_notebook(sweep.profile, sweep.notebook).seed
         p = model.checked(values, "sweep")
         if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.weights):
             pipeline.find_data(p)

@@ -5,11 +5,12 @@ import pytest
 from hifacegan_lib import params, runs
 
 ROOT = Path(__file__).parents[1]
-PROFILES = ["colab", "compact256", "demo", "ffhq512", "folder256", "folder64"]
+PROFILES = ["colab", "compact256", "demo", "ffhq512", "folder256", "folder64", "shipped256"]
+FILES = [(profile, notebook) for profile in PROFILES for notebook in params.NOTEBOOKS]
+FILES.remove(("shipped256", "04_training"))  # it judges weights that are there
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("notebook", params.NOTEBOOKS)
+@pytest.mark.parametrize(("profile", "notebook"), FILES)
 def test_every_profile_has_valid_parameters_for_every_notebook(profile: str, notebook: str) -> None:
     path = ROOT / "params" / profile / f"{notebook}.yaml"
     p = params.NOTEBOOKS[notebook].from_yaml(path)
@@ -22,7 +23,7 @@ def test_every_profile_has_valid_parameters_for_every_notebook(profile: str, not
 def test_there_are_no_other_files_below_params() -> None:
     found = {p.relative_to(ROOT / "params").as_posix() for p in (ROOT / "params").rglob("*") if p.is_file()}
     found = {path for path in found if not path.startswith("recipes/")}  # the user's own
-    assert found == {f"{profile}/{notebook}.yaml" for profile in PROFILES for notebook in params.NOTEBOOKS}
+    assert found == {f"{profile}/{notebook}.yaml" for profile, notebook in FILES}
 
 
 @pytest.mark.parametrize("notebook", params.NOTEBOOKS)
@@ -37,6 +38,15 @@ def test_notebooks_of_a_profile_agree_on_what_they_share(profile: str) -> None:
     for key in ("data_dir", "run_name", "image_size", "recipe", "seed", "device"):
         values = {p.model_dump()[key] for p in loaded.values() if key in type(p).model_fields}
         assert len(values) == 1, f"{profile}: {key} is {values}"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_judges_the_network_that_it_trains(profile: str) -> None:
+    loaded = {name: p.model_dump() for name, p in runs.load_profile(profile).items()}
+    trains = "04_training" in loaded
+    assert trains == (loaded["05_evaluation"]["checkpoint"] == "")
+    if loaded["05_evaluation"]["image_size"] > 64:  # below, notebook 06 shows the weights that ship, and says so
+        assert trains == (loaded["06_photo_restoration"]["weights"] == "")
 
 
 @pytest.mark.parametrize(

