@@ -104,9 +104,7 @@ def profiles() -> list[str]:
 
 
 def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Params]:
-    """Notebook -> validated parameters, of the notebooks that the profile has a file for, in running order.
-
-    Each override goes to every notebook that knows its key.
+    """Notebook -> validated parameters, if the profile has a file for it; overrides go to all that know their key.
 
     Raises:
         ParamsError: no such profile, a file that is no notebook's, or a key, type or value that is not allowed.
@@ -121,21 +119,14 @@ def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> di
     if unknown := sorted(set(overrides) - known):
         raise ParamsError(f"-p {unknown[0]}: no notebook knows this key; known keys: {', '.join(sorted(known))}")
     return {
-        notebook: model.from_yaml(
-            files[notebook],
-            {key: value for key, value in overrides.items() if key in model.model_fields},
-        )
-        for notebook, model in NOTEBOOKS.items()
-        if notebook in files
+        name: model.from_yaml(files[name], {k: v for k, v in overrides.items() if k in model.model_fields})
+        for name, model in NOTEBOOKS.items()
+        if name in files
     }
 
 
 def load_notebook(profile: str, notebook: str, overrides: Mapping[str, Any] | None = None) -> Params:
-    """One notebook's parameters of :func:`load_profile`.
-
-    Raises:
-        ParamsError: see there; or the profile has no file for this notebook.
-    """
+    """One notebook's parameters of :func:`load_profile`; ParamsError when the profile has no file for it."""
     chosen = load_profile(profile, overrides)
     if notebook not in chosen:
         raise ParamsError(f"params/{profile} has no {notebook}.yaml; it has: {', '.join(chosen)}")
@@ -176,7 +167,6 @@ def run_profile(
     beside = project_root() / "notebooks"  # a wheel's copies run in the working folder
     named = (p.model_dump().get("run_name") for p in reversed(chosen.values()))
     folder = run_folder(next(filter(None, named), profile))
-    encrypted = Config(KernelManager={"transport_encryption": "auto"})  # a kernel's ports are open to all users
     seconds: dict[str, float] = {}
     for number, name in enumerate(names, 1):
         print(f"[{number}/{len(names)}] notebooks/{name}.ipynb", flush=True)
@@ -192,7 +182,7 @@ def run_profile(
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                config=encrypted,
+                config=Config(KernelManager={"transport_encryption": "auto"}),  # its ports are open to all users
             )
         seconds[name] = time.monotonic() - start
     return folder, seconds
