@@ -221,15 +221,21 @@ def left_out(evaluation: Evaluation) -> list[str]:
 
 
 def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
-    """The best method by PSNR, its gain over the input and over the next best; None when nothing beats the input."""
+    """The best method by PSNR, its gain over the input and over the next best.
+
+    None when nothing beats the input, or when there is neither an input nor another method to compare with.
+    """
     means = {row["method"]: row["psnr"] for row in evaluation.rows if row.get("psnr") is not None}
     order = sorted(means, key=lambda method: -means[method])
     if not order or order[0] == "degraded":
         return None
     rival = next((method for method in order[1:] if method != "degraded"), None)
+    damaged = "degraded" in evaluation.scores
+    if not damaged and rival is None:
+        return None
     return {
         "method": order[0],
-        "gain": evaluation.gain(order[0]),
+        "gain": evaluation.gain(order[0]) if damaged else None,
         "rival": rival,
         "lead": evaluation.gain(order[0], rival) if rival else None,
     }
