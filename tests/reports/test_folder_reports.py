@@ -142,14 +142,14 @@ def test_an_evaluation_that_fails_at_its_end_does_not_block_the_next(folders: Pa
     labels, out = tmp_path / "labels.csv", tmp_path / "out"
     labels.write_text("key,light\nsomebody_else,dim\n")
     with pytest.raises(ValueError, match="no label is of an evaluated face"):
-        scoring.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, labels=labels)
+        folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, labels=labels)
     assert not out.exists()
-    scoring.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
+    folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
     (out / "metrics.json").unlink()
     (out / "metrics.csv").unlink()
     (out / "metrics.csv").mkdir()  # where it cannot be written
     with pytest.raises(OSError, match=r"metrics\.csv"):
-        scoring.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
+        folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
     assert not (out / "metrics.json").exists()
 
 
