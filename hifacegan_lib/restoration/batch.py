@@ -112,12 +112,7 @@ def restore_folder(
 
 
 def _one(
-    source: Path,
-    target: Path,
-    model: Model,
-    settings: Settings,
-    mine: set[Path] | None,
-    inputs: Mapping[Identity, Path],
+    source: Path, target: Path, model: Model, settings: Settings, mine: set[Path] | None, taken: Mapping[Identity, Path]
 ) -> tuple[list[Path], Restored]:
     photo = read_photo(source)
     if settings.aligned:
@@ -136,7 +131,7 @@ def _one(
     if settings.comparison:
         where = target.with_name(f"{target.stem}_comparison.jpg")
         plan.append((where, partial(_save, face=side_by_side(photo.shown, found.image))))
-    refuse_inputs((path for path, _ in plan), inputs)
+    refuse_inputs((path for path, _ in plan), taken)
     for path, _ in plan:
         if mine is not None and path.exists() and path not in mine:
             raise ValueError(f"{path}: exists already; --overwrite replaces it")
