@@ -124,15 +124,14 @@ def degrade(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations.crop import whole_frame
     from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
     from hifacegan_lib.degradations.traces import REFERENCE_SIZE, parse_json
-    from hifacegan_lib.utils import images
+    from hifacegan_lib.utils import images, inputs
     from hifacegan_lib.utils.files import write_json
-    from hifacegan_lib.utils.inputs import images_in, refuse_inputs
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
-    sources, root = images_in(arguments.source, arguments.out)
+    sources, root = inputs.images_in(arguments.source, arguments.out)
     kept = arguments.out / "traces.json"
     targets = [(arguments.out / source.relative_to(root)).with_suffix(".png") for source in sources]
-    refuse_inputs([*targets, kept], [*sources, Path(arguments.recipe)])
+    inputs.refuse_inputs([*targets, kept], [*sources, Path(arguments.recipe)])
     written: set[Path] = set()
     for source, target in zip(tqdm(sources, desc="degrade"), targets, strict=True):
         key = source.relative_to(root).as_posix()
@@ -201,8 +200,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     a = arguments
     out = a.out or runs.run_folder(f"evaluate-{a.restored.resolve().name}")
-    written = [out / name for name in ("metrics.json", "metrics.csv", "pictures.json", "report.html")]
-    inputs.refuse_inputs(written, [a.groups] if a.groups else [])
+    inputs.refuse_inputs([out / "metrics.csv"], [a.groups] if a.groups else [])
     names, device = a.metrics or METRICS, str(distributed.pick_device(a.device))
     options = {"resize_kernel": a.resize, "crop": a.crop, "labels": a.groups, "bootstrap_samples": a.samples}
     found = folder_reports.evaluate_folders(

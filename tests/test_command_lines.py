@@ -20,15 +20,19 @@ import pytest
 import torch
 from skimage import data
 
-from hifacegan_lib import checkpoints, cli, images, perceptual, runs, sweeps, weights
+from hifacegan_lib import cli, runs, sweeps
 from hifacegan_lib.commands import _overrides
-from hifacegan_lib.generator import Generator, GeneratorConfig
-from hifacegan_lib.portraits import portrait
-from hifacegan_lib.preparation import prepare
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.data.preparation import prepare
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.training import perceptual
+from hifacegan_lib.utils import images
+from hifacegan_lib.utils import weight_registry as weights
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "weights/MODEL_CARD.md", "benchmarks/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "hifacegan_lib/weights/MODEL_CARD.md", "benchmarks/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "params").glob("*/*.yaml")),
 ]
@@ -143,9 +147,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bench")
     shutil.copytree(ROOT / "params", root / "params")
     (root / "notebooks").mkdir()
-    (root / "hifacegan_lib").mkdir()
-    (root / "weights").mkdir()
-    shutil.copy(ROOT / "weights" / "face_renov_mixed_128.json", root / "weights")
+    for name in ("hifacegan_lib/weights/face_renov_mixed_128.json", "hifacegan_lib/degradations/recipe.schema.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
     _put_pictures(root)
     _put_weights(root)
     for name in ("folder256", "demo", "compact256", "select"):
