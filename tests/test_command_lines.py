@@ -32,7 +32,10 @@ from hifacegan_lib.utils import weight_registry as weights
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "hifacegan_lib/weights/MODEL_CARD.md", "benchmarks/README.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "hifacegan_lib/weights/MODEL_CARD.md", "benchmarks/README.md")
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "params").glob("*/*.yaml")),
 ]
@@ -74,7 +77,7 @@ LINES = {
     r"prepare .*": How("run", FEW, ("data/*/manifest.json",), ("data",)),
     r"degrade \S*faces/? damaged/ .*": How("run", "", ("damaged/0001.png", "damaged/traces.json"), ("damaged",)),
     r"replay \S+ \S*0001.png again.png": How("run", "", ("again.png",)),
-    r"recipes|recipes (face_renov|NAME)|recipes face_renov > mine.json": How("run"),
+    r"recipes|recipes --schema|recipes (face_renov|NAME)|recipes face_renov > mine.json": How("run"),
     r"recipes --schema > (?P<file>\S+)": How("run", "", ("{file}",)),
     r"evaluate .*--out (?P<out>\S+)": How("run", "", ("{out}/metrics.json", "{out}/report.html"), ("scores",)),
     r"evaluate --restored (?P<of>\w+)/ .*": How("run", "", ("runs/evaluate-{of}/report.html",)),
@@ -92,7 +95,7 @@ LINES = {
     ),
     r"weights list|weights verify": How("run"),
     r"weights fetch .*": How("fetch"),
-    r"evaluate|compare|weights convert|weights convert --help|--help": How("mention"),
+    r"(weights convert|restore|)( ?--help)?|evaluate|compare": How("mention"),
 }
 
 
