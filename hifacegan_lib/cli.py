@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         parsers,
         commands.run,
         "execute a profile's notebooks in order, with papermill",
-        "hifacegan run demo\n  hifacegan run folder256 --only 04_training -p steps 2000 -p suppression lip",
+        "hifacegan run demo\n  hifacegan run folder256 --only 04_training -p steps 2000 -p decay_steps 1000",
     )
     run.add_argument("profile", help="folder below params/: demo, folder256, colab, ffhq512 or your own")
     run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help=f"some of {', '.join(NOTEBOOKS)}")
@@ -225,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
         parsers,
         commands.export,
         "write a checkpoint, ours or a published one, for other programs: ONNX or torch.export",
-        "hifacegan export ema.safetensors face.onnx\n  hifacegan export ema.safetensors face.pt2 --size 512 --fixed",
+        "hifacegan export safe.safetensors face.onnx\n  hifacegan export ema.safetensors face.pt2 --size 512 --fixed",
     )
     export.add_argument(
         "checkpoint", type=Path, help=".safetensors of ours; .pth or .safetensors of the published code"

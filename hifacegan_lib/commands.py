@@ -6,6 +6,7 @@ Each imports what it needs when it is called, so that ``--help`` does not wait f
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,20 @@ def degrade(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations.crop import whole_frame
     from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
     from hifacegan_lib.degradations.traces import REFERENCE_SIZE, parse_json
-    from hifacegan_lib.utils import images
+    from hifacegan_lib.utils import images, inputs
     from hifacegan_lib.utils.files import write_json
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
-    sources, root = _images_in(arguments.source)
-    for source in tqdm(sources, desc="degrade"):
+    sources, root = inputs.images_in(arguments.source, arguments.out)
+    kept = arguments.out / "traces.json"
+    targets = [(arguments.out / source.relative_to(root)).with_suffix(".png") for source in sources]
+    inputs.refuse_inputs([*targets, kept], [*sources, Path(arguments.recipe)])
+    written: set[Path] = set()
+    for source, target in zip(tqdm(sources, desc="degrade"), targets, strict=True):
         key = source.relative_to(root).as_posix()
-        target = (arguments.out / key).with_suffix(".png")
         try:
+            if target in written:
+                raise ValueError(f"{source}: {target} was written for another image of that name")
             if target.exists() and not arguments.overwrite:
                 raise ValueError(f"{target}: exists already; --overwrite replaces it")
             image = images.load_image(source)
@@ -140,12 +146,12 @@ def degrade(arguments: argparse.Namespace) -> int:
                 trace = trace.framed(whole_frame(image, arguments.size))
             images.save_image(target, trace.replay(image))
             traces[key] = trace.to_dict()
+            written.add(target)
         except (ValueError, OSError) as error:
             tqdm.write(f"left out: {error}", file=sys.stderr)
             failures += 1
     if traces:
-        kept = arguments.out / "traces.json"  # an earlier call's pictures are still there
-        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}
+        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}  # of pictures that are still there
         write_json(kept, {**before, **traces})
     print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
     return 1 if failures else 0
@@ -153,17 +159,15 @@ def degrade(arguments: argparse.Namespace) -> int:
 
 def replay(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations import traces
-    from hifacegan_lib.utils import images
+    from hifacegan_lib.utils import images, inputs
 
-    if arguments.out.exists() and not arguments.overwrite:
-        raise ValueError(f"{arguments.out}: exists already; --overwrite replaces it")
+    inputs.check_output(arguments.out, [arguments.image, arguments.traces], arguments.overwrite)
     where = str(arguments.traces)
     content = traces.parse_json(arguments.traces.read_bytes(), where)
     if isinstance(content, dict) and isinstance(content.get("traces"), dict):
         content, where = content["traces"], f"{where}: traces"
     if isinstance(content, dict) and "operations" not in content:
-        path = arguments.image.as_posix()
-        key = arguments.key or next((name for name in content if path.endswith(name)), arguments.image.name)
+        key = arguments.key or traces.key_of(arguments.image, content, where)
         if key not in content:
             raise ValueError(f"{where}: no trace of {key!r}; --key names one of {', '.join(list(content)[:5])} ...")
         content, where = content[key], f"{where}: {key}"
@@ -192,9 +196,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from hifacegan_lib import runs
     from hifacegan_lib.reports import folder_reports, run_report
     from hifacegan_lib.training import distributed
+    from hifacegan_lib.utils import inputs
 
     a = arguments
     out = a.out or runs.run_folder(f"evaluate-{a.restored.resolve().name}")
+    inputs.refuse_inputs([out / "metrics.csv"], [a.groups] if a.groups else [])
     names, device = a.metrics or METRICS, str(distributed.pick_device(a.device))
     options = {"resize_kernel": a.resize, "crop": a.crop, "labels": a.groups, "bootstrap_samples": a.samples}
     found = folder_reports.evaluate_folders(
@@ -238,19 +244,21 @@ def restore(arguments: argparse.Namespace) -> int:
 
     from hifacegan_lib.restoration import batch, pretrained, video
     from hifacegan_lib.training import distributed
+    from hifacegan_lib.utils.inputs import images_in
 
     a = arguments
     if a.aligned and (a.scale != 1 or a.only_faces):
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
+    if a.source.is_dir() and a.source.resolve() == a.out.resolve():
+        raise ValueError(f"{a.out}: the outputs would replace the inputs; choose another folder, or one inside it")
     model = pretrained.load(a.weights, a.blend, str(distributed.pick_device(a.device)), a.precision)
     if a.source.suffix.lower() in video.SUFFIXES:
         return _restore_film(a, model)
     settings = batch.Settings(a.detector, a.strength, a.scale, a.least, a.only_faces, a.comparison, a.aligned)
-    sources, root = _images_in(a.source)
+    sources, root = images_in(a.source, a.out)
     bar = tqdm(sources, desc="restore", unit="photo")
-    done = batch.restore_folder(
-        bar, root, a.out, model, settings, a.overwrite, lambda line: bar.write(line, file=sys.stderr)
-    )
+    say = partial(bar.write, file=sys.stderr)
+    done = batch.restore_folder(sources, root, a.out, model, settings, a.overwrite, say, lambda _: bar)
     before = f", {done.before} done before" if done.before else ""
     empty = f", {done.without_face} without a face" if done.without_face else ""
     count = len(sources) - done.before - len(done.failed)
@@ -263,12 +271,12 @@ def _restore_film(a: argparse.Namespace, model: Any) -> int:
     from tqdm import tqdm
 
     from hifacegan_lib.restoration import video
+    from hifacegan_lib.utils import inputs
 
     if a.aligned or a.scale != 1 or a.only_faces or a.comparison:
         raise ValueError(f"{a.source}: a film takes --detector, --strength, --least and --smooth, no other option")
     target = (a.out / a.source.name).with_suffix(".mp4")
-    if target.exists() and not a.overwrite:
-        raise FileExistsError(f"{target}: exists already; --overwrite replaces it")
+    inputs.check_output(target, [a.source], a.overwrite)
     with tqdm(desc="restore", unit="frame") as bar:
 
         def progress(done: int, total: int) -> None:
@@ -282,17 +290,23 @@ def _restore_film(a: argparse.Namespace, model: Any) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.models import exporting
+    from hifacegan_lib.utils import inputs
 
     a = arguments
-    print(exporting.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any", a.overwrite))
+    inputs.check_output(a.out, [a.checkpoint], a.overwrite)
+    print(exporting.command(a.checkpoint, a.out, a.size, "fixed" if a.fixed else "any"))
     return 0
 
 
 def doctor(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.evaluation import doctor
+    from hifacegan_lib.utils import inputs
 
     a = arguments
-    print(doctor.command(a.checkpoint, a.images, a.out, a.size, a.count, a.norm, a.overwrite))
+    if a.out:
+        shown = inputs.images_in(a.images)[0] if a.images else []
+        inputs.check_output(a.out, [a.checkpoint, *shown], a.overwrite)
+    print(doctor.command(a.checkpoint, a.images, a.out, a.size, a.count, a.norm))
     return 0
 
 
@@ -309,17 +323,3 @@ def weights(arguments: argparse.Namespace) -> int:
     size = f"{path.stat().st_size / 2**20:.1f} MB"
     print(f"{path}: VGG-19 up to {perceptual.LAYERS[-1]}, {size}; perceptual_file takes it in training")
     return 0
-
-
-def _images_in(source: Path) -> tuple[list[Path], Path]:
-    """The image files of a file or folder, sorted, and the folder that their names start from."""
-    from hifacegan_lib.utils.images import SUFFIXES
-
-    if source.is_file():
-        return [source], source.parent
-    if not source.is_dir():
-        raise FileNotFoundError(f"{source}: no such file or folder")
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not found:
-        raise ValueError(f"{source}: no image file below it ({', '.join(sorted(SUFFIXES))})")
-    return found, source

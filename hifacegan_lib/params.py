@@ -120,7 +120,7 @@ def _allowed(model: type[BaseModel], key: str) -> str:
 def _hint(value: Any) -> str:
     """YAML 1.1 wants a point in a number with an exponent."""
     try:
-        return f" (YAML reads {value} as text; write {float(value)})" if isinstance(value, str) else ""
+        return f" (YAML reads {value} as text; write {float(value):#})" if isinstance(value, str) else ""
     except ValueError:
         return ""
 

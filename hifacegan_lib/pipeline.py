@@ -112,6 +112,8 @@ def train_model(p: Training) -> Path:
     """
     fabric = distributed.launch(p.device, p.precision)
     folder = run_folder(p.run_name)
+    if p.overwrite and p.init_from and _init_path(p.init_from).resolve().is_relative_to(folder / "checkpoints"):
+        raise ParamsError(f"init_from = {p.init_from!r}: overwrite would remove it; choose another run_name")
     if fabric.is_global_zero:
         open_run(p, p.run_name, p.overwrite)
         keep_manifest(find_data(p), folder)

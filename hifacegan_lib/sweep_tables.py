@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from hifacegan_lib.reports.plots import _canvas, image_rows, psnr, save
-from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.reports.run_log import read_lines, read_pictures
 from hifacegan_lib.sweeps import Result, Sweep, result
 from hifacegan_lib.utils.files import write_json
 from hifacegan_lib.utils.images import Pixels, load_image
@@ -215,7 +215,7 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     """
     strips = {}
     for name, folders in groups.items():
-        last = [max(found) for folder in folders if (found := list((folder / "figures").glob("step_*.png")))]
+        last = [found[max(found)] for folder in folders if (found := read_pictures(folder))]
         if last:
             strips[name] = faces(load_image(last[0]))
     if not strips:

@@ -20,7 +20,7 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 800,
+    "utils": 840,
     "models": 2450,
     "degradations": 1450,
     "restoration": 1420,
@@ -30,7 +30,7 @@ BUDGET = {
     "reports": 1920,
     "training": 1000,
     "widgets": 890,
-    "top level": 1960,
+    "top level": 1975,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

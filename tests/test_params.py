@@ -56,6 +56,7 @@ def test_a_profile_judges_the_network_that_it_trains(profile: str) -> None:
         ({"steps": "many"}, "f.yaml: steps = 'many': .*valid integer.*allowed: integer, at least 1"),
         ({"steps": 0}, "f.yaml: steps = 0: .*allowed: integer, at least 1"),
         ({"lr_generator": "1e-4"}, "f.yaml: lr_generator = '1e-4': .*YAML reads 1e-4 as text; write 0.0001"),
+        ({"lr_generator": "2e-5"}, r"f.yaml: lr_generator = '2e-5': .*YAML reads 2e-5 as text; write 2\.e-05"),
         ({"flip_probability": 1.5}, "f.yaml: flip_probability = 1.5: .*allowed: number, at least 0, at most 1"),
         ({"suppression": "involution"}, "f.yaml: suppression = 'involution': .*'inner_product', 'lip' or 'conv'"),
         ({"steps": 10, "decay_steps": 20}, "f.yaml: decay_steps = 20 must not exceed steps = 10"),

@@ -58,6 +58,13 @@ def test_a_finished_run_is_measured_on_every_validation_face(home: Path) -> None
     assert result["seconds"] == journal(home, "run")[-1]["seconds"]
 
 
+def test_overwrite_does_not_remove_what_the_run_begins_from(home: Path) -> None:
+    first = home / "runs" / "run" / "checkpoints" / "step_000004"
+    with pytest.raises(ParamsError, match="overwrite would remove it; choose another run_name"):
+        pipeline.train_model(parameters(init_from=str(first), overwrite=True))
+    assert first.is_dir()
+
+
 def test_a_run_leaves_a_report_of_its_own(home: Path) -> None:
     page = (home / "runs" / "run" / "report.html").read_text()
     result = json.loads((home / "runs" / "run" / "result.json").read_text())

@@ -222,6 +222,11 @@ def test_pictures_show_degraded_once_where_it_is_the_same(project: Path) -> None
     assert same is not None
     assert [axis.get_ylabel() for axis in same.axes[::3]] == ["degraded", "one", "two", "clean"]
     np.testing.assert_array_equal(same.axes[3].images[0].get_array(), strip(0)[0][3])
+    images.save_image(project / "one" / "figures" / "step_1000000.png", strip(7)[1])
+    late = sweep_tables.pictures({"one": [project / "one"]})
+    assert late is not None
+    np.testing.assert_array_equal(late.axes[3].images[0].get_array(), strip(7)[0][3])
+    (project / "one" / "figures" / "step_1000000.png").unlink()
     others = sweep_tables.pictures({name: [project / name] for name in ("one", "other")})
     assert others is not None
     labels = [axis.get_ylabel() for axis in others.axes[::3]]

@@ -94,6 +94,8 @@ def prepare(
         raise ValueError(f"source = {source!r}: expected synthetic, folder or hub")
     if (folder / NAME).exists() and not overwrite:
         return _existing(folder, asked)
+    if source == "folder" and any(p.is_relative_to(Path(source_path).resolve()) for p in _written_by_us(folder)):
+        raise ValueError(f"source_path = {source_path}: overwrite would remove its images; choose another data_dir")
     staging = folder / f".{IMAGES}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     try:

@@ -13,8 +13,9 @@ Whoever trains at 64 pixels draws with ``grid`` 64: noise of 20 is then 20 on ea
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -134,6 +135,21 @@ class Trace:
         if content["frame"] is None:
             return trace
         return trace.framed(Frame.from_dict(content["frame"], f"{where}: frame"))
+
+
+def key_of(image: str | Path, keys: Collection[str], where: str = "traces") -> str:
+    """The key of an image among many traces: the one whose parts, ``deep/1.png``, are the last parts of its path.
+
+    Raises:
+        ValueError: no key is, or several are; the message lists them.
+    """
+    parts, name = Path(image).absolute().parts, Path(image).name
+    found = [key for key in keys if parts[-len(PurePosixPath(key).parts) :] == PurePosixPath(key).parts]
+    if len(found) != 1:
+        near = found or [key for key in keys if PurePosixPath(key).name == name] or list(keys)
+        listed, said = ", ".join(near[:5]) + " ..." * (len(near) > 5), "several traces" if found else "no trace"
+        raise ValueError(f"{where}: {said} of {name!r}; --key names one of {listed}")
+    return found[0]
 
 
 def check_grid(grid: Any, where: str = "trace") -> None:

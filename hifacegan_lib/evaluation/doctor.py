@@ -23,6 +23,7 @@ from hifacegan_lib.models.published import read_any, variant
 from hifacegan_lib.models.replenishment import Norm
 from hifacegan_lib.models.train_eval import FEW, batch_norm_drift, draw, eval_safe, spectral_sigmas
 from hifacegan_lib.utils import images
+from hifacegan_lib.utils.inputs import images_in
 
 TELLING = 40.0  # dB; pictures nearer than this look the same
 
@@ -34,7 +35,6 @@ def command(
     size: int | None = None,
     count: int = FEW,
     norm: Norm | None = None,
-    overwrite: bool = False,
 ) -> str:
     """Examine a checkpoint and, with ``out``, write its eval-safe file; the report to print.
 
@@ -45,10 +45,8 @@ def command(
         size: side of the squares that it is shown; None: the checkpoint's own, else 256.
         norm: see :func:`hifacegan_lib.models.published.read_foreign`.
     Raises:
-        ValueError: ``out`` exists already, or what :func:`hifacegan_lib.models.published.read_foreign` refuses.
+        ValueError: what :func:`hifacegan_lib.models.published.read_foreign` refuses.
     """
-    if out is not None and Path(out).exists() and not overwrite:
-        raise ValueError(f"{out}: exists already; --overwrite replaces it")
     generator, info = read_any(checkpoint, norm)
     batch = sample_images(folder, size or info.get("image_size") or 256, count)
     lines = [f"checkpoint    {checkpoint}", f"read as       {info['source']}", describe(examine(generator, batch))]
@@ -77,9 +75,7 @@ def sample_images(folder: str | Path | None, size: int, count: int) -> Tensor:
         recipe = load_recipe("face_renov")
         faces = [recipe.sample(n, grid=size).apply(portrait(n, size)) for n in range(count)]
     else:
-        files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in images.SUFFIXES)[:count]
-        if not files:
-            raise ValueError(f"{folder}: no image file below it")
+        files = images_in(Path(folder))[0][:count]
         faces = [images.resize(images.center_square(images.load_image(p)), size, size) for p in files]
     return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
 

@@ -112,9 +112,9 @@ def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
 
 
 def by_group(
-    evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str = "degraded"
+    evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str | None = "degraded"
 ) -> list[dict[str, Any]]:
-    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
+    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval (None: no gain).
 
     Keys are matched as they are and without their suffix; faces without a label are a group of their own; ``few`` marks
     groups below ten faces, whose intervals say little.
@@ -133,12 +133,13 @@ def by_group(
         mine = np.array([label == group for label in given])
         row: dict[str, Any] = {"group": group, "n": int(mine.sum()), "few": bool(mine.sum() < FEW)}
         for name in evaluation.scores[method]:
-            after, before = (values[mine] for values in evaluation.values(name, method, over))
+            after, before = (values[mine] for values in evaluation.values(name, method, over or method))
             finite = after[np.isfinite(after)]
             change = paired(after, before)
             row[name] = float(finite.mean()) if len(finite) else None
             row[f"{name}_no_value"] = int(np.isnan(after).sum())
-            gain = mean_interval(change, c["bootstrap_samples"], c["seed"]) if len(change) else (None, None, None)
+            told = over and len(change)
+            gain = mean_interval(change, c["bootstrap_samples"], c["seed"]) if told else (None, None, None)
             row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
         rows.append(row)
     return rows

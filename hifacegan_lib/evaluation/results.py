@@ -141,10 +141,10 @@ class Evaluation:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write :meth:`to_json`, and :meth:`to_csv` beside it under the same name; each whole or not at all."""
+        """Write :meth:`to_csv` and then :meth:`to_json` beside it, under the same name; each whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for target, text in ((path, self.to_json()), (path.with_suffix(".csv"), self.to_csv())):
+        for target, text in ((path.with_suffix(".csv"), self.to_csv()), (path, self.to_json())):
             partial = target.with_name(f".{target.name}.partial")
             partial.write_text(text, encoding="utf-8")
             partial.replace(target)

@@ -99,7 +99,8 @@ def save_training(
         kept = f"{whole[-1]} is whole" if whole else "there is no earlier one"
         raise OSError(f"{target}: cannot be written ({error.strerror or error}); {kept}") from None
     for old in steps(folder)[:-keep]:
-        shutil.rmtree(old)
+        if old != target:
+            shutil.rmtree(old)
     return target
 
 
@@ -142,8 +143,9 @@ def load_state(folder: str | Path, device: str | torch.device = "cpu") -> dict[s
 
 
 def steps(folder: str | Path) -> list[Path]:
-    """The complete checkpoints below ``folder``, oldest first."""
-    return sorted(p for p in Path(folder).glob("step_*") if (p / "state.pt").is_file())
+    """The complete checkpoints below ``folder``, by rising step."""
+    numbered = {int(n): p for p in Path(folder).glob("step_*") if (n := p.name.removeprefix("step_")).isdecimal()}
+    return [path for _, path in sorted(numbered.items()) if (path / "state.pt").is_file()]
 
 
 def latest_generator(run: str | Path) -> Path:

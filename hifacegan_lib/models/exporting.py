@@ -52,10 +52,8 @@ def export(generator: Generator, path: str | Path, size: int = 512, sizes: Sizes
     return path
 
 
-def command(checkpoint: Path, out: Path, size: int, sizes: Sizes, overwrite: bool) -> str:
+def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
     """``hifacegan export``: the file of a checkpoint, ours or a published one, and a line about it."""
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out}: exists already; --overwrite replaces it")
     generator, info = read_any(checkpoint)
     example = size or info.get("image_size") or 256
     if not size:  # the nearest that its blocks divide, and that leaves the sides open

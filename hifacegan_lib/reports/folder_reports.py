@@ -89,17 +89,17 @@ def evaluate_folders(
     found.conditions.update(pairs.conditions)
     found.conditions["folders"] = {column: Path(folder).name for column, folder in columns.items()}
     found.conditions["folders"]["reference"] = Path(reference).name
-    found.save(out / "metrics.json")
     places = {
         c: {k: str(p.resolve()) for k, p in f.items()} for c, f in {**pairs.columns, "clean": pairs.reference}.items()
     }
-    write_json(out / "pictures.json", places)
     kept = {column: {key: Path(path) for key, path in files.items()} for column, files in places.items()}
     parts = [*identity_part(found, "restored", _pictures(kept)), *group_parts(found, grouped, "restored")]
     sliders, pictures = _shown(found, kept)
     asked = {"resize": resize_kernel or "none", "crop": crop, "bootstrap_samples": bootstrap_samples, "seed": seed}
     title = f"{Path(restored).name} against {Path(reference).name}"
     write_report(out / "report.html", found, pictures, asked, environment(), title, None, sliders, parts)
+    write_json(out / "pictures.json", places)
+    found.save(out / "metrics.json")  # last: its presence says that the evaluation is whole
     return found
 
 
@@ -191,7 +191,7 @@ def group_parts(
 ) -> list[Section]:
     """A table for each way of grouping the faces."""
     parts = []
-    over = "degraded" if "degraded" in found.scores else method
+    over = "degraded" if "degraded" in found.scores else None
     shown = [name for name in names if name in found.scores[method]]
     for column, of in labels.items():
         rows = identity_drift.by_group(found, of, method, over)
@@ -199,13 +199,13 @@ def group_parts(
             "group",
             "faces",
             *(found.metrics[m].title for m in shown),
-            *(f"{found.metrics[m].label} gain" for m in shown),
+            *(f"{found.metrics[m].label} gain" for m in shown if over),
         ]
         lines = [head]
         for row in rows:
             means = ["none" if row[m] is None else f"{row[m]:.{found.metrics[m].digits}f}" for m in shown]
             gains = []
-            for m in shown:
+            for m in shown if over else ():
                 d, low, high = found.metrics[m].digits, row[f"{m}_gain_low"], row[f"{m}_gain_high"]
                 gains.append("" if low is None else f"{row[f'{m}_gain']:+.{d}f} [{low:+.{d}f}, {high:+.{d}f}]")
             lines.append([row["group"], f"{row['n']}{' (few)' if row['few'] else ''}", *means, *gains])

@@ -27,8 +27,8 @@ class Journal:
         )
         for path in (self.metrics, self.warnings):
             _cut(path, start)
-        for late in self.pictures.glob("step_*.png"):
-            if int(late.stem.removeprefix("step_")) > start:
+        for step, late in read_pictures(folder).items():
+            if step > start:
                 late.unlink()
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self.show = show
@@ -84,6 +84,12 @@ def read_lines(folder: Path, until: int | None = None, name: str = "metrics.json
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: expected a JSON object a line ({error})") from error
     return [line for line in found if until is None or line["step"] <= until]
+
+
+def read_pictures(folder: Path) -> dict[int, Path]:
+    """The strips in a run's ``figures/``: step -> PNG file, by rising step."""
+    pictures = (folder / "figures").glob("step_*.png")
+    return dict(sorted((int(n), path) for path in pictures if (n := path.stem.removeprefix("step_")).isdecimal()))
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

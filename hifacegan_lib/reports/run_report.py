@@ -17,7 +17,7 @@ from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.reports import network_plots
 from hifacegan_lib.reports.html_pages import Section, Slider, card, flat, picture, sections, webp, write_page
 from hifacegan_lib.reports.progress import duration
-from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.reports.run_log import read_lines, read_pictures
 from hifacegan_lib.utils.images import Pixels, load_image, resize
 
 STRIPS = 4  # most in a report
@@ -58,9 +58,9 @@ class TrainingRecord:
         if not log and not result:
             return None
         warnings = [(line["step"], line["warning"]) for line in read_lines(folder, name="warnings.jsonl")]
-        pictures = sorted((folder / "figures").glob("step_*.png"))
+        pictures = list(read_pictures(folder).items())
         chosen = sorted({round(n * (len(pictures) - 1) / (STRIPS - 1)) for n in range(STRIPS)}) if pictures else []
-        strips = [(int(pictures[n].stem.removeprefix("step_")), load_image(pictures[n])) for n in chosen]
+        strips = [(pictures[n][0], load_image(pictures[n][1])) for n in chosen]
         params, environment = _object(folder / "params.json"), _object(folder / "environment.json")
         return cls(log, warnings, strips, params, environment, result)
 
@@ -221,15 +221,21 @@ def left_out(evaluation: Evaluation) -> list[str]:
 
 
 def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
-    """The best method by PSNR, its gain over the input and over the next best; None when nothing beats the input."""
+    """The best method by PSNR, its gain over the input and over the next best.
+
+    None when nothing beats the input, or when there is neither an input nor another method to compare with.
+    """
     means = {row["method"]: row["psnr"] for row in evaluation.rows if row.get("psnr") is not None}
     order = sorted(means, key=lambda method: -means[method])
     if not order or order[0] == "degraded":
         return None
     rival = next((method for method in order[1:] if method != "degraded"), None)
+    damaged = "degraded" in evaluation.scores
+    if not damaged and rival is None:
+        return None
     return {
         "method": order[0],
-        "gain": evaluation.gain(order[0]),
+        "gain": evaluation.gain(order[0]) if damaged else None,
         "rival": rival,
         "lead": evaluation.gain(order[0], rival) if rival else None,
     }

@@ -7,7 +7,7 @@ batch that was interrupted goes on with the photographs that have no such line f
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from hifacegan_lib.restoration.detection import Detector
 from hifacegan_lib.restoration.photo_files import read_photo, write_photo
 from hifacegan_lib.restoration.photos import Model, Restored, restore, restore_aligned
 from hifacegan_lib.utils.images import Pixels, save_image
+from hifacegan_lib.utils.inputs import Identity, identities, refuse_inputs
 
 JOURNAL = "restored.jsonl"
 GAP, HIGHEST = 8, 2000  # of a comparison, pixels: between its pictures, and its most
@@ -57,13 +58,14 @@ class Outcome:
 
 
 def restore_folder(
-    sources: Iterable[Path],
+    sources: Collection[Path],
     root: Path,
     out: Path,
     model: Model,
     settings: Settings | None = None,
     overwrite: bool = False,
     report: Callable[[str], object] = print,
+    shown: Callable[[Collection[Path]], Iterable[Path]] = iter,
 ) -> Outcome:
     """Restore photographs, keeping their tree below ``root``.
 
@@ -72,12 +74,18 @@ def restore_folder(
 
     Args:
         report: gets a sentence for each failure and each photograph without a face.
+        shown: the photographs one by one, a progress bar for instance.
+    Raises:
+        ValueError: a photograph's output would be one of the inputs; nothing is written then.
     """
     settings = settings or Settings()
+    inputs = identities(sources)
+    if not settings.only_faces:
+        refuse_inputs((out / source.relative_to(root) for source in sources), inputs)
     asked = {**vars(settings), "weights": model.name, "weights_sha256": model.sha256}
     done = _journal(out / JOURNAL)
     outcome = Outcome([], 0, [])
-    for source in sources:
+    for source in shown(sources):
         name = source.relative_to(root).as_posix()
         try:
             mark = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -87,7 +95,7 @@ def restore_folder(
             if same and all(path.exists() for path in known) and not overwrite:
                 outcome.before += 1
                 continue
-            files, found = _one(source, out / name, model, settings, overwrite, set(known))
+            files, found = _one(source, out / name, model, settings, None if overwrite else set(known), inputs)
         except (ValueError, OSError, cv2.error) as error:
             outcome.failed.append(str(error) if str(source) in str(error) else f"{source}: {error}")
             report(f"left out: {outcome.failed[-1]}")
@@ -104,7 +112,7 @@ def restore_folder(
 
 
 def _one(
-    source: Path, target: Path, model: Model, settings: Settings, overwrite: bool, mine: set[Path]
+    source: Path, target: Path, model: Model, settings: Settings, mine: set[Path] | None, taken: Mapping[Identity, Path]
 ) -> tuple[list[Path], Restored]:
     photo = read_photo(source)
     if settings.aligned:
@@ -123,10 +131,9 @@ def _one(
     if settings.comparison:
         where = target.with_name(f"{target.stem}_comparison.jpg")
         plan.append((where, partial(_save, face=side_by_side(photo.shown, found.image))))
+    refuse_inputs((path for path, _ in plan), taken)
     for path, _ in plan:
-        if path.resolve() == source.resolve():
-            raise ValueError(f"{source}: the output would replace the input; choose another folder")
-        if path.exists() and not overwrite and path not in mine:
+        if mine is not None and path.exists() and path not in mine:
             raise ValueError(f"{path}: exists already; --overwrite replaces it")
     for path, write in plan:
         path.parent.mkdir(parents=True, exist_ok=True)

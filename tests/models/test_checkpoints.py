@@ -60,6 +60,14 @@ def test_only_the_newest_stay(tmp_path: Path) -> None:
     assert checkpoints.load_state(tmp_path / "step_000300")["step"] == 300
 
 
+def test_steps_count_as_numbers_however_long_they_are(tmp_path: Path) -> None:
+    for step in (999_500, 1_000_000, 1_000_500):
+        assert (save_step(tmp_path, step) / "state.pt").is_file()
+    (tmp_path / "step_old").mkdir()
+    assert [p.name for p in checkpoints.steps(tmp_path)] == ["step_1000000", "step_1000500"]
+    assert save_step(tmp_path, 7).is_dir()  # what was asked for stays, whatever lies there
+
+
 def test_a_half_written_checkpoint_is_never_taken(tmp_path: Path) -> None:
     whole = save_step(tmp_path, 10)
     (tmp_path / ".step_000020.partial").mkdir()

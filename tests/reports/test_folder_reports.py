@@ -120,6 +120,39 @@ def test_groups_get_a_table_in_the_report(folders: Path, tmp_path: Path) -> None
     assert "By light" in page and "bright" in page and "4 (few)" in page
 
 
+def test_everything_works_without_the_degraded_faces(
+    folders: Path, scored: tuple[Evaluation, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("key,light\n" + "".join(f"sub/{n},{'dim' if n % 2 else 'bright'}\n" for n in range(N)))
+    command = ["evaluate", "--restored", f"{folders / 'mixed'}", "--reference", f"{folders / 'clean'}"]
+    command += ["--out", f"{tmp_path / 'out'}", "--samples", "100", "--metrics", *BASIC, "--groups", f"{labels}"]
+    assert cli.main(command) == 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {p.name for p in scored[1].iterdir()}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "degraded input" not in page and "By light" in page and "PSNR gain" not in page
+    found = Evaluation.load(tmp_path / "out" / "metrics.json")
+    with_input = {row["method"]: row for row in scored[0].rows}
+    assert [row["psnr"] for row in found.rows] == [with_input["restored"]["psnr"]]
+    assert cli.main(["compare", f"{tmp_path / 'out'}", f"{scored[1]}", "--out", f"{tmp_path / 'both'}"]) == 0
+    assert "cannot be told from" in capsys.readouterr().out
+
+
+def test_an_evaluation_that_fails_at_its_end_does_not_block_the_next(folders: Path, tmp_path: Path) -> None:
+    labels, out = tmp_path / "labels.csv", tmp_path / "out"
+    labels.write_text("key,light\nsomebody_else,dim\n")
+    with pytest.raises(ValueError, match="no label is of an evaluated face"):
+        folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, labels=labels)
+    assert not out.exists()
+    folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
+    (out / "metrics.json").unlink()
+    (out / "metrics.csv").unlink()
+    (out / "metrics.csv").mkdir()  # where it cannot be written
+    with pytest.raises(OSError, match=r"metrics\.csv"):
+        folder_reports.evaluate_folders(folders / "mixed", folders / "clean", out, metrics=BASIC, bootstrap_samples=100)
+    assert not (out / "metrics.json").exists()
+
+
 def test_two_folders_are_compared_with_the_faces_that_changed_most(
     folders: Path, scored: tuple[Evaluation, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from hifacegan_lib.reports.progress import Progress
-from hifacegan_lib.reports.run_log import Journal, read_lines
+from hifacegan_lib.reports.run_log import Journal, read_lines, read_pictures
+from hifacegan_lib.utils.images import save_image
 
 STRIP = np.zeros((8, 8, 3), np.uint8)
 
@@ -37,6 +38,13 @@ def test_numbers_and_warnings_are_lines_of_json(tmp_path: Path) -> None:
     assert read_lines(tmp_path, until=4) == [{"step": n, "l1": n / 10} for n in (2, 4)]
     assert read_lines(tmp_path / "nowhere") == []
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_pictures_come_by_rising_step_and_nothing_else(tmp_path: Path) -> None:
+    Journal(tmp_path, 0).close()
+    for name in ("step_1000000", "step_999500", "step_notes", "04_restored"):
+        save_image(tmp_path / "figures" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    assert list(read_pictures(tmp_path)) == [999_500, 1_000_000]
 
 
 def test_who_goes_on_drops_what_came_later(tmp_path: Path) -> None:

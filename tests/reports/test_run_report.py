@@ -146,6 +146,13 @@ def run(folder: Path, *without: str) -> Path:
     return folder
 
 
+def test_strips_come_by_rising_step_past_a_million(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    save_image(folder / "figures" / "step_1000000.png", strip(1500))
+    found = TrainingRecord.load(folder)
+    assert found is not None and [step for step, _ in found.strips][-1] == 1_000_000
+
+
 def trained(tmp_path: Path, *without: str) -> TrainingRecord:
     found = TrainingRecord.load(run(tmp_path / "run", *without))
     assert found
