@@ -1,7 +1,8 @@
 """Hooks of the site: pages that lie outside of docs/, the API reference, and links that lead out of docs/.
 
-README.md becomes the front page. A link to a file of the repository leads to its page on the site: a notebook or a Markdown file
-to the page made of it, a Python file of the package to its place in the reference, any other file to a copy of it.
+README.md becomes the front page. A link to a file of the repository leads to its page on the site: a notebook or a
+Markdown file to the page made of it, a Python file of the package to its place in the reference, any other file to a
+copy of it.
 """
 
 import ast

@@ -72,6 +72,14 @@ class Params(BaseModel):
         """Read a profile file (keys it lacks keep their defaults), then ``overrides``."""
         return cls.checked({**read_yaml(path), **(overrides or {})}, str(path))
 
+    def as_yaml(self, notebook: str) -> str:
+        """Every parameter of a notebook as a line ``key: value  # meaning``."""
+        lines = [f"# {notebook}"]
+        for key, field in type(self).model_fields.items():
+            value = yaml.safe_dump(getattr(self, key), width=1000).removesuffix("...\n").strip()
+            lines.append(f"{key}: {value}  # {field.description}")
+        return "\n".join(lines) + "\n"
+
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping.

@@ -9,7 +9,6 @@ of its own, started by joblib's workers on this machine or by Dask's on many: ce
 import base64
 import hashlib
 import itertools
-import json
 import math
 import os
 import re
@@ -24,11 +23,12 @@ from typing import Any, Self
 
 import yaml
 from joblib import Parallel, cpu_count, delayed, parallel_config
+from tqdm import tqdm
 
 from hifacegan_lib import pipeline
 from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoRestoration, Training
 from hifacegan_lib.runs import RESUMABLE, home, load_notebook, project_root, run_folder, shown
-from hifacegan_lib.utils.files import write_json
+from hifacegan_lib.utils.files import read_json, write_json
 
 PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
 
@@ -49,16 +49,21 @@ class Sweep:
         return run_folder(self.name)
 
     @classmethod
-    def load(cls, name: str) -> Self:
+    def load(cls, name: str, notebook: str = "", profile: str = "") -> Self:
         """The sweep in ``runs/<name>``.
 
         Raises:
-            ParamsError: there is none.
+            ParamsError: there is none, or it is of another notebook or profile than the ones named.
         """
         path = run_folder(name) / "sweep.json"
         if not path.exists():
             raise ParamsError(f"{shown(path)}: no such sweep")
-        return cls(name, **json.loads(path.read_text(encoding="utf-8")))
+        found = cls(name, **read_json(path))
+        if (notebook or found.notebook, profile or found.profile) != (found.notebook, found.profile):
+            raise ParamsError(
+                f"{shown(found.folder)} is a sweep of {found.notebook} {found.profile}; choose another --name"
+            )
+        return found
 
     def save(self) -> None:
         write_json(self.folder / "sweep.json", {key: value for key, value in asdict(self).items() if key != "name"})
@@ -117,11 +122,7 @@ def plan(notebook: str, profile: str, choices: Mapping[str, Sequence[Any]], name
     """
     base = _base(notebook, profile, choices)
     Training.checked({"run_name": name}, "--name")
-    there = Sweep.load(name) if (run_folder(name) / "sweep.json").exists() else None
-    if there and (there.notebook, there.profile) != (notebook, profile):
-        raise ParamsError(
-            f"{shown(there.folder)} is a sweep of {there.notebook} {there.profile}; choose another --name"
-        )
+    there = Sweep.load(name, notebook, profile) if (run_folder(name) / "sweep.json").exists() else None
     if there is None and (run_folder(name) / "params.json").exists():
         raise ParamsError(f"{shown(run_folder(name))} holds a run, no sweep; choose another --name")
     varied = list(there.grid) if there else [key for key, values in choices.items() if len(values) > 1]
@@ -185,13 +186,13 @@ def result(sweep: Sweep, cell: str) -> Result:
     folder = sweep.folder / cell
     if not (folder / "cell.json").exists():
         return Result(cell, sweep.cells[cell], "not run", {}, "")
-    marker = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+    marker = read_json(folder / "cell.json")
     error = marker.get("error")
     if error:
         where = f"notebook cell {error['cell']}: " if error["cell"] else ""
         return Result(cell, sweep.cells[cell], "failed", {}, f"{where}{error['ename']}: {error['evalue']}")
     path = folder / "result.json"
-    said = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    said = read_json(path) if path.exists() else {}
     numbers = {k: v for k, v in said.items() if type(v) in (int, float) and math.isfinite(v)}
     return Result(cell, sweep.cells[cell], "done", numbers | {"seconds": numbers.get("seconds", marker["seconds"])}, "")
 
@@ -230,9 +231,28 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
             yield result(sweep, cell)
 
 
-def default_jobs() -> int:
-    """Half of the cores: PyTorch makes use of two at least."""
-    return max(1, cpu_count() // 2)
+def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, scheduler: str = "") -> bool:
+    """Run the cells that are not done yet, with a bar and a line for each; whether all came to their end.
+
+    Args:
+        jobs: cells at once on this machine; None: half of the cores, because PyTorch uses two at least.
+    Raises:
+        ParamsError: ``jobs`` below 1. Otherwise as :func:`run`.
+    """
+    if jobs is not None and jobs < 1:
+        raise ParamsError(f"--jobs {jobs}: expected at least 1")
+    todo = [cell for cell in cells if result(sweep, cell).status != "done"]
+    print(f"{shown(sweep.folder)}: {len(cells)} cells, {len(cells) - len(todo)} done before", flush=True)
+    prepare(sweep, todo)
+    with tqdm(total=len(todo), desc="sweep", unit="cell", disable=not todo) as bar:
+        try:
+            for came in run(sweep, todo, jobs or max(1, cpu_count() // 2), scheduler):
+                bar.write(str(came))
+                bar.update()
+        except KeyboardInterrupt:
+            print("hifacegan: stopped; the same command goes on, --collect compares what is done", file=sys.stderr)
+            return False
+    return True
 
 
 @contextmanager
@@ -291,7 +311,7 @@ def _close(folder: Path, values: dict[str, Any], seconds: float, error: dict[str
 
 def _error(executed: Path, log: Path) -> dict[str, Any]:
     """What failed, and in which notebook cell; the log's last line when no cell did (a kernel that was killed)."""
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"] if executed.exists() else []
+    cells = read_json(executed)["cells"] if executed.exists() else []
     for cell in cells:
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
