@@ -26,7 +26,9 @@ app = App(
     default_parameter=Parameter(negative=""),
     result_action="return_value",
 )
-Pairs = Annotated[list[tuple[str, str]] | None, Parameter("-p", help="KEY VALUE: set one parameter; repeatable")]
+Pairs = Annotated[
+    list[tuple[str, str]] | None, Parameter("-p", json_list=False, help="KEY VALUE: set one parameter; repeatable")
+]
 Words = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
@@ -146,7 +148,9 @@ def sweep(
     profile: str,
     /,
     *,
-    p: Annotated[list[str] | None, Parameter("-p", help="KEY=V1,V2: values to vary; one value: to fix")] = None,
+    p: Annotated[
+        list[str] | None, Parameter("-p", json_list=False, help="KEY=V1,V2: values to vary; one value: to fix")
+    ] = None,
     name: str = "",
     jobs: int | None = None,
     scheduler: str = "",
