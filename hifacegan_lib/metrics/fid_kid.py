@@ -71,7 +71,8 @@ def fid(a: ArrayLike, b: ArrayLike) -> float:
     exact to rounding where the matrix root of a singular product is neither.
 
     Raises:
-        MetricUnavailable: a set of fewer than two pictures. ValueError: features that are none, or of other lengths.
+        MetricUnavailable: a set of fewer than two pictures.
+        ValueError: not finite features, n x d, or another d in each set.
     """
     sets = _sets(a, b, 2)
     means = [x.mean(0) for x in sets]
@@ -82,7 +83,7 @@ def fid(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def caution(count: int, dimension: int = FEATURES) -> str:
-    """What must be said beside a FID of sets of ``count`` pictures; empty where nothing must."""
+    """The warning that belongs to a FID of sets of ``count`` pictures; empty for large sets."""
     if count > dimension:
         return ""
     return (
@@ -110,7 +111,8 @@ def kid(a: ArrayLike, b: ArrayLike) -> Kid:
     deviation, which says how small the subsets are. The error here is a jackknife's: each picture left out in turn.
 
     Raises:
-        MetricUnavailable: a set of fewer than three pictures. ValueError: features that are none, or of other lengths.
+        MetricUnavailable: a set of fewer than three pictures.
+        ValueError: not finite features, n x d, or another d in each set.
     """
     x, y = _sets(a, b, 3)
     n, m = len(x), len(y)
