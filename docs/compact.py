@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from hifacegan_lib.degradations.recipes import load_recipe
+from hifacegan_lib.metrics.full_reference import psnr, ssim
 from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
 from hifacegan_lib.reports import plots
 from hifacegan_lib.training.loop import update_average
@@ -129,8 +129,7 @@ def judge(generator: Generator, damaged: Tensor, clean: Tensor) -> dict[str, flo
         else:
             restored = generator(x)
         gains.append(psnr(restored, y) - psnr(x, y))
-        each = [ssim(a, y, reduction="none", data_range=1.0) for a in (restored, x)]
-        structures.append(each[0] - each[1])
+        structures.append(ssim(restored, y) - ssim(x, y))
     gain, structure = torch.cat(gains), torch.cat(structures)
     half = 1.96 * gain.std().item() / math.sqrt(len(gain))
     return {
@@ -139,11 +138,6 @@ def judge(generator: Generator, damaged: Tensor, clean: Tensor) -> dict[str, flo
         "ssim": round(structure.mean().item(), 4),
         "seconds": round((time.process_time() - begun) / len(clean), 4),
     }
-
-
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """One number a face, dB."""
-    return -10 * (a - b).square().mean((1, 2, 3)).clamp_min(1e-10).log10()
 
 
 def draw(lines: Path, picture: Path) -> None:

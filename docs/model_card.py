@@ -25,7 +25,8 @@ from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.full_reference import Metric, psnr
+from hifacegan_lib.metrics.full_reference import psnr
+from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.reports import network_plots, plots
 from hifacegan_lib.reports.run_log import read_lines

@@ -3,6 +3,7 @@
 With folders of runs, docs/results.json takes what notebook 05 left in them, and their pictures are copied; a run that
 is not named keeps what it has there. Then the page is written anew from docs/results.json alone; a test asks for that.
 
+    python docs/protocols.py runs/demo                  # the same pictures by other rules, once for each run
     python docs/results.py runs/demo runs/folder64
     python docs/results.py                              # the page again, from results.json
 """
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from hifacegan_lib.evaluation.identity_drift import drift
 from hifacegan_lib.evaluation.results import Evaluation, cell
-from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
+from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.reports.run_report import left_out
 
 DOCS = Path(__file__).parent

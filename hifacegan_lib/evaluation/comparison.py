@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from hifacegan_lib.evaluation.image_pairs import unpaired
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.full_reference import Metric
+from hifacegan_lib.utils.files import read_json
 from hifacegan_lib.utils.images import Pixels, load_image
 from hifacegan_lib.utils.statistics import Interval, mean_interval, paired
 
@@ -49,7 +50,7 @@ class Side:
         if (method or guess) not in evaluation.scores:
             raise ValueError(f"{folder}: method {method!r}: there are: {', '.join(evaluation.scores)}; name one")
         params = folder / "params.json"
-        found = json.loads(params.read_text(encoding="utf-8")) if params.exists() else {}
+        found = read_json(params) if params.exists() else {}
         return cls(name or folder.name, folder, evaluation, method or guess, found)
 
     def picture(self, column: str, key: str) -> Pixels | None:
@@ -57,8 +58,8 @@ class Side:
         index = self.folder / "pictures.json"
         if not index.exists():
             return None
-        folder = json.loads(index.read_text(encoding="utf-8")).get(column, {})
-        path = self.folder / folder[key] if key in folder else None  # an absolute path stays what it is
+        files = read_json(index).get(column, {})
+        path = self.folder / files[key] if key in files else None  # an absolute path stays what it is
         return load_image(path) if path and path.exists() else None
 
 
@@ -103,31 +104,36 @@ class Comparison:
 
     def table(self) -> str:
         """The lines as text."""
-        head = ["metric", "A", "B", "B - A", "better", "worse", "equal"]
-        rows = [head]
-        for x in self.lines:
-            d = x.difference
-            shown = f"{d.mean:+.{x.digits}f} [{d.low:+.{x.digits}f}, {d.high:+.{x.digits}f}]"
-            rows.append([x.label, f"{x.a:.{x.digits}f}", f"{x.b:.{x.digits}f}", shown, *map(str, _counts(x))])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        rows = [
+            {
+                "A": f"{x.a:.{x.digits}f}",
+                "B": f"{x.b:.{x.digits}f}",
+                "B - A": x.difference.text(x.digits),
+                "better": x.wins,
+                "worse": x.losses,
+                "equal": x.ties,
+            }
+            for x in self.lines
+        ]
+        table = pd.DataFrame(rows, [x.label for x in self.lines])
+        return table.rename_axis(columns="metric").to_string()
 
     def verdict(self) -> str:
         """The first metric in a sentence."""
         x = self.lines[0]
         says = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
-        d = x.difference
         return (
-            f"B ({self.b.name}) {says} A ({self.a.name}) by {x.label}: {d.mean:+.{x.digits}f} "
-            f"[{d.low:+.{x.digits}f}, {d.high:+.{x.digits}f}], better on {x.wins} of {x.n} faces"
+            f"B ({self.b.name}) {says} A ({self.a.name}) by {x.label}: {x.difference.text(x.digits)}, "
+            f"better on {x.wins} of {x.n} faces"
         )
 
     def to_json(self) -> str:
         """Strict JSON of everything but the evaluations themselves."""
-        lines = [{**vars(x), "difference": x.difference._asdict()} for x in self.lines]
-        sides = {n: {"name": s.name, "method": s.method} for n, s in (("a", self.a), ("b", self.b))}
-        value = {**sides, "lines": lines, "changed": self.changed, "cautions": self.cautions}
-        value |= {"params": self.params, "conditions": self.conditions}
+        value = {
+            **{n: {"name": side.name, "method": side.method} for n, side in (("a", self.a), ("b", self.b))},
+            "lines": [{**vars(x), "difference": x.difference._asdict()} for x in self.lines],
+            **{name: getattr(self, name) for name in ("changed", "cautions", "params", "conditions")},
+        }
         return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False, default=str) + "\n"
 
 
@@ -168,25 +174,21 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any
 
 
 def _line(a: Side, b: Side, name: str, order: list[int]) -> Line | None:
-    metric: Metric = a.evaluation.metrics[name]
+    metric, c = a.evaluation.metrics[name], a.evaluation.conditions
     before, after = a.evaluation.scores[a.method][name], b.evaluation.scores[b.method][name][order]
     change = paired(after, before)
     if not len(change):
         return None
-    c = a.evaluation.conditions
-    difference = mean_interval(change, c["bootstrap_samples"], c["seed"])
     both = np.isfinite(before) & np.isfinite(after)
-    towards = change
+    towards = change if metric.higher_is_better else -change
     if metric.higher_is_better is None:  # nearer to what the clean face has
         clean = a.evaluation.reference.get(name, np.full(len(both), np.nan))[both]
         towards = np.nan_to_num(abs(before[both] - clean) - abs(after[both] - clean))
-    elif not metric.higher_is_better:
-        towards = -change
+    difference, sure = (mean_interval(v, c["bootstrap_samples"], c["seed"]) for v in (change, towards))
+    a_mean, b_mean = (float(values[both].mean()) for values in (before, after))
     wins, losses = int((towards > 0).sum()), int((towards < 0).sum())
-    sure = mean_interval(towards, c["bootstrap_samples"], c["seed"])
-    better = int(sure.low > 0) - int(sure.high < 0)
-    a_mean, b_mean = float(before[both].mean()), float(after[both].mean())
     counts = (wins, losses, len(change) - wins - losses)
+    better = int(sure.low > 0) - int(sure.high < 0)
     return Line(name, metric.title, metric.digits, a_mean, b_mean, difference, *counts, better)
 
 
@@ -202,7 +204,3 @@ def _cautions(a: Side, b: Side, order: list[int]) -> list[str]:
         if mine.conditions.get(rule) != theirs.conditions.get(rule):
             found.append(f"They were scored by other rules: {rule.replace('_', ' ')}.")
     return found
-
-
-def _counts(line: Line) -> tuple[int, int, int]:
-    return line.wins, line.losses, line.ties

@@ -9,7 +9,7 @@ The published networks are looked at as their authors test them: in ``train()``,
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import read_any, variant
 from hifacegan_lib.models.replenishment import Norm
-from hifacegan_lib.models.train_eval import FEW, batch_norm_drift, draw, eval_safe, spectral_sigmas
-from hifacegan_lib.utils import images
+from hifacegan_lib.models.train_eval import FEW, Drift, Sigma, batch_norm_drift, draw, eval_safe, spectral_sigmas
+from hifacegan_lib.utils import images, measures
 from hifacegan_lib.utils.inputs import images_in
 
 TELLING = 40.0  # dB; pictures nearer than this look the same
@@ -77,91 +77,97 @@ def sample_images(folder: str | Path | None, size: int, count: int) -> Tensor:
     else:
         files = images_in(Path(folder))[0][:count]
         faces = [images.resize(images.center_square(images.load_image(p)), size, size) for p in files]
-    return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 255
+    return torch.stack([images.to_float(face) for face in faces])
 
 
-def examine(generator: Generator, batch: Tensor) -> dict[str, Any]:
-    """Everything measured, as JSON values. The generator comes back as it was.
+class Report(NamedTuple):
+    """What :func:`examine` measured. The generator comes out of it as it was.
+
+    Attributes:
+        sigmas, drifts: of each spectrally normalised layer, of each batch norm; empty where there is none.
+        pictures: "train" and "eval" -> what the generator draws, N x 3 x H x W.
+        alone: half of ``train()`` -> PSNR, dB, between ``train()`` and ``eval()`` with that half switched on alone.
+        neighbours: by how much a picture changes in ``train()`` when others are drawn with it.
+    """
+
+    generator: Generator
+    sigmas: list[Sigma]
+    drifts: list[Drift]
+    pictures: dict[str, Tensor]
+    alone: dict[str, float]
+    neighbours: float
+
+    @property
+    def apart(self) -> float:
+        """PSNR between the pictures of ``train()`` and ``eval()``, dB."""
+        return psnr(self.pictures["train"], self.pictures["eval"])
+
+
+def examine(generator: Generator, batch: Tensor) -> Report:
+    """Measure a network, ours or a published one.
 
     Args:
-        generator: ours or a published one.
         batch: images of the kind that it restores, N x 3 x H x W in [0, 1].
     """
-    train, judged = (draw(generator, batch, on, on) for on in (True, False))
-    switched = {
-        "statistics": draw(generator, batch, statistics=True, step=False),
-        "spectral": draw(generator, batch, statistics=False, step=True),
-    }
-    sigmas, drifts = spectral_sigmas(generator), batch_norm_drift(generator, batch)
-    return {
-        "variant": variant(generator.config),
-        "width": generator.config.width,
-        "parameters": sum(p.numel() for p in generator.parameters()),
-        "config": dataclasses.asdict(generator.config),
-        "images": list(batch.shape),
-        "sigmas": [{**dataclasses.asdict(s), "deviation": s.deviation} for s in sigmas],
-        "drifts": [dataclasses.asdict(d) for d in drifts],
-        "output": {name: _range(picture) for name, picture in (("train", train), ("eval", judged))},
-        "train_eval": {"psnr": psnr(train, judged), "max": (train - judged).abs().max().item()},
-        "eval_with": {name: psnr(train, picture) for name, picture in switched.items()},
-        "neighbours": (draw(generator, batch, True, True, together=True) - train).abs().max().item(),
-    }
+    pictures = {mode: draw(generator, batch, on, on) for mode, on in (("train", True), ("eval", False))}
+    train = pictures["train"]
+    return Report(
+        generator,
+        spectral_sigmas(generator),
+        batch_norm_drift(generator, batch),
+        pictures,
+        {
+            "running statistics of batch norms": psnr(train, draw(generator, batch, statistics=True, step=False)),
+            "stored vectors of spectral norms": psnr(train, draw(generator, batch, statistics=False, step=True)),
+        },
+        (draw(generator, batch, True, True, together=True) - train).abs().max().item(),
+    )
 
 
-def _range(picture: Tensor) -> dict[str, float]:
-    return {
-        "low": picture.min().item(),
-        "mean": picture.mean().item(),
-        "high": picture.max().item(),
-        "clipped": ((picture <= 0) | (picture >= 1)).float().mean().item(),
-    }
-
-
-def culprit(report: dict[str, Any]) -> str:
+def culprit(report: Report) -> str:
     """The sentence that names what sets ``train()`` and ``eval()`` apart."""
-    apart, alone = report["train_eval"]["psnr"], report["eval_with"]
-    if apart >= TELLING:
-        return f"train() and eval() draw the same picture ({apart:.1f} dB between them)"
-    cause = {"statistics": "running statistics of batch norms", "spectral": "stored vectors of spectral norms"}
-    cures = [name for name, value in alone.items() if value >= TELLING]
+    if report.apart >= TELLING:
+        return f"train() and eval() draw the same picture ({report.apart:.1f} dB between them)"
+    cures = [cause for cause, value in report.alone.items() if value >= TELLING]
     if len(cures) == 1:
-        return f"eval() differs by its {cause[cures[0]]} alone: switched to train()'s, {alone[cures[0]]:.1f} dB"
-    best = max(alone, key=lambda name: alone[name])
-    return f"eval() differs by both, most by its {cause[best]}: switched to train()'s alone, {alone[best]:.1f} dB"
+        return f"eval() differs by its {cures[0]} alone: switched to train()'s, {report.alone[cures[0]]:.1f} dB"
+    best = max(report.alone, key=lambda cause: report.alone[cause])
+    return f"eval() differs by both, most by its {best}: switched to train()'s alone, {report.alone[best]:.1f} dB"
 
 
-def describe(report: dict[str, Any]) -> str:
+def describe(report: Report) -> str:
     """A report for people: one line a finding."""
-    lines = [
-        f"variant       {report['variant']}, width {report['width']}, {report['parameters'] / 1e6:.2f} M parameters",
-        "config        " + ", ".join(f"{name} {value}" for name, value in report["config"].items()),
-    ]
-    if sigmas := report["sigmas"]:
-        worst = max(sigmas, key=lambda s: s["deviation"])
-        lines.append(f"spectral norm {len(sigmas)} layers; u^T W v is off the SVD by up to {worst['deviation']:.2%}:")
-        lines.append(f"              {worst['name']}: {worst['stored']:.4g}, SVD {worst['true']:.4g}")
+    config, parameters = report.generator.config, sum(p.numel() for p in report.generator.parameters())
+    values = ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items())
+    lines = [f"variant       {variant(config)}, width {config.width}, {parameters / 1e6:.2f} M parameters"]
+    lines.append(f"config        {values}")
+    if sigmas := report.sigmas:
+        worst = max(sigmas, key=lambda s: s.deviation)
+        lines.append(f"spectral norm {len(sigmas)} layers; u^T W v is off the SVD by up to {worst.deviation:.2%}:")
+        lines.append(f"              {worst.name}: {worst.stored:.4g}, SVD {worst.true:.4g}")
     else:
         lines.append("spectral norm none")
-    if drifts := report["drifts"]:
-        worst = max(drifts, key=lambda d: max(d["mean"], d["spread"]))
+    if drifts := report.drifts:
+        most = max(drifts, key=lambda d: d.size)
         lines.append("batch norm    running against these images' statistics, rms over channels:")
         for d in drifts:
-            says = f"mean {d['mean']:.2f} deviations, spread x {np.exp(d['spread']):.2f}"
-            lines.append(f"              {d['name']:32} {says}{'   <- worst' if d is worst else ''}")
+            says = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
+            lines.append(f"              {d.name:32} {says}{'   <- worst' if d is most else ''}")
     else:
-        lines.append(f"batch norm    none that moves (norm {report['config']['norm']})")
-    for mode, r in report["output"].items():
+        lines.append(f"batch norm    none that moves (norm {config.norm})")
+    for mode, x in report.pictures.items():
+        ends = ((x <= 0) | (x >= 1)).float().mean().item()
         lines.append(
-            f"{'output' if mode == 'train' else '':14}{mode + '()':8} {r['low']:.3f} to {r['high']:.3f}, mean "
-            f"{r['mean']:.3f}, {r['clipped']:.1%} at the ends"
+            f"{'output' if mode == 'train' else '':14}{mode + '()':8} {x.min():.3f} to {x.max():.3f}, mean "
+            f"{x.mean():.3f}, {ends:.1%} at the ends"
         )
-    t = report["train_eval"]
-    lines.append(f"train, eval   {t['psnr']:.1f} dB between them, at most {t['max']:.4f} apart")
+    most_apart = (report.pictures["train"] - report.pictures["eval"]).abs().max()
+    lines.append(f"train, eval   {report.apart:.1f} dB between them, at most {most_apart:.4f} apart")
     lines.append(f"              {culprit(report)}")
-    lines.append(f"neighbours    in train() they change a picture by up to {report['neighbours']:.4f}")
+    lines.append(f"neighbours    in train() they change a picture by up to {report.neighbours:.4f}")
     return "\n".join(lines)
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """PSNR between two batches in [0, 1], dB; 100 where they are equal to float32's precision."""
-    return min(100.0, -10 * (a - b).double().square().mean().clamp_min(1e-20).log10().item())
+    """PSNR between two batches in [0, 1], dB; at most 100, which is float32's precision."""
+    return min(100.0, measures.psnr(a.numpy(), b.numpy(), 1.0))

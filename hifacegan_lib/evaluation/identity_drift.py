@@ -6,20 +6,21 @@ A face with a gain and a large drift is the dangerous one: it convinces, and is 
 face is a dot and the worst are shown. Group labels are the user's own; nothing here guesses what group a face is of.
 """
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.full_reference import MetricUnavailable
-from hifacegan_lib.utils.statistics import Values, mean_interval, paired
+from hifacegan_lib.metrics.metric import MetricUnavailable
+from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, paired
 
 PERCEPTUAL = ("lpips", "lpips_vgg", "lpips_squeeze", "ms_ssim", "ssim")  # the first that there is
 SAME_PERSON = 0.363  # SFace's cosine, from which OpenCV's documentation counts two pictures as one person
+SHOWN = ("psnr", "ssim", "lpips", "identity")  # metrics of a table of groups
 NO_LABEL = "(no label)"
 FEW = 10  # faces below which an interval says little
 
@@ -73,17 +74,16 @@ def drift(evaluation: Evaluation, method: str = "model", count: int = 20) -> Dri
     before, after = evaluation.values(by, "degraded", method)
     sign = 1 if evaluation.metrics[by].higher_is_better else -1
     input_alike, alike = evaluation.values("identity", "degraded", method)
-    there = np.isfinite(alike)
-    places = np.flatnonzero(there)
-    order = places[np.argsort(alike[places], kind="stable")]
+    there, keys = np.isfinite(alike), np.array(evaluation.keys)
+    order = np.argsort(alike[there], kind="stable")
     return Drift(
-        [evaluation.keys[n] for n in places],
-        1 - alike[places],
-        1 - input_alike[places],
-        (sign * (after - before))[places],
-        by,
-        [evaluation.keys[n] for n in order[:count]],
-        [evaluation.keys[n] for n in np.flatnonzero(~there)],
+        keys=keys[there].tolist(),
+        drift=1 - alike[there],
+        drift_degraded=1 - input_alike[there],
+        gain=(sign * (after - before))[there],
+        by=by,
+        worst=keys[there][order[:count]].tolist(),
+        not_found=keys[~there].tolist(),
     )
 
 
@@ -95,29 +95,26 @@ def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
     Raises:
         FileNotFoundError: no such file. ValueError: no ``key`` column, nothing beside it, a key that comes twice.
     """
-    path = Path(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        names = [name for name in reader.fieldnames or [] if name != "key"]
-        if "key" not in (reader.fieldnames or []) or not names:
-            raise ValueError(f"{path}: expected a header with 'key' and a column of labels, got {reader.fieldnames}")
-        found: dict[str, dict[str, str]] = {name: {} for name in names}
-        for number, line in enumerate(reader, 2):
-            key = line["key"]
-            if key in found[names[0]]:
-                raise ValueError(f"{path}, line {number}: key {key!r} comes twice")
-            for name in names:
-                found[name][key] = (line[name] or "").strip() or NO_LABEL
-    return found
+    try:
+        found = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False, index_col=False).fillna("")
+    except ValueError as error:  # no header at all, or a line with too many fields
+        raise ValueError(f"{path}: expected a header with 'key' and a column of labels ({error})") from None
+    if "key" not in found or len(found.columns) < 2:
+        raise ValueError(f"{path}: expected a header with 'key' and a column of labels, got {list(found.columns)}")
+    for place in np.flatnonzero(found["key"].duplicated()):
+        raise ValueError(f"{path}, line {place + 2}: key {found['key'][place]!r} comes twice")
+    labels, names = found.set_index("key"), [str(name) for name in found if name != "key"]
+    return {name: {str(key): label.strip() or NO_LABEL for key, label in labels[name].items()} for name in names}
 
 
 def by_group(
     evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str | None = "degraded"
-) -> list[dict[str, Any]]:
-    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval (None: no gain).
+) -> pd.DataFrame:
+    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
 
     Keys are matched as they are and without their suffix; faces without a label are a group of their own; ``few`` marks
-    groups below ten faces, whose intervals say little.
+    groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean), ``m_no_value``
+    (faces without a value) and, unless ``over`` is None, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
 
     Raises:
         ValueError: none of the labels is of a face that was evaluated.
@@ -127,35 +124,31 @@ def by_group(
     if all(label == NO_LABEL for label in given):
         some = f"labels such as {min(labels, default='none')!r}, faces such as {evaluation.keys[0]!r}"
         raise ValueError(f"no label is of an evaluated face: {some}")
-    rows = []
-    c = evaluation.conditions
+    rows, c = [], evaluation.conditions
     for group in sorted(set(given)):
         mine = np.array([label == group for label in given])
         row: dict[str, Any] = {"group": group, "n": int(mine.sum()), "few": bool(mine.sum() < FEW)}
-        for name in evaluation.scores[method]:
-            after, before = (values[mine] for values in evaluation.values(name, method, over or method))
-            finite = after[np.isfinite(after)]
-            change = paired(after, before)
-            row[name] = float(finite.mean()) if len(finite) else None
-            row[f"{name}_no_value"] = int(np.isnan(after).sum())
-            told = over and len(change)
-            gain = mean_interval(change, c["bootstrap_samples"], c["seed"]) if told else (None, None, None)
-            row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
+        for name, values in evaluation.scores[method].items():
+            finite = values[mine & np.isfinite(values)]
+            row[name] = finite.mean() if len(finite) else np.nan
+            row[f"{name}_no_value"] = int(np.isnan(values[mine]).sum())
+            if over is not None:
+                change = paired(values[mine], evaluation.values(name, over)[0][mine])
+                gain = finite_interval(change, c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
+                row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
         rows.append(row)
-    return rows
+    return pd.DataFrame(rows).set_index("group")
 
 
-def group_table(rows: list[dict[str, Any]], evaluation: Evaluation, metrics: tuple[str, ...]) -> str:
-    """The rows as text: of each metric the mean and the gain with its interval."""
-    shown = [name for name in metrics if name in rows[0]]
-    lines = [["group", "faces", *(f"{evaluation.metrics[m].title}: mean, gain" for m in shown)]]
-    for row in rows:
-        cells = []
-        for m in shown:
-            d = evaluation.metrics[m].digits
-            mean = "none" if row[m] is None else f"{row[m]:.{d}f}"
-            low, high = row[f"{m}_gain_low"], row[f"{m}_gain_high"]
-            cells.append(mean + ("" if low is None else f", {row[f'{m}_gain']:+.{d}f} [{low:+.{d}f}, {high:+.{d}f}]"))
-        lines.append([row["group"], f"{row['n']}{' (few)' if row['few'] else ''}", *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
+    """What :func:`by_group` found as text to read: of each metric the mean, and the gain with its interval."""
+    cells = {"faces": [f"{row.n}{' (few)' if row.few else ''}" for row in groups.itertuples()]}
+    metrics = [name for name in metrics if name in groups]
+    for name in metrics:
+        digits = evaluation.metrics[name].digits
+        cells[evaluation.metrics[name].title] = ["none" if np.isnan(x) else f"{x:.{digits}f}" for x in groups[name]]
+    for name in metrics if any(f"{name}_gain" in groups for name in metrics) else ():
+        gains = groups[[f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"]].itertuples(index=False)
+        text = ["" if np.isnan(gain[0]) else Interval(*gain).text(evaluation.metrics[name].digits) for gain in gains]
+        cells[f"{evaluation.metrics[name].label} gain"] = text
+    return pd.DataFrame(cells, groups.index)

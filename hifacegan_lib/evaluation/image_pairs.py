@@ -26,7 +26,6 @@ KERNELS = {
     "bicubic": cv2.INTER_CUBIC,
     "lanczos": cv2.INTER_LANCZOS4,
 }
-LOSSY = frozenset({".jpg", ".webp", ".gif"})
 BATCH, BATCH_PIXELS = 16, 2**22  # most pairs at a time, and most pixels of one column
 AHEAD = 16  # pairs decoded before they are asked for
 LISTED = 5  # names in an error
@@ -143,12 +142,6 @@ class FolderPairs:
             "resize_kernel": f"{self.resize} (OpenCV), to the reference's size: {resized} files" if resized else "none",
             "crop": f"{self.crop} pixels at each border" if self.crop else "none: every pixel counts",
         }
-
-    @property
-    def lossy(self) -> dict[str, int]:
-        """Column -> files that were stored with loss: their scores contain the format's damage."""
-        counts = {c: sum(n for kind, n in f.items() if kind in LOSSY) for c, f in self.formats.items()}
-        return {column: count for column, count in counts.items() if count}
 
 
 def _planes(image: Pixels) -> NDArray[np.float32]:

@@ -4,19 +4,19 @@
 wherever they were made. ``metrics.csv`` has a line for each method, the conditions beside the numbers in each.
 """
 
-import csv
-import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
-from hifacegan_lib.metrics.full_reference import Metric
+from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.metrics.registry import known
-from hifacegan_lib.utils.statistics import Interval, Values, mean_interval, paired
+from hifacegan_lib.utils.files import write_text
+from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, mean_interval, paired
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,15 @@ class Evaluation:
     traces: dict[str, Any] = field(default_factory=dict)
     reference: dict[str, Values] = field(default_factory=dict)
 
+    def frame(self) -> pd.DataFrame:
+        """A row for each method: ``n``, and each metric's mean, ``_low`` and ``_high``; empty columns are left out."""
+        return pd.DataFrame(self.rows).set_index("method").dropna(axis="columns", how="all")
+
+    def faces(self) -> pd.DataFrame:
+        """A row for each method and face, a column for each metric; infinite and NaN as they were measured."""
+        keys = pd.Index(self.keys, name="key")
+        return pd.concat({method: pd.DataFrame(v, keys) for method, v in self.scores.items()}, names=["method"])
+
     @property
     def per_image(self) -> list[dict[str, Any]]:
         """One line for each face and method; None where a value is infinite, does not exist or is unavailable."""
@@ -61,8 +70,9 @@ class Evaluation:
     @property
     def clean(self) -> dict[str, Interval]:
         """What the clean faces have by the metrics that need no reference."""
-        finite = {name: values[np.isfinite(values)] for name, values in self.reference.items()}
-        return {name: self._interval(values) for name, values in finite.items() if len(values)}
+        c = self.conditions
+        found = {name: finite_interval(v, c["bootstrap_samples"], c["seed"]) for name, v in self.reference.items()}
+        return {name: interval for name, interval in found.items() if interval}
 
     def best(self, metric: str) -> str | None:
         """The method with the best mean, None where there is none."""
@@ -78,7 +88,8 @@ class Evaluation:
 
     def gain(self, method: str, over: str = "degraded", metric: str = "psnr") -> Interval:
         """Mean of ``method`` minus ``over``, face by face; faces on which either has no finite value are left out."""
-        return self._interval(paired(*self.values(metric, method, over)))
+        c = self.conditions
+        return mean_interval(paired(*self.values(metric, method, over)), c["bootstrap_samples"], c["seed"])
 
     def pick(self, method: str, count: int = 2, metric: str = "psnr") -> dict[str, list[str]]:
         """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
@@ -104,16 +115,14 @@ class Evaluation:
 
     def table(self) -> str:
         """The rows as text; a star marks the best, the last line is what the clean faces have."""
-        shown = list(self.available)
-        lines = [["method", *(self.metrics[m].title for m in shown)]]
-        for row in self.rows:
-            cells = [cell(row, m, self.metrics[m].digits) + " *" * (self.best(m) == row["method"]) for m in shown]
-            lines.append([row["method"], *cells])
-        if self.clean:
-            values = {m: f"{self.clean[m].mean:.{self.metrics[m].digits}f}" for m in shown if m in self.clean}
-            lines.append(["(clean)", *(values.get(m, "") for m in shown)])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        names, columns = [row["method"] for row in self.rows], {}
+        for m, metric in self.available.items():
+            best = self.best(m)
+            cells = [cell(row, m, metric.digits) + (" *" if best == row["method"] else "  ") for row in self.rows]
+            clean = f"{self.clean[m].mean:.{metric.digits}f}  " if m in self.clean else ""
+            columns[metric.title] = [*cells, *([clean] if self.clean else [])]
+        table = pd.DataFrame(columns, [*names, *(["(clean)"] if self.clean else [])])
+        return table.rename_axis(columns="method").to_string()
 
     def to_json(self) -> str:
         """Strict JSON: conditions, rows, reference, per_image, traces."""
@@ -134,21 +143,12 @@ class Evaluation:
             else json.dumps(value, ensure_ascii=False)
             for name, value in self.conditions.items()
         }
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, [*self.rows[0], *flat], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, **flat} for row in self.rows)
-        return buffer.getvalue()
+        return pd.DataFrame(self.rows, dtype=object).assign(**flat).to_csv(index=False, lineterminator="\n")
 
     def save(self, path: str | Path) -> Path:
         """Write :meth:`to_csv` and then :meth:`to_json` beside it, under the same name; each whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for target, text in ((path.with_suffix(".csv"), self.to_csv()), (path, self.to_json())):
-            partial = target.with_name(f".{target.name}.partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(target)
-        return path
+        write_text(Path(path).with_suffix(".csv"), self.to_csv())
+        return write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -165,24 +165,14 @@ class Evaluation:
             conditions, rows, lines = found["conditions"], found["rows"], found["per_image"]
             metrics = {name: known(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
-            scores = {
-                row["method"]: {
-                    m: np.array([_number(line[m], m) for line in lines if line["method"] == row["method"]])
-                    for m in single
-                }
-                for row in rows
-            }
-            keys = [line["key"] for line in lines if line["method"] == rows[0]["method"]]
-            reference = {
-                name: np.array([_number(value, name) for value in values])
-                for name, values in found.get("reference", {}).get("per_image", {}).items()
-            }
+            by_method = pd.DataFrame(lines).groupby("method", sort=False)
+            scores = {str(method): {m: _array(part[m], m) for m in single} for method, part in by_method}
+            keys = list(by_method.get_group(rows[0]["method"])["key"])
+            measured = found.get("reference", {}).get("per_image", {})
+            reference = {name: _array(values, name) for name, values in measured.items()}
         except (KeyError, TypeError, IndexError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not the metrics.json of an evaluation ({error!r})") from None
         return cls(conditions, rows, keys, scores, metrics, found.get("traces", {}), reference)
-
-    def _interval(self, values: Values) -> Interval:
-        return mean_interval(values, self.conditions["bootstrap_samples"], self.conditions["seed"])
 
 
 def cell(row: Mapping[str, Any], metric: str, digits: int) -> str:
@@ -198,6 +188,7 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _number(value: float | None, metric: str) -> float:
-    """What None stood for: PSNR is infinite, any other metric has no value."""
-    return value if value is not None else np.inf if metric == "psnr" else np.nan
+def _array(values: Iterable[float | None], metric: str) -> Values:
+    """Values of metrics.json; None stood for an infinite PSNR, of any other metric for no value."""
+    found = np.array(list(values), np.float64)  # None becomes NaN
+    return np.where(np.isnan(found), np.inf, found) if metric == "psnr" else found

@@ -21,7 +21,7 @@ from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import Step, Trace
 from hifacegan_lib.evaluation.scoring import Method, restore
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
+from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.utils.images import Pixels, to_float
 from hifacegan_lib.utils.statistics import Values
 
@@ -59,15 +59,14 @@ class Surface:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        means = {
-            name: {
-                side: [[None if np.isnan(x) else round(float(x), 4) for x in line] for line in v]
-                for side, v in sides.items()
-            }
-            for name, sides in ((m, {"restored": self.restored[m], "degraded": self.degraded[m]}) for m in self.metrics)
-        }
+        sides = {"restored": self.restored, "degraded": self.degraded}
+        means = {m: {side: _rounded(values[m]) for side, values in sides.items()} for m in self.metrics}
         shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
         return {**shared, "means": means, "cliffs": self.says}
+
+
+def _rounded(values: Values) -> list[list[float | None]]:
+    return [[None if np.isnan(x) else round(float(x), 4) for x in line] for line in values]
 
 
 @dataclass(frozen=True)
@@ -124,16 +123,15 @@ def surface(
                 finite = values[np.isfinite(values)]
                 found[side][name][place] = finite.mean() if len(finite) else np.nan
     ranges = {kind: trained_range(recipe, kind) for kind in kinds}
-    trained = np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds])
     return Surface(
-        mode,
-        {kind: tuple(LADDERS[kind].values) for kind in kinds},
-        {name: found["restored"][name] for name in wanted},
-        {name: found["degraded"][name] for name in wanted},
-        trained,
-        ranges,
-        {name: metrics[name] for name in wanted},
-        len(faces),
+        mode=mode,
+        severities={kind: tuple(LADDERS[kind].values) for kind in kinds},
+        restored={name: found["restored"][name] for name in wanted},
+        degraded={name: found["degraded"][name] for name in wanted},
+        trained=np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds]),
+        ranges=ranges,
+        metrics={name: metrics[name] for name in wanted},
+        faces=len(faces),
     )
 
 
@@ -160,10 +158,8 @@ def _placed(steps: tuple[Step, ...], step: Step) -> tuple[Step, ...]:
 
 def trained_range(recipe: Recipe, kind: str) -> tuple[float, float] | None:
     """The span of the ladder's parameter over every place where a recipe draws ``kind``; None where it never does."""
-    name = LADDERS[kind].parameter
-    ends = [
-        value for entry in _draws(recipe.to_dict()["operations"]) if entry["op"] == kind for value in _ends(entry[name])
-    ]
+    name, entries = LADDERS[kind].parameter, _draws(recipe.to_dict()["operations"])
+    ends = [float(value) for entry in entries if entry["op"] == kind for value in np.ravel(entry[name])]
     return (min(ends), max(ends)) if ends else None
 
 
@@ -173,10 +169,6 @@ def _draws(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             yield entry
         for group in ("one_of", "steps", "shuffled"):
             yield from _draws(entry.get(group, []))
-
-
-def _ends(value: Any) -> list[float]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _inside(value: float, ends: tuple[float, float] | None) -> bool:
@@ -216,8 +208,7 @@ def _sentence(found: Surface, metric: str, kind: str, row: int, place: int, shar
     fall = f"{m.label} goes from {before:.{m.digits}f} to {after:.{m.digits}f}{unit}"
     step = f"between {rungs[place]:g} and {rungs[place + 1]:g}"
     words = f"{name}: {'a cliff' if sharp else 'no cliff, steepest'} {step}, where {fall}"
-    ends = found.ranges[kind]
-    if ends is None:
+    if (ends := found.ranges[kind]) is None:
         where = "never trained on"
     else:
         inside = [_inside(rungs[n], ends) for n in (place, place + 1)]
@@ -225,10 +216,6 @@ def _sentence(found: Surface, metric: str, kind: str, row: int, place: int, shar
         where = f"{side} the range of the training, {ends[0]:g} to {ends[1]:g}"
     sign = 1 if m.higher_is_better else -1
     helps = sign * (found.restored[metric][row] - found.degraded[metric][row]) > 0
-    if helps.all():
-        verdict = "it helps at every severity"
-    elif not helps.any():
-        verdict = "it helps at none"
-    else:
-        verdict = f"it helps at {', '.join(f'{v:g}' for v, good in zip(rungs, helps, strict=True) if good)}"
-    return f"{words}; {where}; {verdict}."
+    some = ", ".join(f"{v:g}" for v, good in zip(rungs, helps, strict=True) if good)
+    verdict = "at every severity" if helps.all() else f"at {some or 'none'}"
+    return f"{words}; {where}; it helps {verdict}."

@@ -2,14 +2,15 @@
 
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
 
-What a face has no value for is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces
-that no detector finds, pairs that cannot be read. Batches come and go: what stays is a number for each face and metric.
+A face without a value is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces that no
+detector finds, pairs that cannot be read. Batches come and go: a number for each face and metric stays, and for FID and
+KID the 2048 features of each face.
 """
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.fid_kid import FeatureSet, caution
-from hifacegan_lib.metrics.full_reference import Metric, MetricUnavailable
+from hifacegan_lib.metrics.fid_kid import caution
+from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.registry import FACES, standard
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
-from hifacegan_lib.utils.statistics import Values, mean_interval
+from hifacegan_lib.utils.statistics import Values, finite_interval
 
 Batch = Mapping[str, Any]
 Method = Callable[[Tensor], Tensor]
@@ -89,144 +90,114 @@ def score(
 
     ``batches`` may carry ``unreadable``: key -> reason of pairs that could not be read before this batch.
     """
-    tally = _Tally(dict(standard() if metrics is None else metrics))
+    found = _Values(dict(standard() if metrics is None else metrics))
     keys: list[str] = []
     traces: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
     sizes: set[str] = set()
     digest = hashlib.sha256()
-    with tally:
-        for batch in batches:
-            unreadable |= batch.get("unreadable", {})
-            if not batch["key"]:
-                continue
-            clean, found = batch["clean"].to(device), columns(batch)
-            keys += batch["key"]
-            traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-            sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
-            digest.update(np.rint(clean.cpu().numpy() * 255).astype(np.uint8).tobytes())
-            tally.add(found, clean)
-            if keep:
-                for column, faces in {**found, "clean": clean}.items():
-                    for key, face in zip(batch["key"], faces, strict=True):
-                        keep(column, key, to_uint8(face))
-        if not keys:
-            raise ValueError(
-                "nothing to evaluate: no pair came"
-                + "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
-            )
-        scores, reference = tally.values()
-        sets = tally.sets(seed)
-    available = {name: metric for name, metric in tally.metrics.items() if name not in tally.unavailable}
+    for batch in batches:
+        unreadable |= batch.get("unreadable", {})
+        if not batch["key"]:
+            continue
+        clean = batch["clean"].to(device)
+        faces = {**columns(batch), "clean": clean}
+        keys += batch["key"]
+        traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
+        sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
+        digest.update(np.rint(clean.cpu().numpy() * 255).astype(np.uint8).tobytes())
+        found.add(faces)
+        for column, pictures in faces.items() if keep else ():
+            for key, face in zip(batch["key"], pictures, strict=True):
+                keep(column, key, to_uint8(face))  # type: ignore[misc]
+    if not keys:
+        reasons = "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
+        raise ValueError(f"nothing to evaluate: no pair came{reasons}")
+    sets = found.sets()
+    scores = found.scores()
+    reference = scores.pop("clean")
     rows = []
     for method, values in scores.items():
         missing = [int(np.isnan(values[name]).sum()) for name in FACES if name in values]
-        row = {"method": method, "n": len(keys), **_row(values, tally.metrics, bootstrap_samples, seed)}
-        row |= sets.get(method, {})
+        row = {"method": method, "n": len(keys), **_row(values, found.metrics, bootstrap_samples, seed), **sets[method]}
         rows.append(row | {"faces_not_found": max(missing, default=None), "unreadable": len(unreadable)})
+    backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(sizes)),
         "clean_sha256": digest.hexdigest(),
-        "metrics": {name: metric.implementation for name, metric in tally.metrics.items()},
-        "backbones": {
-            file: weight_registry.sha256(file)
-            for file in sorted({f for metric in available.values() for f in metric.backbone})
-        },
+        "metrics": {name: metric.implementation for name, metric in found.metrics.items()},
+        "backbones": {file: weight_registry.sha256(file) for file in backbones},
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
         "infinite": "null in per_image, left out of means, counted in psnr_infinite",
         "no_value": _without_value(keys, scores),
         "unreadable": unreadable,
-        "unavailable": {name: tally.unavailable[name] for name in tally.metrics if name in tally.unavailable},
+        "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
     }
-    if "fid" in available and (said := caution(len(keys), len(keys))):
+    if "fid" in found.open() and (said := caution(len(keys))):
         known["fid_caution"] = said
-    everything = {**CONTRACT, **(conditions or {}), **known}
-    return Evaluation(everything, rows, keys, scores, tally.metrics, traces, reference)
+    return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
 
 
 def _without_value(keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, list[str]]]:
-    """Method -> metric -> the faces that have none; what has all its values is left out."""
-    found = {
-        method: {
-            m: [key for key, gone in zip(keys, np.isnan(v), strict=True) if gone]
-            for m, v in values.items()
-            if np.isnan(v).any()
-        }
-        for method, values in scores.items()
-    }
-    return {method: by_metric for method, by_metric in found.items() if by_metric}
+    """Method -> metric -> the faces that have none; only where there are such."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for method, by_metric in scores.items():
+        for metric, values in by_metric.items():
+            if np.isnan(values).any():
+                found.setdefault(method, {})[metric] = [keys[int(n)] for n in np.flatnonzero(np.isnan(values))]
+    return found
 
 
-class _Tally(ExitStack):
-    """Values as they come: a number for each face, running sums for what belongs to whole sets."""
+class _Values:
+    """Values of each column's faces as they come, and the features of sets' metrics; "clean" is a column too."""
 
     def __init__(self, metrics: dict[str, Metric]) -> None:
-        super().__init__()
         self.metrics = metrics
         self.unavailable: dict[str, str] = {}
-        self._found: dict[str, dict[str, list[Tensor]]] = {}
-        self._clean: dict[str, list[Tensor]] = {}
-        self._sets: dict[tuple[Any, str], FeatureSet] = {}
+        self._parts: dict[str, dict[Any, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
 
-    def add(self, columns: Mapping[str, Tensor], clean: Tensor) -> None:
-        for column, faces in columns.items():
-            found = self._found.setdefault(column, {})
-            for name in self._open(single=True):
-                self._measure(name, faces, clean, found.setdefault(name, []))
-        for name in self._open(single=True):
-            if not self.metrics[name].reference:
-                self._measure(name, clean, clean, self._clean.setdefault(name, []))
-        seen: set[Any] = set()
-        for name in self._open(single=False):
-            extractor = self.metrics[name].features
-            if extractor not in seen:
-                self._try(name, lambda m: self._extend(m.features, {**columns, "clean": clean}))
-                seen |= {extractor} if name not in self.unavailable else set()
+    def open(self) -> dict[str, Metric]:
+        """The metrics that are available so far."""
+        return {name: metric for name, metric in self.metrics.items() if name not in self.unavailable}
 
-    def _extend(self, extractor: Any, columns: Mapping[str, Tensor]) -> None:
-        for column, faces in columns.items():
-            features = extractor(faces)
-            if (extractor, column) not in self._sets:
-                self._sets[extractor, column] = self.enter_context(FeatureSet())
-            self._sets[extractor, column].add(features)
+    def add(self, faces: Mapping[str, Tensor]) -> None:
+        """Measure a batch: column -> N x 3 x H x W."""
+        clean = faces["clean"]
+        for column, pictures in faces.items():
+            new: dict[Any, Tensor] = {}
+            for name, metric in self.open().items():
+                try:
+                    if metric.compute and (column != "clean" or not metric.reference):
+                        new[name] = metric.compute(pictures, clean).double().cpu()
+                    elif metric.features and metric.features not in new:  # two metrics may share an extractor
+                        new[metric.features] = metric.features(pictures).cpu()
+                except MetricUnavailable as error:
+                    self.unavailable[name] = str(error)
+            parts = self._parts[column]
+            for what, values in new.items():
+                parts[what].append(values)
 
-    def _open(self, single: bool) -> list[str]:
-        return [n for n, m in self.metrics.items() if n not in self.unavailable and (m.compute is not None) == single]
-
-    def _measure(self, name: str, faces: Tensor, clean: Tensor, found: list[Tensor]) -> None:
-        self._try(name, lambda metric: found.append(metric.compute(faces, clean).cpu()))
-
-    def _try(self, name: str, call: Callable[[Any], object]) -> None:
-        try:
-            call(self.metrics[name])
-        except MetricUnavailable as error:
-            self.unavailable[name] = str(error)
-
-    def values(self) -> tuple[dict[str, dict[str, Values]], dict[str, Values]]:
-        """Method -> metric -> values, and metric -> values of the clean faces."""
-        names = self._open(single=True)
-        scores = {
-            column: {name: torch.cat(found[name]).double().numpy() for name in names}
-            for column, found in self._found.items()
+    def scores(self) -> dict[str, dict[str, Values]]:
+        """Column -> metric -> n values, of the metrics that have a value for each face."""
+        return {
+            column: {name: torch.cat(parts[name]).numpy() for name in self.open() if name in parts}
+            for column, parts in self._parts.items()
         }
-        return scores, {n: torch.cat(parts).double().numpy() for n, parts in self._clean.items() if n in names}
 
-    def sets(self, seed: int) -> dict[str, dict[str, float | None]]:
-        """Method -> what belongs to the whole set of its faces, with ``_low`` and ``_high``."""
-        rows: dict[str, dict[str, float | None]] = {}
-        for name in self._open(single=False):
-            metric = self.metrics[name]
-            for column in self._found:
-                pair = [self._sets[metric.features, c] for c in (column, "clean")]
-
-                def measure(m: Any, column: str = column, pair: list[FeatureSet] = pair, name: str = name) -> None:
-                    value = dict(zip((name, f"{name}_low", f"{name}_high"), m.distance(*pair, seed), strict=True))
-                    rows.setdefault(column, {}).update(value)
-
-                self._try(name, measure)
+    def sets(self) -> dict[str, dict[str, float | None]]:
+        """Column -> metrics of whole sets, with ``_low`` and ``_high``."""
+        rows: dict[str, dict[str, float | None]] = {column: {} for column in self._parts}
+        for name, metric in self.open().items():
+            for column in rows.keys() - {"clean"} if metric.distance else ():
+                pair = (torch.cat(self._parts[c][metric.features]).numpy() for c in (column, "clean"))
+                try:
+                    summary = metric.distance(*pair)  # type: ignore[misc]
+                    rows[column] |= dict(zip((name, f"{name}_low", f"{name}_high"), summary, strict=True))
+                except MetricUnavailable as error:
+                    self.unavailable[name] = str(error)
         return rows
 
 
@@ -269,8 +240,7 @@ def _row(scores: Mapping[str, Values], metrics: Iterable[str], samples: int, see
     row: dict[str, Any] = {}
     for metric in metrics:
         values = scores.get(metric, np.empty(0))
-        finite = values[np.isfinite(values)]
-        summary = mean_interval(finite, samples, seed) if len(finite) else (None, None, None)
+        summary = finite_interval(values, samples, seed) or (None, None, None)
         row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), summary, strict=True))
         if metric == "psnr":
             row["psnr_infinite"] = int(np.isinf(values).sum())

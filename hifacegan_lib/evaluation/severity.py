@@ -11,14 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from hifacegan_lib.degradations.traces import Trace
-from hifacegan_lib.metrics import full_reference
+from hifacegan_lib.metrics.full_reference import psnr, ssim
 from hifacegan_lib.utils.images import Pixels, to_float
-from hifacegan_lib.utils.measures import psnr, radial_power
-
-Values = NDArray[np.float64]
+from hifacegan_lib.utils.measures import radial_power
+from hifacegan_lib.utils.statistics import Values
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,18 @@ def climb(op: str, faces: Sequence[Pixels]) -> Climb:
     """
     if len({face.shape for face in faces}) != 1:
         raise ValueError(f"expected faces of one size, got {sorted({face.shape[:2] for face in faces})}")
-    clean = torch.stack([to_float(face) for face in faces])
-    before = np.mean([octave_power(face) for face in faces], 0)
-    rows: list[tuple[Any, ...]] = []
+    clean, before = _stacked(faces), np.mean([octave_power(face) for face in faces], 0)
+    rows = []
     for trace in rungs(op, min(faces[0].shape[:2])):
         damaged = [trace.apply(face) for face in faces]
-        quality = np.mean([psnr(face, image) for face, image in zip(faces, damaged, strict=True)])
-        alike = full_reference.ssim(torch.stack([to_float(image) for image in damaged]), clean).mean()
-        rows.append((quality, float(alike), np.mean([octave_power(image) for image in damaged], 0) - before))
-    return Climb(*(np.array(column) for column in zip(*rows, strict=True)))
+        quality, alike = (metric(_stacked(damaged), clean).mean().item() for metric in (psnr, ssim))
+        rows.append((quality, alike, np.mean([octave_power(image) for image in damaged], 0) - before))
+    return Climb(*map(np.array, zip(*rows, strict=True)))
+
+
+def _stacked(faces: Sequence[Pixels]) -> Tensor:
+    """N x 3 x H x W in [0, 1]."""
+    return torch.stack([to_float(face) for face in faces])
 
 
 def by_family(climbs: Mapping[str, Climb], quantity: Literal["psnr", "ssim"]) -> dict[str, dict[str, Values]]:

@@ -10,9 +10,9 @@ another network, or pixels; only the same kind can be compared.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -20,19 +20,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hifacegan_lib.metrics.full_reference import MetricUnavailable, check
-from hifacegan_lib.metrics.landmarks import Face, Landmarker
+from hifacegan_lib.metrics import landmarks
+from hifacegan_lib.metrics.metric import MetricUnavailable, check
+from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_uint8
 
-REMEMBERED = 256  # pictures whose face is not looked for again: the clean one serves every method and metric
+REMEMBERED = 128  # pictures whose face is not looked for again: the clean one serves every method and metric
+Array = NDArray[np.floating]
 
 
-class Described(NamedTuple):
-    """A picture's face, and its embedding of length 1, 128 numbers (None: nobody asked yet)."""
+@dataclass(frozen=True)
+class _Picture:
+    """Pixels that a cache can tell from others by their bytes."""
 
-    face: Face
-    embedding: NDArray[np.float32] | None
+    pixels: Pixels = field(compare=False)
+    mark: bytes
+
+    @classmethod
+    def of(cls, image: Tensor) -> "_Picture":
+        pixels = to_uint8(image)
+        return cls(pixels, hashlib.sha256(np.array(pixels.shape).tobytes() + pixels.tobytes()).digest())
 
 
 class Identity:
@@ -44,70 +52,65 @@ class Identity:
     """
 
     def __init__(self) -> None:
-        self._landmarker = Landmarker()
+        self._face = lru_cache(REMEMBERED)(_largest_face)
+        self._embedding = lru_cache(REMEMBERED)(self._embed)
         self._recogniser: cv2.FaceRecognizerSF | None = None
-        self._known: OrderedDict[bytes, Described | None] = OrderedDict()
 
     def similarity(self, image: Tensor, clean: Tensor) -> Tensor:
         """Cosine of the embeddings, N values of -1 to 1."""
-        return self._each(image, clean, True, lambda a, b: float(_embedding(a) @ _embedding(b)))
+        return _each(image, clean, self._embedding, lambda a, b: float(a @ b))
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
         """Face embedding distance, N values of 0 to 2."""
-        return self._each(image, clean, True, lambda a, b: float(np.linalg.norm(_embedding(a) - _embedding(b))))
+        return _each(image, clean, self._embedding, lambda a, b: float(np.linalg.norm(a - b)))
 
     def landmark_error(self, image: Tensor, clean: Tensor) -> Tensor:
         """Landmark localisation error, N values in per cent of the distance of the clean face's eyes."""
 
-        def value(a: Described, b: Described) -> float:
-            away = np.linalg.norm(a.face.points - b.face.points, axis=1).mean()
-            return 100 * float(away) / b.face.eye_distance
+        def points(picture: _Picture) -> Array | None:
+            face = self._face(picture)
+            return face.points if face else None
 
-        return self._each(image, clean, False, value)
+        def value(a: Array, b: Array) -> float:
+            return 100 * float(np.linalg.norm(a - b, axis=1).mean() / np.linalg.norm(b[0] - b[1]))
 
-    def _each(
-        self, image: Tensor, clean: Tensor, embed: bool, value: Callable[[Described, Described], float]
-    ) -> Tensor:
-        check(image, clean)
-        found = []
-        try:
-            if embed:
-                self._load_recogniser()  # before a face is looked for: one missing file is enough to know
-            for pair in zip(image, clean, strict=True):
-                a, b = (self._describe(to_uint8(picture), embed) for picture in pair)
-                found.append(np.nan if a is None or b is None else value(a, b))
-        except weight_registry.MissingWeights as error:
-            raise MetricUnavailable(str(error)) from None
-        return torch.tensor(found, dtype=image.dtype, device=image.device)
+        return _each(image, clean, points, value)
 
-    def _describe(self, picture: Pixels, embed: bool) -> Described | None:
-        """The largest face of a picture; None where there is none."""
-        mark = hashlib.sha256(np.array(picture.shape).tobytes() + picture.tobytes()).digest()
-        if mark in self._known:
-            self._known.move_to_end(mark)
-        else:
-            faces = self._landmarker.find(picture)
-            self._known[mark] = Described(faces[0], None) if faces else None
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        described = self._known[mark]
-        if embed and described is not None and described.embedding is None:
-            described = self._known[mark] = described._replace(embedding=self._embed(picture, described.face))
-        return described
-
-    def _embed(self, picture: Pixels, face: Face) -> NDArray[np.float32]:
-        recogniser = self._load_recogniser()
-        aligned = recogniser.alignCrop(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), face.row)  # 112 x 112, BGR
-        embedding = recogniser.feature(aligned).ravel()
+    def _embed(self, picture: _Picture) -> Array | None:
+        """128 numbers of length 1; None where there is no face."""
+        if self._recogniser is None:  # before a face is looked for: one missing file is enough to know
+            self._recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.verify("sface")), "")
+        face = self._face(picture)
+        if face is None:
+            return None
+        bgr = cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR)
+        embedding = self._recogniser.feature(self._recogniser.alignCrop(bgr, yunet_row(face))).ravel()  # of 112 x 112
         return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
-    def _load_recogniser(self) -> cv2.FaceRecognizerSF:
-        if self._recogniser is None:
-            self._recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.verify("sface")), "")
-        return self._recogniser
+
+def yunet_row(face: Detection) -> NDArray[np.float32]:
+    """A face as OpenCV's recogniser takes it: box, points, score; 1 x 15."""
+    assert face.points is not None  # YuNet's have them
+    return np.concatenate([face.box, face.points.ravel(), [face.score]]).astype(np.float32)[None]
 
 
-def _embedding(described: Described) -> NDArray[np.float32]:
-    if described.embedding is None:
-        raise AssertionError("described without its embedding")
-    return described.embedding
+def _largest_face(picture: _Picture) -> Detection | None:
+    return next(iter(landmarks.faces_of_crop(picture.pixels)), None)
+
+
+def _each(
+    image: Tensor,
+    clean: Tensor,
+    describe: Callable[[_Picture], Array | None],
+    value: Callable[[Array, Array], float],
+) -> Tensor:
+    """``value`` of what ``describe`` finds in each pair; NaN where it finds nothing in either."""
+    check(image, clean)
+    found = []
+    try:
+        for pair in zip(image, clean, strict=True):
+            a, b = (describe(_Picture.of(picture)) for picture in pair)
+            found.append(np.nan if a is None or b is None else value(a, b))
+    except weight_registry.MissingWeights as error:
+        raise MetricUnavailable(str(error)) from None
+    return torch.tensor(found, dtype=image.dtype, device=image.device)

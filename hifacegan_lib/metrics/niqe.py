@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.special import gamma
 from torch import Tensor
 
-from hifacegan_lib.metrics.full_reference import MetricUnavailable, Planes, check, each
+from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, each
 from hifacegan_lib.utils import weight_registry
 
 BLOCK = 96  # pixels; half of it at the second scale

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from hifacegan_lib.metrics.full_reference import Planes, check, each
+from hifacegan_lib.metrics.metric import Planes, check, each
 
 SHARPNESS_SIDE = 3  # pixels: one place of the Laplacian
 

@@ -1,24 +1,34 @@
 """The metrics of an evaluation: which there are, how each is computed, what it needs.
 
 Of a pair: PSNR, SSIM, MS-SSIM, LPIPS, the shift of the mean colour; likeness of the person, place of the landmarks. Of
-one picture: NIQE, sharpness, colour cast. Of two sets of pictures: FID, KID. What is not downloaded is missing, with
-the command that gets it.
+one picture: NIQE, sharpness, colour cast. Of two sets of pictures: FID, KID. A metric whose weights are not downloaded
+is missing, with the command that gets them.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Literal
+from typing import Any
 
+import cv2
 from torch import Tensor
 
 from hifacegan_lib.metrics import fid_kid, no_reference
-from hifacegan_lib.metrics.full_reference import Lpips, Metric, MetricUnavailable, ms_ssim, psnr, ssim
+from hifacegan_lib.metrics.full_reference import ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
+from hifacegan_lib.metrics.learned_distance import Lpips
+from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
 from hifacegan_lib.params import METRICS
 
 FACES = ("identity", "fed", "lle")  # have no value for a picture in which no face is found
+_OPENCV = f"OpenCV {cv2.__version__}"
+_OURS = f"hifacegan_lib, {_OPENCV}"
+_LAB = f"{_OURS}, CIELAB D65"
+_WINDOW = "Gaussian window 11, sigma 1.5, data range 1, per RGB channel, windows inside only"
+_SFACE = f"{_OPENCV}, SFace, each picture aligned by its own YuNet landmarks"
+_LPIPS = f"lpips {version('lpips')}, heads 0.1, RGB"
+_INCEPTION = "hifacegan_lib, Inception of 2015 as in torch-fidelity, resized to 299 by it, 2048 features"
 
 
 def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
@@ -29,7 +39,36 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise ValueError(f"metric '{unknown[0]}': unknown; there are: {', '.join(METRICS)}")
-    everything = {**_of_pairs(), **_of_faces(), **_of_pictures(), **_of_sets()}
+    faces, inception = Identity(), fid_kid.Inception()
+    both = ("sface", "yunet")
+    everything = {
+        "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
+        "ssim": Metric(ssim, "SSIM", "", True, 4, f"{_OURS}, {_WINDOW}"),
+        "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", True, 4, f"{_OURS}, {_WINDOW}, 5 scales"),
+        "lpips": _lpips(Lpips("alex"), "LPIPS", "AlexNet"),
+        "lpips_vgg": _lpips(Lpips("vgg"), "LPIPS VGG-16", "VGG-16"),
+        "lpips_squeeze": _lpips(Lpips("squeeze"), "LPIPS SqueezeNet", "SqueezeNet"),
+        "identity": Metric(faces.similarity, "identity", "", True, 3, f"{_SFACE}, cosine", both),
+        "fed": Metric(faces.fed, "FED", "", False, 3, f"{_SFACE}, Euclidean distance of unit embeddings", both),
+        "lle": Metric(
+            *(faces.landmark_error, "LLE", "% of eye distance", False, 2),
+            *(f"{_OPENCV}, YuNet, mean distance of five landmarks", ("yunet",)),
+        ),
+        "niqe": Metric(Niqe(), "NIQE", "", False, 2, f"{_OURS}, BT.601 luma, blocks of 96", ("niqe",), reference=False),
+        "sharpness": Metric(
+            *(no_reference.sharpness, "sharpness", "", None, 2, f"{_OURS}, deviation of the luma's Laplacian"),
+            reference=False,
+        ),
+        "colour_cast": Metric(
+            *(no_reference.colour_cast, "colour cast", "", None, 2, f"{_LAB}, length of the mean a*, b*"),
+            reference=False,
+        ),
+        "colour_shift": Metric(
+            *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
+        ),
+        "fid": _sets(inception, fid_kid.fid_row, "FID", 2, "; biased upwards below 2048 images"),
+        "kid": _sets(inception, fid_kid.kid_row, "KID", 4, ", cubic kernel, unbiased"),
+    }
     return {name: everything[name] for name in names}
 
 
@@ -44,87 +83,10 @@ def _measured_elsewhere(name: str, *_: Tensor) -> Tensor:
     raise MetricUnavailable(f"{name}: another program's, read from a file; it cannot be computed here")
 
 
-def _of_pairs() -> dict[str, Metric]:
-    ours = f"hifacegan_lib, OpenCV {version('opencv-python-headless')}"
-    window = "Gaussian window 11, sigma 1.5, data range 1, per RGB channel, windows inside only"
-    package = f"lpips {version('lpips')}, heads 0.1, RGB"
-    networks: tuple[tuple[str, Literal["alex", "vgg", "squeeze"], str], ...] = (
-        ("lpips", "alex", "AlexNet"),
-        ("lpips_vgg", "vgg", "VGG-16"),
-        ("lpips_squeeze", "squeeze", "SqueezeNet"),
-    )
-    found = {
-        "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
-        "ssim": Metric(ssim, "SSIM", "", True, 4, f"{ours}, {window}"),
-        "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", True, 4, f"{ours}, {window}, 5 scales"),
-        "colour_shift": Metric(
-            no_reference.colour_shift, "colour shift", "", False, 2, f"{ours}, CIELAB D65, distance of the mean a*, b*"
-        ),
-    }
-    for name, net, words in networks:
-        score = Lpips(net)
-        label = "LPIPS" if net == "alex" else f"LPIPS {words}"
-        found[name] = Metric(score, label, "", False, 4, f"{package}, {words}", (score.backbone,))
-    return found
+def _lpips(score: Lpips, label: str, network: str) -> Metric:
+    return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}", (score.backbone,))
 
 
-def _of_faces() -> dict[str, Metric]:
-    faces = Identity()
-    opencv = f"OpenCV {version('opencv-python-headless')}"
-    sface = f"{opencv}, SFace, each picture aligned by its own YuNet landmarks"
-    both = ("sface", "yunet")
-    return {
-        "identity": Metric(faces.similarity, "identity", "", True, 3, f"{sface}, cosine", both),
-        "fed": Metric(faces.fed, "FED", "", False, 3, f"{sface}, Euclidean distance of unit embeddings", both),
-        "lle": Metric(
-            faces.landmark_error,
-            "LLE",
-            "% of eye distance",
-            False,
-            2,
-            f"{opencv}, YuNet, mean distance of five landmarks",
-            ("yunet",),
-        ),
-    }
-
-
-def _of_pictures() -> dict[str, Metric]:
-    ours = f"hifacegan_lib, OpenCV {version('opencv-python-headless')}"
-    return {
-        "niqe": Metric(Niqe(), "NIQE", "", False, 2, f"{ours}, BT.601 luma, blocks of 96", ("niqe",), False),
-        "sharpness": Metric(
-            no_reference.sharpness,
-            "sharpness",
-            "",
-            None,
-            2,
-            f"{ours}, deviation of the luma's Laplacian",
-            reference=False,
-        ),
-        "colour_cast": Metric(
-            no_reference.colour_cast,
-            "colour cast",
-            "",
-            None,
-            2,
-            f"{ours}, CIELAB D65, length of the mean a*, b*",
-            reference=False,
-        ),
-    }
-
-
-def _of_sets() -> dict[str, Metric]:
-    inception = fid_kid.Inception()
-    words = "Inception of 2015 as in torch-fidelity, resized to 299 by it, 2048 features"
-    return {
-        "fid": Metric(
-            *(None, "FID", "", False, 2, f"hifacegan_lib, {words}; biased upwards below 2048 images", ("inception",)),
-            features=inception,
-            distance=fid_kid.fid_row,
-        ),
-        "kid": Metric(
-            *(None, "KID", "", False, 4, f"hifacegan_lib, {words}, cubic kernel, unbiased", ("inception",)),
-            features=inception,
-            distance=fid_kid.kid_row,
-        ),
-    }
+def _sets(inception: fid_kid.Inception, distance: Any, label: str, digits: int, words: str) -> Metric:
+    common = (None, label, "", False, digits, f"{_INCEPTION}{words}", ("inception",))
+    return Metric(*common, features=inception, distance=distance)

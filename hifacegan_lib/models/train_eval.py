@@ -13,7 +13,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,12 @@ from hifacegan_lib.models.published import spectral_layers, spectral_parts, step
 FEW = 8  # pictures at once: a chunk of batch statistics
 
 
-@dataclasses.dataclass(frozen=True)
-class Sigma:
-    """One spectrally normalised layer."""
+class Sigma(NamedTuple):
+    """One spectrally normalised layer: u^T W v, by which eval() divides, and the largest singular value of W."""
 
     name: str
-    stored: float  # u^T W v, what eval() divides by
-    stepped: float  # after one power iteration, what train() divides by
-    true: float  # the largest singular value
+    stored: float
+    true: float
 
     @property
     def deviation(self) -> float:
@@ -40,12 +38,9 @@ class Sigma:
 
 
 def spectral_sigmas(generator: Generator) -> list[Sigma]:
-    """Stored, stepped and true sigma of every layer, in the network's order."""
-    stepped = copy.deepcopy(generator)
-    step_as_published(stepped)
-    after = {name: _sigma(layer) for name, layer in spectral_layers(stepped).items()}
+    """Stored and true sigma of every layer, in the network's order."""
     return [
-        Sigma(name, _sigma(layer), after[name], _largest_singular_value(spectral_parts(layer)[0]))
+        Sigma(name, _sigma(layer), _largest_singular_value(spectral_parts(layer)[0]))
         for name, layer in spectral_layers(generator).items()
     ]
 
@@ -61,8 +56,7 @@ def _largest_singular_value(matrix: Tensor) -> float:
     return torch.linalg.eigvalsh(wide @ wide.T)[-1].clamp_min(0).sqrt().item()
 
 
-@dataclasses.dataclass(frozen=True)
-class Drift:
+class Drift(NamedTuple):
     """One batch norm's running statistics against a batch's: the channels' root mean square."""
 
     name: str
@@ -71,6 +65,7 @@ class Drift:
 
     @property
     def size(self) -> float:
+        """The larger of the two."""
         return max(self.mean, self.spread)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation beyond its means: where a model breaks, whom it changes, what a protocol does."""
+"""Pictures of an evaluation beyond its means: where a model breaks, and whose faces it changes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,6 @@ from matplotlib.patches import Rectangle
 from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.metrics.full_reference import Metric
 from hifacegan_lib.reports.plots import _canvas, image_rows
 from hifacegan_lib.utils.images import Pixels
 
@@ -94,39 +93,6 @@ def drift_dots(found: Drift, label: str) -> Figure:
     axis.set_title(f"{other.sum()} of {len(found.keys)} faces became another person", fontsize=10, loc="left")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def moves(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Figure:
-    """How far each protocol moves each metric from ours: a panel a metric, a bar a protocol.
-
-    Args:
-        rows: of :func:`hifacegan_lib.evaluation.protocols.moved`; mistakes are red, conventions blue.
-        metrics: those that get a panel.
-    """
-    protocols = list(dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"))
-    size = (2.2 + 2.7 * len(metrics), 0.42 * len(protocols) + 0.9)
-    figure, axes = _canvas(1, len(metrics), figsize=size, sharey=True, layout="constrained")
-    for axis, (name, metric) in zip(axes[0], metrics.items(), strict=True):
-        found = {row["protocol"]: row["moved"] for row in rows if row["metric"] == name}
-        kinds = {row["protocol"]: row["kind"] for row in rows}
-        widest = max((abs(v) for v in found.values() if v is not None), default=0) or 1.0
-        for place, protocol in enumerate(protocols):
-            moved = found.get(protocol)
-            if moved is None:
-                axis.text(0, place, "  not concerned", va="center", color="0.5", fontsize=9)
-                continue
-            axis.barh(place, moved, color="C3" if kinds[protocol] == "mistake" else "C0", height=0.62)
-            text = f"{round(moved, metric.digits) + 0.0:+.{metric.digits}f}"  # + 0.0: no minus before a zero
-            side = {"ha": "left" if moved >= 0 else "right", "va": "center", "fontsize": 9}
-            axis.annotate(text, (moved, place), (4 if moved >= 0 else -4, 0), textcoords="offset points", **side)
-        axis.axvline(0, color="0.3", linewidth=1)
-        axis.set_title(f"{metric.title}, moved by", fontsize=11, loc="left")
-        axis.set(xlim=(-1.7 * widest, 1.7 * widest), ylim=(len(protocols) - 0.5, -0.5))
-        axis.set_yticks(range(len(protocols)), [name.replace("_", " ") for name in protocols], fontsize=10)
-        axis.tick_params(axis="y", length=0)
-        axis.locator_params(axis="x", nbins=4)
-        axis.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
 

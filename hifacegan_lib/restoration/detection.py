@@ -101,12 +101,12 @@ def _yunet(photo: Pixels, least: int) -> list[Detection]:
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         shown = photo if scale == 1 else cv2.resize(photo, (width, height), interpolation=kind)
         for left, top in _tiles(width, height):
-            rows = _seen(_network(file, level), shown[top : top + TILE, left : left + TILE])
+            rows = seen(yunet(file, level), shown[top : top + TILE, left : left + TILE])
             # a wider one may be a piece that the tile's edge cut; it is whole at the next size
             whole = [row for row in rows if row[2] <= WIDEST or scale == scales[-1]]
             found += [_detection(row, scale, left, top) for row in whole]
     wide = [face for face in _distinct(found) if face.box[2] >= least]
-    return [_upright(photo, face, _network(file, -1)) for face in wide]
+    return [_upright(photo, face, yunet(file, -1)) for face in wide]
 
 
 def _upright(photo: Pixels, face: Detection, network: cv2.FaceDetectorYN) -> Detection:
@@ -132,7 +132,7 @@ def _close(
 ) -> Detection | None:
     """The face in a square around it that is turned upright by ``turn``; None when it is not seen there."""
     square = Alignment(complex(turn), complex(0.5, 0.5) - complex(turn) * centre)
-    rows = _seen(network, cut(photo, square, CLOSE))
+    rows = seen(network, cut(photo, square, CLOSE))
     for row in sorted(rows, key=lambda row: -row[14]):
         points = row[4:14].reshape(5, 2).astype(np.float64) @ (1, 1j) / CLOSE
         if abs(points.mean() - complex(0.5, 0.55)) < 0.2:
@@ -141,8 +141,11 @@ def _close(
     return None
 
 
-def _seen(network: cv2.FaceDetectorYN, part: Pixels) -> Sequence[NDArray[np.float32]]:
-    """YuNet's rows for a picture, which is filled up with black to sides that it can halve five times."""
+def seen(network: cv2.FaceDetectorYN, part: Pixels) -> Sequence[NDArray[np.float32]]:
+    """YuNet's rows for a picture, which is filled up with black to sides that it can halve five times.
+
+    A row: left, top, width, height; x and y of right eye, left eye, nose, corners of the mouth; score.
+    """
     height, width = (-(-side // 32) * 32 for side in part.shape[:2])
     right, below = width - part.shape[1], height - part.shape[0]
     tile = cv2.copyMakeBorder(cv2.cvtColor(part, cv2.COLOR_RGB2BGR), 0, below, 0, right, cv2.BORDER_CONSTANT)
@@ -258,9 +261,9 @@ def _unturned(face: Detection, quarters: int, shape: tuple[int, int]) -> Detecti
 
 
 @lru_cache(maxsize=8)
-def _network(file: str, _level: int) -> cv2.FaceDetectorYN:
-    """One for each size that a photograph is shown at: an input of another size costs OpenCV a new plan."""
-    return cv2.FaceDetectorYN.create(file, "", (TILE, TILE), SCORE, OVERLAP)
+def yunet(file: str, _level: int, score: float = SCORE, most: float = OVERLAP) -> cv2.FaceDetectorYN:
+    """One for each size that a picture is shown at: an input of another size costs OpenCV a new plan."""
+    return cv2.FaceDetectorYN.create(file, "", (TILE, TILE), score, most)
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "lpips", "papermill")
+_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "lpips", "papermill")
 
 
 def environment() -> dict[str, Any]:
@@ -20,7 +21,8 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES}
+        | {"opencv": cv2.__version__},  # by its module: OpenCV comes in packages of several names
         "workbench": importlib.metadata.version("hifacegan-workbench"),
         "commit": _commit(),
     }

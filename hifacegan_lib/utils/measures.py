@@ -1,16 +1,18 @@
-"""Two measures of uint8 pictures, for captions and curves: PSNR, and the power of each spatial frequency."""
+"""Two measures of pictures: PSNR, and the power of each spatial frequency."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hifacegan_lib.utils.images import Pixels
 
 
-def psnr(clean: Pixels, image: Pixels) -> float:
-    """Peak signal-to-noise ratio of two uint8 images in dB; infinite when they are equal."""
-    error = float(((clean.astype(np.float64) - image) ** 2).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+def psnr(clean: NDArray[Any], image: NDArray[Any], peak: float = 255) -> float:
+    """Peak signal-to-noise ratio in dB of two pictures whose white is ``peak``; infinite when they are equal."""
+    error = float(np.square(np.subtract(clean, image, dtype=np.float32)).mean(dtype=np.float64))
+    return 10 * math.log10(peak**2 / error) if error else math.inf
 
 
 def radial_power(image: Pixels) -> np.ndarray:

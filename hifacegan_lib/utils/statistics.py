@@ -21,8 +21,13 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def text(self, digits: int, sign: str = "+") -> str:
+        """``+1.23 [+1.01, +1.45]``; without signs where ``sign`` is empty."""
+        mean, low, high = (f"{x:{sign}.{digits}f}" for x in self)
+        return f"{mean} [{low}, {high}]"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+        return self.text(2)
 
 
 def mean_interval(values: Values, samples: int = 1000, seed: int = 0) -> Interval:
@@ -40,6 +45,12 @@ def mean_interval(values: Values, samples: int = 1000, seed: int = 0) -> Interva
     counts = [min(block, samples - done) for done in range(0, samples, block)]
     means = np.concatenate([values[rng.integers(n, size=(count, n))].mean(1) for count in counts])
     return Interval(float(values.mean()), *map(float, np.percentile(means, [2.5, 97.5])))
+
+
+def finite_interval(values: Values, samples: int = 1000, seed: int = 0) -> Interval | None:
+    """:func:`mean_interval` of the values that are finite; None where there is none."""
+    finite = values[np.isfinite(values)]
+    return mean_interval(finite, samples, seed) if len(finite) else None
 
 
 def paired(first: Values, second: Values) -> Values:

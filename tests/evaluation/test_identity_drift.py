@@ -7,7 +7,7 @@ import pytest
 
 from hifacegan_lib.evaluation.identity_drift import NO_LABEL, by_group, drift, group_table, read_labels
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.full_reference import MetricUnavailable
+from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.registry import standard
 
 KEYS = [f"{n}.png" for n in range(5)]
@@ -59,18 +59,16 @@ def test_without_identity_the_reason_is_told() -> None:
 
 
 def test_groups_have_their_own_means_and_gains() -> None:
-    rows = by_group(made(), {"0": "young", "1.png": "young", "2.png": "old", "4": "old"})
-    assert [(row["group"], row["n"], row["few"]) for row in rows] == [
-        (NO_LABEL, 1, True),
-        ("old", 2, True),
-        ("young", 2, True),
-    ]
-    old = rows[1]
+    groups = by_group(made(), {"0": "young", "1.png": "young", "2.png": "old", "4": "old"})
+    assert list(groups["n"].items()) == [(NO_LABEL, 1), ("old", 2), ("young", 2)] and groups["few"].all()
+    nobody, old = groups.loc[NO_LABEL], groups.loc["old"]
     assert old["psnr"] == 23 and old["psnr_gain"] == 1  # the infinite one is in no mean
     assert old["identity"] == pytest.approx(0.325) and old["identity_no_value"] == 0
-    assert rows[0]["identity"] is None and rows[0]["identity_no_value"] == 1
-    text = group_table(rows, made(), ("psnr", "identity"))
-    assert "23.00, +1.00 [+1.00, +1.00]" in text and "(few)" in text
+    assert np.isnan(nobody["identity"]) and nobody["identity_no_value"] == 1
+    text = group_table(groups, made(), ("psnr", "identity"))
+    assert list(text.loc["old"]) == ["2 (few)", "23.00", "0.325", "+1.00 [+1.00, +1.00]", "-0.250 [-0.250, -0.250]"]
+    assert list(text.loc[NO_LABEL])[2:] == ["none", "+1.00 [+1.00, +1.00]", ""]
+    assert list(group_table(by_group(made(), {"0": "young"}, over=None), made(), ("psnr",))) == ["faces", "PSNR, dB"]
 
 
 def test_labels_of_nobody_are_refused() -> None:

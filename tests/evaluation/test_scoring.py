@@ -16,7 +16,6 @@ from hifacegan_lib.degradations.traces import Trace
 from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.evaluation.scoring import Evaluation, evaluate, examples
 from hifacegan_lib.metrics import registry
-from hifacegan_lib.metrics.fid_kid import FeatureSet
 
 N, SIDE = 10, 24
 BASIC = registry.standard(("psnr", "ssim"))
@@ -150,6 +149,17 @@ def test_what_has_no_number_comes_back_as_it_was(tmp_path: Path) -> None:
     assert again.metrics["halves"].label == "halves" and again.rows == found.rows
 
 
+def test_the_frames_hold_the_rows_and_each_faces_values(judged: Evaluation) -> None:
+    frame, faces = judged.frame(), judged.faces()
+    assert list(frame.index) == ["degraded", "smooth"] and "faces_not_found" not in frame
+    for row in judged.rows:
+        assert {name: frame.loc[row["method"], name] for name in frame} == {name: row[name] for name in frame}
+    for method, values in judged.scores.items():
+        assert list(faces.loc[method].index) == judged.keys
+        for name in values:
+            np.testing.assert_array_equal(faces.loc[method][name], values[name])
+
+
 def test_each_line_of_the_csv_carries_the_conditions(judged: Evaluation) -> None:
     lines = list(csv.DictReader(io.StringIO(judged.to_csv())))
     assert [line["method"] for line in lines] == ["degraded", "smooth"]
@@ -232,14 +242,14 @@ def test_distances_of_whole_sets_are_one_number_a_method() -> None:
         calls.append(len(x))
         return x.mean((2, 3)).float()
 
-    def apart(a: FeatureSet, b: FeatureSet, seed: int) -> tuple[float, float, float]:
-        return float(np.square(a.mean - b.mean).sum()), float(seed), float(a.count)
+    def apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+        return float(np.square(a.mean(0) - b.mean(0)).sum()), float(a.shape[1]), float(len(a))
 
     names = dict.fromkeys(("one", "two"), BASIC["psnr"]._replace(compute=None, features=features, distance=apart))
     found = evaluate({"dark": lambda x: x * 0.5}, pairs(), 100, 7, metrics={**BASIC, **names})
     clean, degraded = (torch.cat([b[c] for b in pairs()]).mean((0, 2, 3)) for c in ("clean", "degraded"))
     assert found.rows[0]["one"] == pytest.approx(float((clean - degraded).square().sum()), rel=1e-4)
-    assert (found.rows[1]["two_low"], found.rows[1]["two_high"]) == (7, N)
+    assert (found.rows[1]["two_low"], found.rows[1]["two_high"]) == (3, N)
     assert sum(calls) == 3 * N  # features are shared by both
     assert "one" not in found.per_image[0] and "one" in found.available
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torchmetrics.functional import image as theirs
 from torchvision.models import alexnet, squeezenet1_1, vgg16
 
-from hifacegan_lib.metrics import full_reference
+from hifacegan_lib.metrics import full_reference, learned_distance
+from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.utils import weight_registry
 
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -136,7 +137,7 @@ def test_black_against_white_has_the_worst_value() -> None:
     assert (full_reference.ms_ssim(faces(176)[1], 1 - faces(176)[1]) == 0).all()
 
 
-@pytest.mark.parametrize("score", [*SCORES, full_reference.Lpips()])
+@pytest.mark.parametrize("score", [*SCORES, learned_distance.Lpips()])
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -159,7 +160,7 @@ def test_what_is_no_image_is_refused(score: Score, spoil: Callable, said: str) -
         score(image, spoil(clean))
 
 
-@pytest.mark.parametrize("score", [*SCORES, full_reference.Lpips()])
+@pytest.mark.parametrize("score", [*SCORES, learned_distance.Lpips()])
 def test_pairs_must_be_alike(score: Score) -> None:
     image, clean = faces(176)
     for other in (clean[:1], clean[..., :-1], clean.double()):  # the first would broadcast
@@ -168,15 +169,13 @@ def test_pairs_must_be_alike(score: Score) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "side"), [(full_reference.ssim, 11), (full_reference.ms_ssim, 176), (full_reference.Lpips(), 31)]
+    ("score", "side"), [(full_reference.ssim, 11), (full_reference.ms_ssim, 176), (learned_distance.Lpips(), 31)]
 )
 def test_an_image_too_small_for_a_metric_is_told_so(score: Score, side: int) -> None:
     small = torch.zeros(1, 3, 200, side - 1)
-    with pytest.raises(
-        full_reference.MetricUnavailable, match=f"sides of at least {side} pixels, got 200 x {side - 1}"
-    ):
+    with pytest.raises(MetricUnavailable, match=f"sides of at least {side} pixels, got 200 x {side - 1}"):
         score(small, small)
-    if not isinstance(score, full_reference.Lpips):
+    if not isinstance(score, learned_distance.Lpips):
         assert score(torch.zeros(1, 3, side, side), torch.zeros(1, 3, side, side)).item() == pytest.approx(1)
 
 
@@ -185,8 +184,8 @@ def test_lpips_without_its_backbone_names_the_command(
     net: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(full_reference.MetricUnavailable, match=f"`hifacegan weights fetch {name}`"):
-        full_reference.Lpips(net)(*faces(64))
+    with pytest.raises(MetricUnavailable, match=f"`hifacegan weights fetch {name}`"):
+        learned_distance.Lpips(net)(*faces(64))
 
 
 def test_lpips_refuses_a_damaged_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +193,7 @@ def test_lpips_refuses_a_damaged_backbone(tmp_path: Path, monkeypatch: pytest.Mo
     weight_registry.path("alexnet").parent.mkdir(parents=True)
     weight_registry.path("alexnet").write_bytes(b"half of it")
     with pytest.raises(ValueError, match="damaged"):
-        full_reference.Lpips()(*faces(64))
+        learned_distance.Lpips()(*faces(64))
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +237,7 @@ def lpips_by_hand(image: Tensor, clean: Tensor, state: dict[str, Tensor]) -> Ten
 
 def test_lpips_is_the_papers_equation(backbone: dict[str, Tensor]) -> None:
     image, clean = faces(64)
-    state, score = torch.get_rng_state(), full_reference.Lpips()
+    state, score = torch.get_rng_state(), learned_distance.Lpips()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = score(image, clean)
@@ -274,9 +273,9 @@ def test_lpips_is_what_the_package_says(
     with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         direct = lpips.LPIPS(net=net, verbose=False)(2 * image - 1, 2 * clean - 1).flatten()
-    torch.testing.assert_close(full_reference.Lpips(net)(image, clean), direct)
+    torch.testing.assert_close(learned_distance.Lpips(net)(image, clean), direct)
 
 
 def test_lpips_knows_its_networks() -> None:
     with pytest.raises(ValueError, match="net = 'resnet': expected one of alex, vgg, squeeze"):
-        full_reference.Lpips("resnet")
+        learned_distance.Lpips("resnet")

@@ -10,9 +10,10 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from hifacegan_lib.metrics.full_reference import MetricUnavailable
-from hifacegan_lib.metrics.identity import Identity
-from hifacegan_lib.metrics.landmarks import Face, Landmarker
+from hifacegan_lib.metrics import landmarks
+from hifacegan_lib.metrics.identity import Identity, yunet_row
+from hifacegan_lib.metrics.metric import MetricUnavailable
+from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import to_float, to_uint8
 
@@ -53,9 +54,9 @@ def test_similarity_and_fed_are_opencvs_own() -> None:
     embedded = []
     for picture in (a, b):
         pixels = to_uint8(picture[0])
-        face = Landmarker().find(pixels)[0]
+        face = landmarks.faces_of_crop(pixels)[0]
         embedded.append(
-            recogniser.feature(recogniser.alignCrop(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), face.row)).copy()
+            recogniser.feature(recogniser.alignCrop(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), yunet_row(face))).copy()
         )
     metric = Identity()
     cosine = recogniser.match(*embedded, cv2.FaceRecognizerSF_FR_COSINE)
@@ -94,8 +95,8 @@ def test_the_order_of_the_channels_matters() -> None:
 def test_a_face_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, _ = crops()
     calls: list[int] = []
-    real = Landmarker.find
-    monkeypatch.setattr(Landmarker, "find", lambda self, image: calls.append(1) or real(self, image))
+    real = landmarks.faces_of_crop
+    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: calls.append(1) or real(image))
     metric = Identity()
     for name in METRICS:
         getattr(metric, name)(a, b)
@@ -103,20 +104,20 @@ def test_a_face_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 2
 
 
-def at(shift: float) -> Face:
+def at(shift: float) -> Detection:
     points = np.array([[10, 10], [30, 10], [20, 20], [13, 30], [27, 30]], np.float32) + np.float32([shift, 0])
-    return Face(np.array([0, 0, 40, 40], np.float32), points, 1.0)
+    return Detection((0, 0, 40, 40), points, 1.0)
 
 
 def test_a_shift_is_an_error_in_shares_of_the_eyes_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Landmarker, "find", lambda _, image: [at(float(image[0, 0, 0]))])
+    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(float(image[0, 0, 0]))])
     clean = torch.zeros(3, 3, 40, 40)
     moved = clean + torch.tensor([0, 1, 5]).view(3, 1, 1, 1) / 255
     torch.testing.assert_close(Identity().landmark_error(moved, clean), torch.tensor([0.0, 5.0, 25.0]))
 
 
 def test_the_largest_face_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Landmarker, "find", lambda _, image: [at(0), at(float(image[0, 0, 0]))])
+    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(0), at(float(image[0, 0, 0]))])
     assert Identity().landmark_error(torch.ones(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)).item() == 0
 
 

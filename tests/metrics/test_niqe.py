@@ -13,7 +13,7 @@ from skimage import data
 from torch import Tensor
 
 from hifacegan_lib.metrics import niqe
-from hifacegan_lib.metrics.full_reference import MetricUnavailable
+from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
 from hifacegan_lib.utils import weight_registry
 

@@ -61,21 +61,6 @@ def test_drift_counts_those_who_became_another_person() -> None:
     assert sorted(drawn.tolist()) == [[-0.1, 0.7], [0.1, 0.1], [0.2, 0.9]]
 
 
-def test_moves_draw_a_bar_for_each_protocol_and_say_who_is_not_concerned() -> None:
-    rows = [
-        {"protocol": "ours", "kind": "ours", "metric": "psnr", "moved": 0.0},
-        {"protocol": "luma_only", "kind": "convention", "metric": "psnr", "moved": 1.5},
-        {"protocol": "bgr_restored", "kind": "mistake", "metric": "psnr", "moved": -6.7},
-        {"protocol": "luma_only", "kind": "convention", "metric": "ssim", "moved": None},
-        {"protocol": "bgr_restored", "kind": "mistake", "metric": "ssim", "moved": -0.1},
-    ]
-    psnr, ssim = evaluation_plots.moves(rows, registry.standard(["psnr", "ssim"])).axes
-    assert [round(bar.get_width(), 2) for bar in psnr.patches] == [1.5, -6.7]
-    assert len(ssim.patches) == 1
-    assert [text.get_text().strip() for text in ssim.texts] == ["not concerned", "-0.1000"]
-    assert [label.get_text() for label in psnr.get_yticklabels()] == ["luma only", "bgr restored"]
-
-
 def test_faces_stand_side_by_side_with_their_captions() -> None:
     face = np.zeros((8, 8, 3), np.uint8)
     figure = evaluation_plots.side_by_side(

@@ -23,9 +23,9 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     standins.put(monkeypatch, "yunet", standins.yunet(640))
     for name, side in (("TILE", 640), ("LAP", 160), ("CLOSE", 640)):  # the stand-in has one size
         monkeypatch.setattr(detection, name, side)
-    detection._network.cache_clear()
+    detection.yunet.cache_clear()
     yield
-    detection._network.cache_clear()
+    detection.yunet.cache_clear()
 
 
 def blocks(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
