@@ -125,6 +125,7 @@ def octave_changes(changes: Mapping[str, NDArray[np.floating[Any]]], columns: in
         changes: name -> severities x octaves.
         span: dB at which the colours end.
     """
+    columns = min(columns, len(changes))
     lines = -(-len(changes) // columns)
     figure, axes = canvas(lines, columns, figsize=(1.55 * columns + 0.8, 1.3 * lines))
     for axis in axes.flat[len(changes) :]:

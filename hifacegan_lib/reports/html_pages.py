@@ -49,7 +49,7 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"card": card, "picture": picture, "flat": flat, "narrowed": narrowed, "webp": webp_uri}
+    environment.filters |= {"card": card, "picture": picture, "plain": plain, "narrowed": narrowed, "webp": webp_uri}
     return write_text(path, environment.get_template(template).render(**values))
 
 
@@ -93,17 +93,9 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names and values as text; a mapping inside becomes one line, a path from the root only its last name."""
-    return {
-        key.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, Mapping)
-        else unrooted(f"{value}")
-        for key, value in values.items()
-    }
-
-
-def unrooted(text: str) -> str:
-    """A path from the root without the folders that are nobody else's business; any other text as it is."""
-    path = next((kind(text) for kind in (PurePosixPath, PureWindowsPath) if kind(text).is_absolute()), None)
-    return f"…/{path.name}" if path else text
+def plain(value: Any) -> str:
+    """A value as text: a mapping as one line, a path from the root without its folders, which are private."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    path = next((kind(value) for kind in (PurePosixPath, PureWindowsPath) if kind(f"{value}").is_absolute()), None)
+    return f"…/{path.name}" if path else f"{value}"

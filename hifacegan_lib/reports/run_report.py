@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.reports import network_plots
-from hifacegan_lib.reports.html_pages import Section, Slider, flat, write_page
+from hifacegan_lib.reports.html_pages import Section, Slider, write_page
 from hifacegan_lib.reports.run_log import read_lines, read_pictures
 from hifacegan_lib.utils.files import read_json
 from hifacegan_lib.utils.images import Pixels, load_image
@@ -165,7 +165,7 @@ def write_report(
         title=title,
         evaluation=evaluation,
         finding=_finding(evaluation) if evaluation else None,
-        table=_table(evaluation) if evaluation else [],
+        cell=cell,
         counts=left_out(evaluation) if evaluation else [],
         sliders=sliders,
         figures=figures,
@@ -181,8 +181,6 @@ def write_comparison(
     path: str | Path, found: Comparison, figures: Mapping[str, Figure], sliders: Sequence[Slider] = ()
 ) -> Path:
     """Write the page of two compared evaluations, whole or not at all; a slider goes from A's face to B's."""
-    differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
-    shown = {name: {"A": flat(_sides(v, 0)), "B": flat(_sides(v, 1))} for name, v in differing.items() if v}
     return write_page(
         path,
         "comparison.html",
@@ -190,12 +188,9 @@ def write_comparison(
         found=found,
         sliders=sliders,
         figures=figures,
-        differing=shown,
+        differing={"Parameters that differ": found.params, "Conditions that differ": found.conditions},
+        hidden=_SHOWN_ELSEWHERE,
     )
-
-
-def _sides(values: Mapping[str, tuple[Any, Any]], side: int) -> dict[str, Any]:
-    return {name: pair[side] for name, pair in values.items() if name not in _SHOWN_ELSEWHERE}
 
 
 def left_out(evaluation: Evaluation) -> list[str]:
@@ -234,20 +229,3 @@ def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
         "rival": rival,
         "lead": evaluation.gain(order[0], rival) if rival else None,
     }
-
-
-def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """For each metric the methods' cells: mean, interval, whether it is the best; last what the clean faces have."""
-    lines = []
-    for name, metric in evaluation.available.items():
-        cells, best = [], evaluation.best(name)
-        for row in evaluation.rows:
-            mean, _, interval = cell(row, name, metric.digits).partition(" ")
-            label = row["method"].replace("_", " ")
-            cells.append({"label": label, "mean": mean, "interval": interval, "best": best == row["method"]})
-        if evaluation.clean:
-            has, d = evaluation.clean.get(name), metric.digits
-            mean, interval = (f"{has.mean:.{d}f}", f"[{has.low:.{d}f}, {has.high:.{d}f}]") if has else ("", "")
-            cells.append({"label": "clean faces", "mean": mean, "interval": interval, "best": False})
-        lines.append({"title": metric.title, "wanted": metric.wanted, "cells": cells})
-    return lines
