@@ -128,8 +128,8 @@ class _Bar(Progress):
 class _Silent(tqdm.tqdm):
     """Counts, and draws nothing."""
 
-    def display(self, *_: Any, **__: Any) -> bool:
-        return True
+    def display(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 class _Plain(_Bar):
