@@ -145,7 +145,7 @@ def draw(lines: Path, picture: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if (row["size"], row["seconds"], row["rate"]) == (64, 150.0, 0.002)]
     rows.sort(key=lambda row: row["valid"]["psnr"])
-    figure, axes = plots._canvas(1, 1, figsize=(8.5, 0.28 * len(rows) + 0.9), layout="constrained")
+    figure, axes = plots.canvas(1, 1, figsize=(8.5, 0.28 * len(rows) + 0.9), layout="constrained")
     axis, gains = axes[0, 0], [row["valid"]["psnr"] for row in rows]
     colours = ["C3" if row["variant"].startswith(("authors", "spade")) else "C0" for row in rows]
     names = [f"{row['variant']}, {row['steps']} steps" for row in rows]

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from hifacegan_lib.reports.plots import _canvas, image_rows, psnr, save
+from hifacegan_lib.reports.plots import canvas, image_rows, psnr, save
 from hifacegan_lib.reports.run_log import read_lines, read_pictures
 from hifacegan_lib.sweeps import Result, Sweep, result
 from hifacegan_lib.utils.files import write_json
@@ -256,7 +256,7 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     panels = ["step", "seconds"] if timed else ["step"]
     longest = max(len(name) for name in logs)
     size = (3.6 * len(panels) + (0.09 * longest + 0.6 if len(logs) > 1 else 0), 3.3)
-    figure, axes = _canvas(1, len(panels), figsize=size, sharey=True, layout="constrained")
+    figure, axes = canvas(1, len(panels), figsize=size, sharey=True, layout="constrained")
     for axis, x in zip(axes[0], panels, strict=True):
         for n, (name, runs) in enumerate(logs.items()):
             colour = f"C{n}" if len(logs) <= 10 else plt.get_cmap("turbo")(n / (len(logs) - 1))

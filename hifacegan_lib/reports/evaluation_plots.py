@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.reports.plots import _canvas, image_rows
+from hifacegan_lib.reports.plots import canvas, image_rows
 from hifacegan_lib.utils.images import Pixels
 
 
@@ -25,7 +25,7 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
     """
     names = list(metrics or found.metrics)
     kinds = list(found.severities)
-    figure, axes = _canvas(
+    figure, axes = canvas(
         1, len(names), figsize=(1.5 + 4.9 * len(names), 0.72 * len(kinds) + 1.2), layout="constrained"
     )
     for axis, name in zip(axes[0], names, strict=True):
@@ -75,7 +75,7 @@ def drift_dots(found: Drift, label: str) -> Figure:
     Args:
         label: name of the metric behind the gain.
     """
-    figure, axes = _canvas(figsize=(6.4, 4.6), layout="constrained")
+    figure, axes = canvas(figsize=(6.4, 4.6), layout="constrained")
     axis = axes[0, 0]
     limit = 1 - SAME_PERSON
     top = max(1.0, float(found.drift.max()) * 1.08)

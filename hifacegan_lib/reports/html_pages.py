@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from PIL import Image
 
-from hifacegan_lib.degradations.compression import encode_webp
+from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.images import Pixels, resize
 
 SMALL = 128  # sides up to which a face's pixels are shown as they are
@@ -40,8 +41,7 @@ class Section(NamedTuple):
 
 
 def write_page(path: str | Path, template: str, **values: Any) -> Path:
-    """Fill a template of ``pages/`` and write it, whole or not at all."""
-    path = Path(path)
+    """Fill a template of ``pages/``, whose filters are functions of this file, and write it, whole or not at all."""
     environment = Environment(
         loader=PackageLoader("hifacegan_lib", "reports/pages"),
         autoescape=True,
@@ -49,59 +49,53 @@ def write_page(path: str | Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template(template).render(**values)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-    return path
-
-
-def sections(parts: Sequence[Section]) -> list[dict[str, Any]]:
-    """For the template."""
-    return [{**part._asdict(), "figures": [picture(*item) for item in part.figures.items()]} for part in parts]
+    environment.filters |= {"card": card, "picture": picture, "plain": plain, "narrowed": narrowed, "webp": webp_uri}
+    return write_text(path, environment.get_template(template).render(**values))
 
 
 def picture(caption: str, figure: Figure) -> dict[str, Any]:
     """A figure for the template; a caption's first sentence is its title."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight", pad_inches=0.06)
     title, stop, rest = caption.partition(". ")
-    return {
-        "title": title + stop.strip(),
-        "text": rest,
-        "width": round(figure.get_figwidth() * 96),
-        "png": base64.b64encode(buffer.getvalue()).decode(),
-    }
+    width = round(figure.get_figwidth() * 96)
+    return {"title": title + stop.strip(), "text": rest, "width": width, "source": png_uri(figure)}
 
 
 def card(slider: Slider) -> dict[str, Any]:
     """A slider for the template."""
-    height, width = slider.clean.shape[:2]
-    faces = {name: getattr(slider, name) for name in ("before", "after", "clean")}
-    if width > CARD:
-        height, width = max(1, round(height * CARD / width)), CARD
-        faces = {name: resize(face, height, width) for name, face in faces.items()}
-    shown = {name: f"data:image/webp;base64,{webp(face, 95)}" for name, face in faces.items()}
+    faces = {name: narrowed(getattr(slider, name), CARD) for name in ("before", "after", "clean")}
+    height, width = faces["clean"].shape[:2]
+    shown = {name: webp_uri(face, 95) for name, face in faces.items()}
     return {**slider._asdict(), **shown, "width": width, "height": height, "small": width <= SMALL}
 
 
-def webp(image: Pixels, quality: int) -> str:
-    """As base64 text."""
-    return base64.b64encode(encode_webp(image, quality)).decode()
+def narrowed(image: Pixels, widest: int) -> Pixels:
+    """The image, made smaller when it is wider than ``widest`` pixels."""
+    height, width = image.shape[:2]
+    return resize(image, max(1, round(height * widest / width)), widest) if width > widest else image
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names and values as text; a mapping inside becomes one line, a path from the root only its last name."""
-    return {
-        key.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, Mapping)
-        else unrooted(f"{value}")
-        for key, value in values.items()
-    }
+def webp_uri(image: Pixels, quality: int = 90) -> str:
+    """uint8 H x W x 3 as the address of an image in a page: lossy WebP, ``quality`` 1 to 100."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "webp", quality=quality)
+    return data_uri("image/webp", buffer.getvalue())
 
 
-def unrooted(text: str) -> str:
-    """A path from the root without the folders that are nobody else's business; any other text as it is."""
-    path = next((kind(text) for kind in (PurePosixPath, PureWindowsPath) if kind(text).is_absolute()), None)
-    return f"…/{path.name}" if path else text
+def png_uri(figure: Figure, dpi: int = 160) -> str:
+    """A figure as the address of a PNG image in a page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.06)
+    return data_uri("image/png", buffer.getvalue())
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """An address that holds the file itself; ``kind`` is its media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def plain(value: Any) -> str:
+    """A value as text: a mapping as one line, a path from the root without its folders, which are private."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    path = next((kind(value) for kind in (PurePosixPath, PureWindowsPath) if kind(f"{value}").is_absolute()), None)
+    return f"…/{path.name}" if path else f"{value}"

@@ -1,4 +1,4 @@
-"""Pictures that take an operator or a training run apart: weights of a window, maps over a face, curves over steps."""
+"""Plots of a network and its training: weights of a window, maps over a face, curves over steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hifacegan_lib.reports.plots import _canvas, _show
+from hifacegan_lib.reports.plots import canvas, show
 from hifacegan_lib.utils.images import Pixels
 
 Map = NDArray[np.floating[Any]]
@@ -22,7 +22,7 @@ QUANTITIES = {  # panel -> keys of a line of metrics.jsonl
 }
 
 
-def windows(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], radius: int = 5) -> Figure:
+def window_weights(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], radius: int = 5) -> Figure:
     """Where H is large: some pixels marked on the face, each with its surroundings and its window's K x K weights.
 
     Args:
@@ -32,17 +32,17 @@ def windows(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], 
         radius: of the surroundings that are shown, pixels.
     """
     side = round(weights.shape[0] ** 0.5)
-    figure, axes = _canvas(2, len(pixels) + 1, figsize=(2.1 * (len(pixels) + 1) + 0.6, 4.3), layout="constrained")
+    figure, axes = canvas(2, len(pixels) + 1, figsize=(2.1 * (len(pixels) + 1) + 0.6, 4.3))
     for axis in axes[:, 0]:
         axis.remove()
     face = figure.add_subplot(axes[0, 0].get_gridspec()[:, 0])
-    _show(face, image, "damaged face")
+    show(face, image, "damaged face")
     padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
     for n, (name, (row, column)) in enumerate(pixels.items()):
         frame: dict[str, Any] = {"edgecolor": f"C{n}", "facecolor": "none", "linewidth": 2}
         face.add_patch(Rectangle((column - radius - 0.5, row - radius - 0.5), 2 * radius + 1, 2 * radius + 1, **frame))
         near, heat = axes[0, n + 1], axes[1, n + 1]
-        _show(near, padded[row : row + 2 * radius + 1, column : column + 2 * radius + 1], name)
+        show(near, padded[row : row + 2 * radius + 1, column : column + 2 * radius + 1], name)
         near.add_patch(Rectangle((radius - side / 2, radius - side / 2), side, side, **frame))
         values = weights[:, row, column].reshape(side, side)
         shown = heat.imshow(values, cmap="RdBu_r", vmin=0, vmax=2)
@@ -60,7 +60,7 @@ def maps(values: Mapping[str, Map], low: float | None = None, high: float | None
     low = min(float(v.min()) for v in values.values()) if low is None else low
     high = max(float(v.max()) for v in values.values()) if high is None else high
     size = (inch * len(values) + 0.8, inch + 0.5)
-    figure, axes = _canvas(1, len(values), figsize=size, layout="constrained")
+    figure, axes = canvas(1, len(values), figsize=size)
     for axis, (name, value) in zip(axes[0], values.items(), strict=True):
         shown = axis.imshow(value, cmap="magma", vmin=low, vmax=high, interpolation="nearest")
         axis.set(xticks=[], yticks=[])
@@ -93,7 +93,7 @@ def curves(
     Args:
         seconds: (x, seconds since the start), for a second axis above; left out where time does not rise with x.
     """
-    figure, axes = _canvas(1, len(panels), figsize=(3.4 * len(panels) + 0.4, 2.9), layout="constrained")
+    figure, axes = canvas(1, len(panels), figsize=(3.4 * len(panels) + 0.4, 2.9))
     for axis, (quantity, lines) in zip(axes[0], panels.items(), strict=True):
         for name, points in lines.items():
             marker = "o" if len(points) == 1 else ""  # a line needs two
@@ -101,7 +101,6 @@ def curves(
         axis.set_title(quantity, fontsize=10)
         axis.set_xlabel(x)
         axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
         if len(lines) > 1:
             axis.legend(frameon=False, fontsize=9)
         _clock(axis, seconds)
@@ -121,85 +120,3 @@ def _clock(axis: Any, seconds: Sequence[tuple[float, float]]) -> None:
     above.set_xlim(axis.get_xlim())
     above.tick_params(length=0, labelsize=8, colors="0.45", pad=1)
     above.spines[:].set_visible(False)
-
-
-def parameters(counts: Mapping[str, int]) -> Figure:
-    """Parameters of each part of a network as bars, in thousands."""
-    figure, axes = _canvas(figsize=(6.5, 0.42 * len(counts) + 0.7), layout="constrained")
-    axis = axes[0, 0]
-    bars = axis.barh(list(counts), [count / 1e3 for count in counts.values()], color="C0", alpha=0.8)
-    axis.bar_label(bars, fmt="{:,.0f} k", padding=4, fontsize=9)
-    axis.invert_yaxis()
-    axis.margins(x=0.12)
-    axis.set(xticks=[])
-    axis.tick_params(axis="y", length=0)
-    axis.spines[["top", "right", "bottom"]].set_visible(False)
-    return figure
-
-
-def ladders(rows: Mapping[str, Sequence[Pixels]], captions: Mapping[str, Sequence[str]], inch: float = 0.75) -> Figure:
-    """A row of faces for each name, mild to strong, a caption below each; two rows side by side to save paper."""
-    steps = len(next(iter(rows.values())))
-    lines = -(-len(rows) // 2)
-    size = ((2 * steps + 2.6) * inch, lines * (inch + 0.18))
-    figure, axes = _canvas(lines, 2 * steps + 1, figsize=size, width_ratios=[1] * steps + [1.2] + [1] * steps)
-    figure.subplots_adjust(left=1.1 * inch / size[0], right=1, top=1, bottom=0.2 / size[1], wspace=0.05, hspace=0.24)
-    for axis in axes.flat:
-        axis.axis("off")
-    for n, (name, images) in enumerate(rows.items()):
-        line = axes[n % lines, (steps + 1) * (n // lines) :][:steps]
-        for axis, image, caption in zip(line, images, captions[name], strict=True):
-            axis.axis("on")
-            _show(axis, image)
-            axis.set_xlabel(caption, fontsize=8, labelpad=1.5)
-        line[0].set_ylabel(name.replace("_", "\n"), fontsize=9, rotation=0, ha="right", va="center", labelpad=5)
-    return figure
-
-
-def families(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> Figure:
-    """Quantity -> family -> name -> values by rung: a row of panels for each quantity, a column for each family."""
-    names = list(next(iter(panels.values())))
-    figure, axes = _canvas(
-        len(panels), len(names), figsize=(2.1 * len(names) + 0.5, 2.1 * len(panels) + 1.3), sharey="row", sharex=True
-    )
-    for row, (quantity, groups) in zip(axes, panels.items(), strict=True):
-        row[0].set_ylabel(quantity)
-        for axis, lines in zip(row, groups.values(), strict=True):
-            for name, values in lines.items():
-                axis.plot(
-                    range(1, len(values) + 1), values, "o-", markersize=4, linewidth=1.5, label=name.replace("_", " ")
-                )
-            axis.grid(alpha=0.25)
-            axis.spines[["top", "right"]].set_visible(False)
-    for top, bottom, name in zip(axes[0], axes[-1], names, strict=True):
-        top.set_title(name, fontsize=10)
-        bottom.set(xlabel="mild to strong", xticks=range(1, len(values) + 1))
-        labels = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.28), "frameon": False, "fontsize": 8}
-        bottom.legend(*bottom.get_legend_handles_labels(), **labels)
-    figure.tight_layout(pad=0.5)
-    return figure
-
-
-def falloff(changes: Mapping[str, Map], columns: int = 6, span: float = 30) -> Figure:
-    """What each rung does to each octave, dB: blue is lost, red is added, white is as in the clean face.
-
-    Args:
-        changes: name -> rungs x octaves.
-        span: dB at which the colours end.
-    """
-    lines = -(-len(changes) // columns)
-    figure, axes = _canvas(lines, columns, figsize=(1.55 * columns + 0.8, 1.3 * lines), layout="constrained")
-    for axis in axes.flat[len(changes) :]:
-        axis.axis("off")
-    for n, (axis, (name, change)) in enumerate(zip(axes.flat, changes.items(), strict=False)):
-        shown = axis.imshow(change, cmap="RdBu_r", vmin=-span, vmax=span, aspect="auto", origin="lower")
-        axis.set_title(name.replace("_", " "), fontsize=9)
-        axis.set(xticks=range(change.shape[1]), yticks=[0, len(change) - 1], xticklabels=[], yticklabels=[])
-        axis.tick_params(length=0)
-        if n % columns == 0:
-            axis.set_yticklabels(["mild", "strong"], fontsize=8)
-        if n >= len(changes) - columns:
-            axis.set_xticklabels([2**octave for octave in range(change.shape[1])], fontsize=8)
-            axis.set_xlabel("cycles a face", fontsize=8)
-    figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.6, label="change of power, dB", aspect=30)
-    return figure

@@ -1,6 +1,9 @@
-"""Every picture that a notebook or a report shows: functions that take data and return a matplotlib ``Figure``."""
+"""Pictures for notebooks and reports: functions that take data and return a matplotlib ``Figure``.
 
-import math
+Here are the canvas, rows of faces, and what shows a data set or an evaluation. Degradations and networks have files of
+their own, built on this one.
+"""
+
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,28 +13,31 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from hifacegan_lib.utils import files
 from hifacegan_lib.utils.images import Pixels, grid
-from hifacegan_lib.utils.measures import psnr, radial_power
+from hifacegan_lib.utils.measures import psnr
 
 
-def _canvas(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Figure and 2-D array of axes, closed for pyplot: a notebook shows it once, as the value of its cell."""
-    figure, axes = plt.subplots(rows, columns, squeeze=False, **options)
+def canvas(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Figure and 2-D array of axes, closed for pyplot: a notebook shows it once, as the value of its cell.
+
+    ``options`` are those of ``plt.subplots``; the layout is constrained unless they say otherwise.
+    """
+    with plt.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(rows, columns, squeeze=False, **{"layout": "constrained", **options})
     plt.close(figure)
     return figure, axes
 
 
 def save(figure: Figure, path: str | Path) -> Figure:
     """Write a figure, whole or not at all, in the format of the suffix; returns it, so that a cell shows it too."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=150, bbox_inches="tight", pad_inches=0.06)
-    partial.replace(path)
+    with files.atomic(path) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight", pad_inches=0.06)
     return figure
 
 
-def _show(axis: Any, image: Pixels, title: str = "") -> None:
+def show(axis: Any, image: Pixels, title: str = "") -> None:
+    """Draw an image, uint8 H x W x 3, without ticks and frame."""
     axis.imshow(image, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
@@ -57,6 +63,8 @@ def image_rows(
         inch: width of one image on paper.
         titles: one for each column, or none.
         captions: name of a row -> a line below each of its images.
+    Raises:
+        ValueError: no image, or rows of different lengths.
     """
     lengths = {len(images) for images in rows.values()}
     if len(lengths) != 1 or lengths == {0}:
@@ -64,10 +72,10 @@ def image_rows(
     columns = lengths.pop()
     captions = captions or {}
     height = inch * len(rows) + 0.2 * len(captions) + (0.3 if titles else 0.1)
-    figure, axes = _canvas(len(rows), columns, figsize=(inch * columns + 0.9, height))
+    figure, axes = canvas(len(rows), columns, figsize=(inch * columns + 0.9, height), layout=None)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for axis, image, caption in zip(line, images, captions.get(name, [""] * columns), strict=True):
-            _show(axis, image)
+            show(axis, image)
             axis.set_xlabel(caption, fontsize=8, labelpad=3)
         line[0].set_ylabel(name, fontsize=10, rotation=0, ha="right", va="center", labelpad=6)
     for axis, title in zip(axes[0], titles, strict=bool(titles)):
@@ -85,87 +93,13 @@ def contact_sheet(clean: Sequence[Pixels], damaged: Mapping[str, Sequence[Pixels
     return image_rows({"clean": clean, **damaged}, inch, captions=captions)
 
 
-def operations_sheet(clean: Pixels, damaged: Mapping[str, Pixels], columns: int = 5, inch: float = 1.65) -> Figure:
-    """One face under several operations: each with its name, its PSNR and, below, what it changed."""
-    tiles = {"clean": clean, **damaged}
-    lines = -(-len(tiles) // columns)
-    figure, axes = _canvas(lines, columns, figsize=(inch * columns, (inch * 2 + 0.5) * lines))
-    gap = np.full((max(1, clean.shape[0] // 32), clean.shape[1], 3), 255, np.uint8)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, (name, image) in zip(axes.flat, tiles.items(), strict=False):
-        title = "clean\n" if image is clean else f"{name}\n{psnr(clean, image):.1f} dB"
-        _show(axis, np.concatenate([image, gap, difference(clean, image)]), title)
-    figure.tight_layout(pad=0.4)
-    return figure
-
-
-def spectra(clean: Pixels, damaged: Mapping[str, Pixels]) -> Figure:
-    """Mean power at each spatial frequency, clean against damaged: blur takes detail away, noise adds false detail."""
-    figure, axes = _canvas(figsize=(7.5, 3.4))
-    axis = axes[0, 0]
-    for n, (name, image) in enumerate({"clean": clean, **damaged}.items()):
-        power = radial_power(image)
-        style = {"color": "black", "linewidth": 2.5} if n == 0 else {"color": f"C{n - 1}", "linewidth": 1.6}
-        axis.plot(np.arange(1, len(power)), power[1:], label=name, **style)
-    octaves = [2**n for n in range(int(math.log2(len(power) - 1)) + 1)]
-    axis.set(xscale="log", xlabel="cycles per face", ylabel="power, dB", xlim=(1, len(power) - 1))
-    axis.set_xticks(octaves, [str(n) for n in octaves], minor=False)
-    axis.minorticks_off()
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
-    figure.tight_layout()
-    return figure
-
-
-def orders(clean: Pixels, results: Mapping[tuple[str, ...], Pixels]) -> Figure:
-    """The same operations in every order: PSNR by the operation that comes last, and the worst and the best of all."""
-    quality = {order: psnr(clean, image) for order, image in results.items()}
-    ranked = sorted(quality, key=lambda order: quality[order])
-    last = sorted({order[-1] for order in ranked}, key=lambda op: np.mean([quality[o] for o in ranked if o[-1] == op]))
-    figure, axes = _canvas(1, 3, figsize=(11, 3.6), width_ratios=(1.7, 1, 1))
-    dots = axes[0, 0]
-    for row, op in enumerate(last):
-        values = [quality[order] for order in ranked if order[-1] == op]
-        spread = row + np.linspace(-0.2, 0.2, len(values))  # so that equal ones can be counted
-        dots.plot(values, spread, "o", color=f"C{row}", alpha=0.8, markersize=7, markeredgecolor="white")
-    dots.set(yticks=range(len(last)), yticklabels=[f"{op} last" for op in last], ylim=(-0.6, len(last) - 0.4))
-    dots.set_xlabel("PSNR, dB")
-    dots.tick_params(axis="y", length=0)
-    dots.grid(axis="x", alpha=0.25)
-    dots.spines[["top", "right", "left"]].set_visible(False)
-    for axis, order, word in zip(axes[0, 1:], (ranked[0], ranked[-1]), ("worst", "best"), strict=True):
-        _show(axis, results[order], f"{word}, {quality[order]:.1f} dB")
-        axis.set_xlabel("\n".join(f"{n}. {op}" for n, op in enumerate(order, 1)), fontsize=8)
-    figure.tight_layout()
-    return figure
-
-
-def distribution(values: Sequence[float], label: str) -> Figure:
-    """Histogram of one number for each face, with the median and the middle 90 per cent; infinite ones are counted."""
-    finite = [value for value in values if math.isfinite(value)]
-    infinite = f"; {len(values) - len(finite)} infinite, not shown" if len(finite) < len(values) else ""
-    figure, axes = _canvas(figsize=(7, 3))
-    axis = axes[0, 0]
-    low, middle, high = np.percentile(finite, [5, 50, 95])
-    axis.hist(finite, bins=24, color="C0", alpha=0.75, edgecolor="white")
-    axis.axvspan(low, high, color="C0", alpha=0.1, zorder=0)
-    axis.axvline(middle, color="black", linewidth=1.5)
-    axis.set_title(f"median {middle:.1f}, middle 90 % from {low:.1f} to {high:.1f}{infinite}", fontsize=10)
-    axis.set(xlabel=label, ylabel="faces")
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    return figure
-
-
-def sheets(groups: Mapping[str, Sequence[Pixels]], columns: int = 12, inch: float = 0.8) -> Figure:
+def face_sheets(groups: Mapping[str, Sequence[Pixels]], columns: int = 12, inch: float = 0.8) -> Figure:
     """A contact sheet for each named group of equally sized faces, one below the other."""
     lines = [-(-len(faces) // columns) for faces in groups.values()]
     size = (inch * columns, inch * sum(lines) + 0.32 * len(groups))
-    figure, axes = _canvas(len(groups), figsize=size, height_ratios=lines)
+    figure, axes = canvas(len(groups), figsize=size, height_ratios=lines, layout=None)
     for axis, (name, faces) in zip(axes[:, 0], groups.items(), strict=True):
-        _show(axis, grid(faces, columns, gap=max(2, faces[0].shape[0] // 24)))
+        show(axis, grid(faces, columns, gap=max(2, faces[0].shape[0] // 24)))
         axis.images[0].set_interpolation("auto")  # shown smaller than they are: averaged, not thinned out
         axis.set_title(name, fontsize=10, loc="left")
         axis.set_anchor("W")
@@ -173,37 +107,22 @@ def sheets(groups: Mapping[str, Sequence[Pixels]], columns: int = 12, inch: floa
     return figure
 
 
-def tones(groups: Mapping[str, Sequence[Pixels]]) -> Figure:
+def brightness_and_colour(groups: Mapping[str, Sequence[Pixels]]) -> Figure:
     """Brightness of faces, and levels of red, green and blue, in each group: the first filled, the others as lines."""
-    figure, axes = _canvas(1, 4, figsize=(11, 2.6), layout="constrained")
-    bins = np.arange(0, 257, 8)
+    figure, axes = canvas(1, 4, figsize=(11, 2.6))
     for n, (name, faces) in enumerate(groups.items()):
         style: dict[str, Any] = {"density": True, "histtype": "step" if n else "stepfilled", "linewidth": 1.6}
         shown = [np.array([face.mean() for face in faces])]
         shown += [np.concatenate([face[::2, ::2, channel].ravel() for face in faces]) for channel in range(3)]
         for axis, values, colour in zip(axes[0], shown, ("0.5", "tab:red", "tab:green", "tab:blue"), strict=True):
-            axis.hist(values, bins, color="black" if n else colour, alpha=1 if n else 0.45, label=name, **style)
+            colour, alpha = ("black", 1) if n else (colour, 0.45)
+            axis.hist(values, np.arange(0, 257, 8), color=colour, alpha=alpha, label=name, **style)
     for axis, name in zip(
-        axes[0], ("mean of a face", "red of a pixel", "green of a pixel", "blue of a pixel"), strict=True
+        axes[0], ("mean of a face", *(f"{c} of a pixel" for c in ("red", "green", "blue"))), strict=True
     ):
         axis.set(xlabel=name, yticks=[], xlim=(0, 256), xticks=[0, 64, 128, 192, 255])
-        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.spines["left"].set_visible(False)
     axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left", borderpad=0)
-    return figure
-
-
-def likeness(bits: Sequence[int], threshold: int, largest: int) -> Figure:
-    """How far pairs of images are from each other, in bits of their hashes; those in red count as one picture."""
-    figure, axes = _canvas(figsize=(7, 2.8))
-    axis = axes[0, 0]
-    axis.hist(bits, np.arange(0, largest + 4, 4), color="C0", alpha=0.75)
-    axis.axvspan(0, threshold, color="C3", alpha=0.15, linewidth=0)
-    where = {"ha": "center", "va": "top", "transform": axis.get_xaxis_transform()}
-    axis.text(threshold / 2, 0.93, "one\npicture", color="C3", fontsize=9, **where)
-    axis.set(yscale="log", xlim=(0, largest), xlabel="differing bits", ylabel="pairs")
-    axis.set_title(f"{len(bits):,} pairs, nearest {min(bits)} bits", fontsize=10)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
     return figure
 
 
@@ -246,7 +165,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], high
     columns = min(2, len(labels))
     lines = -(-len(labels) // columns)
     size = (1.4 + 2.9 * columns, (1.1 + 0.45 * len(rows)) * lines)
-    figure, axes = _canvas(lines, columns, figsize=size, sharey=True)
+    figure, axes = canvas(lines, columns, figsize=size, sharey=True)
     for axis in axes.flat[len(labels) :]:
         axis.set_visible(False)
     for axis, (metric, label) in zip(axes.flat, labels.items(), strict=False):
@@ -263,8 +182,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], high
         axis.locator_params(axis="x", nbins=5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="x", alpha=0.25)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-    figure.tight_layout()
+        axis.spines["left"].set_visible(False)
     return figure
 
 
@@ -272,7 +190,7 @@ def before_after(before: Sequence[float], after: Sequence[float], name: str = "m
     """PSNR of each face before and after: above the diagonal it was helped, below (in red) it was harmed."""
     pairs = np.array([before, after], float)
     x, y = pairs[:, np.isfinite(pairs).all(0)]
-    figure, axes = _canvas(figsize=(5, 4.6))
+    figure, axes = canvas(figsize=(5, 4.6))
     axis = axes[0, 0]
     span = np.array([min(x.min(), y.min()) - 0.7, max(x.max(), y.max()) + 0.7])
     axis.fill_between(span, span, span[0], color="C3", alpha=0.07, linewidth=0)
@@ -286,6 +204,4 @@ def before_after(before: Sequence[float], after: Sequence[float], name: str = "m
     axis.set(xlabel="PSNR of the degraded face, dB", ylabel=f"PSNR after {name}, dB", xlim=span, ylim=span)
     axis.set_aspect("equal")
     axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
     return figure

@@ -1,4 +1,4 @@
-"""What a training run writes down as it goes: numbers, warnings, pictures; a line that is there was true.
+"""What a training run writes down as it goes: numbers, warnings, pictures.
 
     metrics.jsonl     a line of numbers each ``log_every`` steps       warnings.jsonl    {"step", "warning"}
     tensorboard/      the same and the pictures                        figures/          the strip as PNG
@@ -14,11 +14,11 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from hifacegan_lib.reports.progress import Progress
-from hifacegan_lib.utils import images
+from hifacegan_lib.utils import files, images
 
 
 class Journal:
-    """The files of one run's folder, and who shows them meanwhile."""
+    """The files of one run's folder; ``show`` is told the same."""
 
     def __init__(self, folder: Path, start: int, show: Progress | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,27 +31,21 @@ class Journal:
             if step > start:
                 late.unlink()
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
-        self.show = show
-
-    def step(self, done: int) -> None:
-        """A step is finished."""
-        if self.show:
-            self.show.step(done)
+        self.show = show or Progress()
+        self.step, self.say = self.show.step, self.show.say
 
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """A line of numbers."""
         _append(self.metrics, {"step": step, **values})
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
-        if self.show:
-            self.show.numbers(step, values)
+        self.show.numbers(step, values)
 
     def picture(self, step: int, picture: images.Pixels) -> None:
-        """The validation strip."""
+        """The validation strip, uint8 H x W x 3."""
         images.save_image(self.pictures / f"step_{step:06d}.png", picture)
         self.board.add_image("strip", picture, step, dataformats="HWC")
-        if self.show:
-            self.show.picture(step, picture)
+        self.show.picture(step, picture)
 
     def warn(self, step: int, text: str) -> None:
         """Something looks wrong: kept with the run, and said."""
@@ -59,23 +53,17 @@ class Journal:
         self.board.add_text("warning", text, step)
         self.say(f"step {step}: {text}")
 
-    def say(self, text: str) -> None:
-        """A sentence for whoever watches."""
-        if self.show:
-            self.show.say(text)
-
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the files and the display."""
         self.board.close()
-        if self.show:
-            self.show.close()
+        self.show.close()
 
 
 def read_lines(folder: Path, until: int | None = None, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    """The lines of a run's journal, up to a step; none where there is no such file, nor a last one that was cut off.
+    """The lines of a run's log, up to a step; a missing file has none, and a last line that was cut off is left out.
 
     Raises:
-        ValueError: a line is no JSON; the message names the file.
+        ValueError: a line is not JSON; the message names the file.
     """
     path = folder / name
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -92,17 +80,16 @@ def read_pictures(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(n), path) for path in pictures if (n := path.stem.removeprefix("step_")).isdecimal()))
 
 
-def _append(path: Path, line: Mapping[str, Any]) -> None:
+def _line(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _append(path: Path, values: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.write(_line(values))
 
 
 def _cut(path: Path, start: int) -> None:
     """Drop what was written after step ``start``, and a line that a killed process left unfinished."""
     if path.exists():
-        lines = read_lines(path.parent, start, path.name)
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        if text != path.read_text(encoding="utf-8"):
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+        files.write_text(path, "".join(_line(line) for line in read_lines(path.parent, start, path.name)))

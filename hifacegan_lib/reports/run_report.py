@@ -3,10 +3,10 @@
 Notebook 04 writes it with the training alone, notebook 05 again with the evaluation on top.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.reports import network_plots
-from hifacegan_lib.reports.html_pages import Section, Slider, card, flat, picture, sections, webp, write_page
-from hifacegan_lib.reports.progress import duration
+from hifacegan_lib.reports.html_pages import Section, Slider, write_page
 from hifacegan_lib.reports.run_log import read_lines, read_pictures
-from hifacegan_lib.utils.images import Pixels, load_image, resize
+from hifacegan_lib.utils.files import read_json
+from hifacegan_lib.utils.images import Pixels, load_image
 
 STRIPS = 4  # most in a report
-WIDEST = 1600  # of a strip's row, pixels
 _SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
 _PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
 
@@ -54,15 +53,16 @@ class TrainingRecord:
             ValueError: a file that is there cannot be read; the message names it.
         """
         folder = Path(run_folder)
-        log, result = read_lines(folder), _object(folder / "result.json")
-        if not log and not result:
+        names = ("params", "environment", "result")
+        files = {name: read_json(path) for name in names if (path := folder / f"{name}.json").exists()}
+        log = read_lines(folder)
+        if not log and not files.get("result"):
             return None
         warnings = [(line["step"], line["warning"]) for line in read_lines(folder, name="warnings.jsonl")]
         pictures = list(read_pictures(folder).items())
         chosen = sorted({round(n * (len(pictures) - 1) / (STRIPS - 1)) for n in range(STRIPS)}) if pictures else []
         strips = [(pictures[n][0], load_image(pictures[n][1])) for n in chosen]
-        params, environment = _object(folder / "params.json"), _object(folder / "environment.json")
-        return cls(log, warnings, strips, params, environment, result)
+        return cls(log, warnings, strips, **files)
 
     @property
     def steps(self) -> int:
@@ -75,6 +75,11 @@ class TrainingRecord:
         return self.result.get("seconds") or (self.log[-1].get("seconds") if self.log else None)
 
     @property
+    def time(self) -> str | None:
+        """The same as text, such as "1 day, 2:03:04"."""
+        return f"{timedelta(seconds=round(self.seconds))}" if self.seconds else None
+
+    @property
     def faces_seen(self) -> int | None:
         """Pairs, with repetition."""
         return self.steps * self.params["batch_size"] if "batch_size" in self.params else None
@@ -85,8 +90,8 @@ class TrainingRecord:
         found = {"steps": f"{self.steps:,}"}
         if self.faces_seen:
             found["faces seen"] = f"{self.faces_seen:,}, {self.params['batch_size']} a step"
-        if self.seconds:
-            found["time"] = duration(self.seconds)
+        if self.time and self.seconds:
+            found["time"] = self.time
             found["seconds a step"] = f"{self.seconds / self.steps:.3g}"
         if self.seconds and self.faces_seen:
             found["faces a second"] = f"{self.faces_seen / self.seconds:.3g}"
@@ -122,13 +127,6 @@ def _row(strip: Pixels, number: int) -> Pixels:
     return strip[number * (side + 2) :][:side]
 
 
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected JSON ({error})") from error
-
-
 def write_report(
     path: str | Path,
     evaluation: Evaluation | None,
@@ -156,29 +154,26 @@ def write_report(
     if evaluation is None and training is None:
         raise ValueError("a report needs an evaluation or a training, got neither")
     conditions = evaluation.conditions if evaluation else {}
-    tables = {"Parameters": flat(params), "Environment": flat(environment)}
+    tables = {"Parameters": params, "Environment": environment}
     if evaluation and training:
-        tables["Parameters of the training"] = flat(training.params)
+        tables["Parameters of the training"] = training.params
         if training.environment != environment:
-            tables["Environment of the training"] = flat(training.environment)
+            tables["Environment of the training"] = training.environment
     return write_page(
         path,
         "report.html",
         title=title,
         evaluation=evaluation,
         finding=_finding(evaluation) if evaluation else None,
-        table=_table(evaluation) if evaluation else [],
+        cell=cell,
         counts=left_out(evaluation) if evaluation else [],
-        sliders=[card(slider) for slider in sliders],
-        figures=[picture(caption, figure) for caption, figure in figures.items()],
-        sections=sections(parts),
-        conditions=flat({k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE}),
+        sliders=sliders,
+        figures=figures,
+        sections=parts,
+        conditions={k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE},
         training=training,
-        curves=[picture(name, figure) for name, figure in training.curves().items()] if training else [],
-        faces=[_strip(name, row) for name, row in training.faces().items()] if training else [],
         warnings=[(step, _PATH.sub("…", text)) for step, text in training.warnings] if training else [],
         tables={name: table for name, table in tables.items() if table},
-        duration=duration,
     )
 
 
@@ -186,21 +181,16 @@ def write_comparison(
     path: str | Path, found: Comparison, figures: Mapping[str, Figure], sliders: Sequence[Slider] = ()
 ) -> Path:
     """Write the page of two compared evaluations, whole or not at all; a slider goes from A's face to B's."""
-    differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
-    shown = {name: {"A": flat(_sides(v, 0)), "B": flat(_sides(v, 1))} for name, v in differing.items() if v}
     return write_page(
         path,
         "comparison.html",
         title=f"{found.b.name} against {found.a.name}",
         found=found,
-        sliders=[card(slider) for slider in sliders],
-        figures=[picture(caption, figure) for caption, figure in figures.items()],
-        differing=shown,
+        sliders=sliders,
+        figures=figures,
+        differing={"Parameters that differ": found.params, "Conditions that differ": found.conditions},
+        hidden=_SHOWN_ELSEWHERE,
     )
-
-
-def _sides(values: Mapping[str, tuple[Any, Any]], side: int) -> dict[str, Any]:
-    return {name: pair[side] for name, pair in values.items() if name not in _SHOWN_ELSEWHERE}
 
 
 def left_out(evaluation: Evaluation) -> list[str]:
@@ -239,27 +229,3 @@ def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
         "rival": rival,
         "lead": evaluation.gain(order[0], rival) if rival else None,
     }
-
-
-def _table(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """For each metric the methods' cells: mean, interval, whether it is the best; last what the clean faces have."""
-    lines = []
-    for name, metric in evaluation.available.items():
-        cells, best = [], evaluation.best(name)
-        for row in evaluation.rows:
-            mean, _, interval = cell(row, name, metric.digits).partition(" ")
-            label = row["method"].replace("_", " ")
-            cells.append({"label": label, "mean": mean, "interval": interval, "best": best == row["method"]})
-        if evaluation.clean:
-            has, d = evaluation.clean.get(name), metric.digits
-            mean, interval = (f"{has.mean:.{d}f}", f"[{has.low:.{d}f}, {has.high:.{d}f}]") if has else ("", "")
-            cells.append({"label": "clean faces", "mean": mean, "interval": interval, "best": False})
-        lines.append({"title": metric.title, "wanted": metric.wanted, "cells": cells})
-    return lines
-
-
-def _strip(name: str, row: Pixels) -> dict[str, Any]:
-    height, width = row.shape[:2]
-    if width > WIDEST:
-        height, width = max(1, round(height * WIDEST / width)), WIDEST
-    return {"name": name, "width": width, "height": height, "webp": webp(resize(row, height, width), 90)}

@@ -1,31 +1,15 @@
-"""What people bring to the explorer and take from it: a photograph, steps by hand, those as a recipe, saved recipes."""
+"""Recipes made by hand in the explorer: one more step, the steps as a recipe, and its file."""
 
 import json
 import re
-import tempfile
 from pathlib import Path
 
 from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, recipe_names
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.utils.images import Pixels, center_square, load_image, resize
+from hifacegan_lib.utils.files import write_text
 
 BY_HAND = "by hand"  # the recipe in the trace of steps that no recipe drew
 SAVED = Path("params/recipes")  # below the project's root
-
-
-def decode_face(name: str, content: bytes, side: int) -> Pixels:
-    """The centred square of a photograph in memory, resized to ``side``: uint8 side x side x 3.
-
-    Raises:
-        ValueError: it cannot be decoded; the message calls it by ``name``.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo"
-        path.write_bytes(content)
-        try:
-            return resize(center_square(load_image(path)), side, side)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(path), name)) from None
 
 
 def middle(op: str) -> Step:
@@ -38,7 +22,7 @@ def middle(op: str) -> Step:
 def fixed_recipe(trace: Trace, name: str) -> Recipe:
     """A recipe of the trace's steps, in its order, with its numbers; only noise differs from seed to seed."""
     steps = [{key: value for key, value in step.to_dict().items() if key != "seed"} for step in trace.operations]
-    words = {"name": name, "description": f"Fixed numbers: {trace.describe()}.", "source": "Driven by hand."}
+    words = {"name": name, "description": f"Fixed numbers: {trace.describe()}.", "source": "Made by hand."}
     return Recipe.from_json(json.dumps({**words, "order": "given", "operations": steps}))
 
 
@@ -55,8 +39,5 @@ def save_recipe(recipe: Recipe, root: str | Path) -> Path:
         raise ValueError(f"name = {recipe.name!r}: a shipped recipe has it")
     path = Path(root) / SAVED / f"{recipe.name}.json"
     if path.exists():
-        raise FileExistsError(f"{(SAVED / path.name).as_posix()} is there already: choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(recipe.to_json() + "\n", encoding="utf-8")
-    return partial.replace(path)
+        raise FileExistsError(f"{(SAVED / path.name).as_posix()} exists already: choose another name")
+    return write_text(path, recipe.to_json() + "\n")

@@ -1,11 +1,10 @@
-"""The degradation explorer of notebook 02, to turn by hand.
+"""The degradation explorer of notebook 02: draw damage from a recipe, or set each operation by hand.
 
-The explorer's state is its list of steps. A recipe and a seed fill it; from there each step is driven by hand:
+The explorer's state is its list of steps. A recipe and a seed fill it; from there each step is changed by hand:
 
     recipe, seed -> steps -> trace -> clean, degraded, difference, numbers, charts
 
-It redraws by giving its widgets new values: nothing is printed, so no output grows while a slider moves. Whatever goes
-wrong in a callback is told in the explorer itself; it would be lost otherwise.
+It redraws by giving its widgets new values: nothing is printed, so no output grows while a slider moves.
 """
 
 import html
@@ -20,9 +19,9 @@ import ipywidgets
 from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, Range, Value
 from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, load_recipe, recipe_names
 from hifacegan_lib.reports import face_views, plots
-from hifacegan_lib.utils import measures
-from hifacegan_lib.utils.images import Pixels
-from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, decode_face, fixed_recipe, middle, save_recipe
+from hifacegan_lib.utils.images import Pixels, center_square, load_image, resize
+from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, fixed_recipe, middle, save_recipe
+from hifacegan_lib.widgets.panels import Panel, hbox, take, title, upload_button, vbox
 
 FEW = 10  # numbers that are shown at once; the steps of longer draws are folded at first
 DRAWS = 32  # in the contact sheet
@@ -38,8 +37,8 @@ class StepRow(ipywidgets.VBox):
         self.on = ipywidgets.Checkbox(True, indent=False, tooltip="apply this step")
         self.words = ipywidgets.Button(tooltip="show or hide its numbers").add_class("dx-words")
         self.buttons = {name: ipywidgets.Button(icon=icon, tooltip=name) for name, icon in _ACTS.items()}
-        self.numbers = _column("dx-numbers")
-        self.head = _row("dx-row", self.on, self.words, *self.buttons.values())
+        self.numbers = vbox("dx-numbers")
+        self.head = hbox("dx-row", self.on, self.words, *self.buttons.values())
         super().__init__([self.head], _dom_classes=("dx-step",))
         self.on.observe(self._switch, "value")
         self.words.on_click(lambda _: self.unfold(self.numbers not in self.children))
@@ -83,37 +82,47 @@ class StepRow(ipywidgets.VBox):
             self._changed()
 
 
-class DegradationExplorer(ipywidgets.VBox):
-    """Face, recipe, seed and steps at the left; pictures, numbers and charts at the right."""
+class DegradationExplorer(Panel):
+    """Face, recipe, seed and steps at the left; pictures, numbers and charts at the right.
 
-    def __init__(self, faces: Sequence[Pixels], recipes: Sequence[str], save_to: Path | None = None) -> None:
+    What its buttons copy are its ``trace`` and its recipe, ``made()``.
+
+    Args:
+        faces: uint8 H x W x 3, at least one.
+        recipes: shipped names or JSON files, the first one shown first; none: all shipped ones.
+        save_to: the project's root, below which ``params/recipes/<name>.json`` is written; none: nothing is saved.
+    Raises:
+        ValueError: no face.
+    """
+
+    def __init__(self, faces: Sequence[Pixels], recipes: Sequence[str] = (), save_to: str | Path | None = None) -> None:
+        if not len(faces):
+            raise ValueError("the explorer needs at least one face")
         self.faces, self.save_to = list(faces), save_to
         self.rows: list[StepRow] = []
         self._pool: list[StepRow] = []
         self.drawn: Any = None  # the trace of recipe and seed
-        self._make_left([str(recipe) for recipe in recipes])
-        self._make_right()
-        style = ipywidgets.HTML(f"<style>{face_views.STYLE}</style>")
-        super().__init__([style, _row("dx-body", self.left, self.right)], _dom_classes=("dx",))
+        left, self.right = self._left([str(recipe) for recipe in recipes or recipe_names()]), self._right()
+        super().__init__([hbox("dx-body", left, self.right)])
         self._observe()
         self._try(self._draw, True)
 
-    def _make_left(self, recipes: Sequence[str]) -> None:
+    def _left(self, recipes: Sequence[str]) -> ipywidgets.VBox:
         label: dict[str, Any] = {"style": {"description_width": "48px"}}
         self.face = ipywidgets.IntSlider(0, 0, len(self.faces) - 1, description="face", **label)
-        self.upload = ipywidgets.FileUpload(accept="image/*").add_class("dx-upload")
+        self.upload = upload_button()
         options = [(Path(name).stem, name) for name in recipes]
         self.recipe = ipywidgets.Dropdown(options=options, description="recipe", **label)
         self.seed = ipywidgets.IntSlider(0, 0, 99, description="seed", **label)
         self.reset = ipywidgets.Button(description="back to the draw", disabled=True)
-        self.steps = _column("dx-steps")
+        self.steps = vbox("dx-steps")
         self.operation = ipywidgets.Dropdown(options=[(op.replace("_", " "), op) for op in OPERATIONS])
         self.add = ipywidgets.Button(description="add")
-        draw = [_row("dx-head", _title("draw"), self.upload), self.face, self.recipe, self.seed]
-        steps = [_row("dx-head", _title("steps"), self.reset), self.steps, _row("dx-add", self.operation, self.add)]
-        self.left = _column("dx-left", *draw, *steps)
+        draw = [hbox("dx-head", title("draw"), self.upload), self.face, self.recipe, self.seed]
+        steps = [hbox("dx-head", title("steps"), self.reset), self.steps, hbox("dx-add", self.operation, self.add)]
+        return vbox("dx-left", *draw, *steps)
 
-    def _make_right(self) -> None:
+    def _right(self) -> ipywidgets.VBox:
         self.zoom = ipywidgets.ToggleButtons(options=[(f"{n}×", n) for n in (1, 2, 4, 8, 16)]).add_class("dx-zoom")
         label: dict[str, Any] = {"readout": False, "style": {"description_width": "40px"}}
         self.across = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="across", **label)
@@ -125,17 +134,17 @@ class DegradationExplorer(ipywidgets.VBox):
         self.name = ipywidgets.Text(placeholder="name of the recipe", layout={"width": "150px"})
         self.save = ipywidgets.Button(description="save to params")
         self.sheet, self.draws = ipywidgets.ToggleButton(description="contact sheet"), ipywidgets.Image(format="png")
-        self.contact = _column("dx-sheet", self.sheet_words, self.draws)
-        columns = [_column("dx-picture", _title(titles[name]), picture) for name, picture in self.pictures.items()]
-        save = [self.name, self.save] if self.save_to else []
-        self.right = _column(
+        self.contact = vbox("dx-sheet", self.sheet_words, self.draws)
+        columns = [vbox("dx-picture", title(titles[name]), picture) for name, picture in self.pictures.items()]
+        save = [self.name, self.save] if self.save_to is not None else []
+        return vbox(
             "dx-right",
             self.error,
-            _row("dx-bar", self.zoom, self.across, self.down),
-            _row("dx-pictures", *columns),
+            hbox("dx-bar", self.zoom, self.across, self.down),
+            hbox("dx-pictures", *columns),
             self.message,
-            _row("dx-charts", self.histogram, self.spectrum),
-            _row("dx-buttons", self.copy_recipe, self.copy_trace, *save, self.sheet),
+            hbox("dx-charts", self.histogram, self.spectrum),
+            hbox("dx-buttons", self.copy_recipe, self.copy_trace, *save, self.sheet),
             self.note,
         )
 
@@ -143,7 +152,7 @@ class DegradationExplorer(ipywidgets.VBox):
         for control in (self.recipe, self.seed):
             control.observe(lambda _: self._try(self._draw, True), "value")
         for control in (self.zoom, self.across, self.down):
-            control.observe(lambda _: self._try(self._frame), "value")
+            control.observe(lambda _: self._try(self._show_crop), "value")
         self.face.observe(lambda _: self._try(self._look, True), "value")
         self.upload.observe(lambda _: self._try(self._take_photo), "value")
         self.sheet.observe(lambda _: self._try(self._show_sheet), "value")
@@ -152,18 +161,15 @@ class DegradationExplorer(ipywidgets.VBox):
         self.save.on_click(lambda _: self._try(self._save))
 
     def _try(self, action: Callable[[], None], redraws: bool = False) -> None:
-        self.error.value = self.note.value = ""
-        if redraws:
-            self.right.remove_class("dx-stale")
-        try:
+        def whole() -> None:
             if self.drawn is None and action != self._draw:
-                self._draw()  # tells again why there is nothing to work on
+                self._draw()  # says again why there is nothing to work on
             action()
-        except Exception as error:  # shown: a kernel drops what a callback raises
-            words = html.escape(str(error))
-            self.error.value = f'<div class="dx-error"><b>{type(error).__name__}</b> {words}</div>'
-            if redraws:
-                self.right.add_class("dx-stale")  # what is shown does not belong to the controls
+
+        self.note.value = ""
+        fine = self.attempt(whole)
+        if redraws:  # after an error, what is shown does not belong to the controls
+            (self.right.remove_class if fine else self.right.add_class)("dx-stale")
 
     # steps
 
@@ -228,27 +234,27 @@ class DegradationExplorer(ipywidgets.VBox):
         clean, trace = self.faces[self.face.value], self.trace
         degraded = trace.apply(clean)
         self.shown = (clean, degraded, plots.difference(clean, degraded))
-        self._frame()
+        self._show_crop()
         self.reset.disabled = trace.recipe != BY_HAND
         self.message.value = face_views.quality(clean, degraded, f"{trace.recipe}: {trace.describe()}")
         self.histogram.value = face_views.histogram_svg(clean, degraded)
-        self.spectrum.value = face_views.spectrum_svg(measures.radial_power(clean), measures.radial_power(degraded))
+        self.spectrum.value = face_views.spectrum_svg(clean, degraded)
         self.copy_recipe.value = face_views.copy_button("copy recipe", self.made().to_json())
         self.copy_trace.value = face_views.copy_button("copy trace", trace.to_json())
 
-    def _frame(self) -> None:
+    def _show_crop(self) -> None:
         """Show the same crop of the three pictures."""
         self.across.disabled = self.down.disabled = self.zoom.value == 1
-        rows, columns = face_views.window(self.shown[0].shape, self.zoom.value, self.across.value, self.down.value)
+        rows, columns = face_views.crop(self.shown[0].shape, self.zoom.value, self.across.value, self.down.value)
         for picture, image in zip(self.pictures.values(), self.shown, strict=True):
-            picture.value = face_views.png(image[rows, columns])
+            picture.value = face_views.png(face_views.fit(image[rows, columns], face_views.VIEW))
 
     def _show_sheet(self) -> None:
         self.right.children = [child for child in self.right.children if child is not self.contact]
         if self.sheet.value:
             recipe, face, first = self.made(), self.faces[self.face.value], self.seed.value
             traces = [recipe.sample(seed, grid=min(face.shape[:2])) for seed in range(first, first + DRAWS)]
-            self.draws.value = face_views.png(face_views.sheet([trace.apply(face) for trace in traces]), view=0)
+            self.draws.value = face_views.png(face_views.sheet([trace.apply(face) for trace in traces]))
             words = f"{recipe.name}, seeds {first} to {first + DRAWS - 1}"
             self.sheet_words.value = f'<div class="dx-title">{html.escape(words)}</div>'
             self.right.children = [*self.right.children, self.contact]
@@ -256,9 +262,10 @@ class DegradationExplorer(ipywidgets.VBox):
     # files
 
     def _take_photo(self) -> None:
+        """The centred square of an uploaded photograph, as large as the other faces."""
         if self.upload.value:
-            photo, self.upload.value = self.upload.value[0], ()  # so that the same file may be chosen again
-            self.faces.append(decode_face(photo["name"], bytes(photo["content"]), min(self.faces[0].shape[:2])))
+            side = min(self.faces[0].shape[:2])
+            self.faces.append(resize(center_square(take(self.upload, load_image)), side, side))
             self.face.max = self.face.value = len(self.faces) - 1
 
     def _save(self) -> None:
@@ -267,25 +274,6 @@ class DegradationExplorer(ipywidgets.VBox):
         path = save_recipe(self.made(self.name.value.strip()), self.save_to or ".")
         self.recipe.options = [*self.recipe.options, (path.stem, str(path))]
         self.note.value = f'<div class="dx-note">saved as {(SAVED / path.name).as_posix()}</div>'
-
-
-def degradation_explorer(
-    faces: Sequence[Pixels], recipes: Sequence[str] = (), save_to: str | Path | None = None
-) -> DegradationExplorer:
-    """Look at what recipes do to faces, and drive each operation by hand.
-
-    Args:
-        faces: uint8 H x W x 3, at least one.
-        recipes: shipped names or JSON files, the first one shown first; none: all shipped ones.
-        save_to: the project's root, below which ``params/recipes/<name>.json`` is written; none: nothing is saved.
-    Returns:
-        A widget; what its buttons copy are its ``trace`` and its recipe, ``made()``.
-    Raises:
-        ValueError: no face.
-    """
-    if not len(faces):
-        raise ValueError("the explorer needs at least one face")
-    return DegradationExplorer(faces, recipes or recipe_names(), None if save_to is None else Path(save_to))
 
 
 def _control(name: str, kind: Range | Names, value: Value) -> Any:
@@ -299,15 +287,3 @@ def _control(name: str, kind: Range | Names, value: Value) -> Any:
     step = 10.0 ** math.floor(math.log10((kind.high - kind.low) / 200))
     low = round(math.ceil(kind.low / step) * step, 6)  # so that the steps are round numbers
     return ipywidgets.FloatSlider(value, min=low, max=kind.high, step=step, readout_format=".4", **label)
-
-
-def _row(name: str, *children: Any) -> ipywidgets.HBox:
-    return ipywidgets.HBox(children).add_class(name)
-
-
-def _column(name: str, *children: Any) -> ipywidgets.VBox:
-    return ipywidgets.VBox(children).add_class(name)
-
-
-def _title(text: str) -> ipywidgets.HTML:
-    return ipywidgets.HTML(f'<div class="dx-title">{text}</div>')

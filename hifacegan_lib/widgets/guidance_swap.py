@@ -1,4 +1,4 @@
-"""Guidance swap: what does each level of the decoder take from its guidance? Exchange it and look.
+"""Guidance swap, of notebook 03: what does each level of the decoder take from its guidance? Exchange it and look.
 
 A generator that draws without a skip knows a face by its guidance alone: maps f_0 (fine) ... f_L (coarse). Give it the
 maps of face A, but for some levels those of face B:
@@ -13,15 +13,17 @@ The start of the decoder is always A's. Works with any ``Generator``; one with a
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
+import ipywidgets
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.reports.face_views import fit, png
+from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
 
 Mode = Literal["progressive", "one plug", "one ablate"]
-RATE = 5e-3  # largest, of learn_to_redraw
 MODES: tuple[Mode, ...] = get_args(Mode)
+SIDE = 256  # of a picture, pixels
 
 
 class Code(NamedTuple):
@@ -62,38 +64,7 @@ def swap(generator: Generator, a: Code, b: Code, mode: Mode, level: int) -> Tens
     return generator.decode(a.image, a.start, mixed(a.guides, b.guides, mode, level))
 
 
-def learn_to_redraw(config: GeneratorConfig, faces: Tensor, steps: int, batch: int = 8, seed: int = 0) -> Generator:
-    """A small network that draws a face again from its guidance alone, in seconds.
-
-    In half of its steps the finest levels are made flat, down to a random one, so that each level learns to carry what
-    it can: as it is, the finest would carry all.
-
-    Args:
-        config: without a skip.
-        faces: N x 3 x H x W in [0, 1].
-    """
-    if config.skip:
-        raise ValueError("a network with a skip need not draw: give one with skip=False")
-    draw = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator = Generator(config).train()
-    optimizer = torch.optim.Adam(generator.parameters(), RATE, (0.9, 0.99))
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.2)
-    for _ in range(steps):
-        face = faces[torch.randint(0, len(faces), (batch,), generator=draw)]
-        start, guides = generator.encode(face)
-        flat = max(0, int(torch.randint(-len(guides) + 1, len(guides), (1,), generator=draw)))
-        guides = [g.mean((2, 3), keepdim=True).expand_as(g) if n < flat else g for n, g in enumerate(guides)]
-        loss = F.l1_loss(generator.decode(face, start, guides), face)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        rates.step()
-    return generator.eval().requires_grad_(False)
-
-
-def likeness(picture: Tensor, a: Tensor, b: Tensor) -> float:
+def share_of_way(picture: Tensor, a: Tensor, b: Tensor) -> float:
     """How far the picture has moved from a (0) towards b (1): its part along the straight line between the two.
 
     Raises:
@@ -103,3 +74,37 @@ def likeness(picture: Tensor, a: Tensor, b: Tensor) -> float:
     if not way.any():
         raise ValueError("the two pictures are equal: there is no way between them")
     return float((picture - a).flatten() @ way / (way @ way))
+
+
+class GuidanceSwap(ipywidgets.VBox):
+    """Face A drawn with guidance of face B at chosen levels: one of three modes, one level.
+
+    Args:
+        generator: without a skip, so that it draws from its guidance alone.
+        a, b: uint8 H x W x 3, of one size.
+    """
+
+    def __init__(self, generator: Generator, a: Pixels, b: Pixels) -> None:
+        self.generator = generator
+        self.a, self.b = (encode(generator, to_float(face)[None]) for face in (a, b))
+        self.ends = [generator.decode(*code).detach() for code in (self.a, self.b)]
+        self.mode = ipywidgets.ToggleButtons(options=MODES, description="mode")
+        self.level = ipywidgets.IntSlider(0, min=0, max=generator.config.stages, description="level k")
+        self.words = ipywidgets.Label()
+        faces = {"A, drawn": self.ends[0], "swapped": self.ends[0], "B, drawn": self.ends[1]}
+        self.pictures = {name: ipywidgets.Image(value=_png(face)) for name, face in faces.items()}
+        columns = [ipywidgets.VBox([ipywidgets.Label(name), picture]) for name, picture in self.pictures.items()]
+        super().__init__([self.mode, self.level, ipywidgets.HBox(columns), self.words], _dom_classes=("guidance-swap",))
+        for control in (self.mode, self.level):
+            control.observe(lambda _: self._draw(), "value")
+        self._draw()
+
+    def _draw(self) -> None:
+        picture = swap(self.generator, self.a, self.b, self.mode.value, self.level.value)
+        self.pictures["swapped"].value = _png(picture)
+        share = share_of_way(picture, *self.ends)
+        self.words.value = f"{self.mode.value}, level {self.level.value}: {share:.0%} of the way from A to B"
+
+
+def _png(face: Tensor) -> bytes:
+    return png(fit(to_uint8(face[0]), SIDE))

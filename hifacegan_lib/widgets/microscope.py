@@ -1,49 +1,31 @@
-"""The suppression microscope: one pixel's weight for every other pixel of the picture, before and after noise.
+"""The suppression microscope of notebook 03: one pixel's weight for every other pixel, with and without noise.
 
-    H(f_j, f_i) = D( G(f_j)^T G(f_i) / sqrt(d) )          symmetric in i and j
-
-A layer looks at it through a small window; here it is shown for the whole image.
+A layer of suppression looks at its weights through a small window; here they are shown for the whole image. ipywidgets
+cannot tell where in a picture one has clicked, so the picture is an anywidget of its own: click it, or move the ring
+with the arrow keys.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
 import cv2
+import ipywidgets
 import matplotlib
 import numpy as np
-import torch
-import torch.nn.functional as F
-from matplotlib.figure import Figure
-from torch import Tensor
+import traitlets
+from numpy.typing import NDArray
 
-from hifacegan_lib.models.suppression import Activation, bounded
-from hifacegan_lib.reports.plots import _canvas, _show
-from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
+from hifacegan_lib.reports.face_views import fit, png
+from hifacegan_lib.reports.html_pages import data_uri
+from hifacegan_lib.utils.images import Pixels
 
 Place = tuple[int, int]  # row and column
-REACH = 4  # of the surroundings, pixels
+Weights = Callable[[Pixels, Place], NDArray[np.floating[Any]]]
+"""Face, uint8 H x W x 3, and a pixel i -> H(f_j, f_i) for each pixel j, H x W, from 0 to 2."""
 
-
-def surroundings_offset(image: Tensor, reach: int = REACH) -> Tensor:
-    """A stand-in for a learnt G: each colour's offset from its surroundings, of unit spread. N x 3 x H x W."""
-    pad = F.pad(image, [reach] * 4, mode="replicate")
-    offset = image - F.avg_pool2d(pad, 2 * reach + 1, 1)
-    return offset / offset.std().clamp_min(1e-3)
-
-
-def weights_of(g: Tensor, place: Place, activation: Activation = "sigmoid") -> Tensor:
-    """H(f_j, f_i) of the pixel i at ``place`` with every pixel j.
-
-    Args:
-        g: embedding G(f) of one image, d x H x W.
-        place: row and column.
-    Returns:
-        H x W, in (0, 2); 1 where nothing correlates.
-    Raises:
-        ValueError: a place outside the image.
-    """
-    d, height, width = g.shape
-    row, column = place
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"place {tuple(place)} lies outside {height} x {width} pixels")
-    return bounded(torch.einsum("dhw,d->hw", g, g[:, row, column]) * d**-0.5, activation)
+SIDE = 256  # of a picture, pixels
 
 
 def with_noise(face: Pixels, sigma: float, seed: int = 0) -> Pixels:
@@ -52,38 +34,73 @@ def with_noise(face: Pixels, sigma: float, seed: int = 0) -> Pixels:
     return (face + sigma * noise).round().clip(0, 255).astype(np.uint8)
 
 
-def weights_seen(face: Pixels, place: Place) -> np.ndarray:
-    """:func:`weights_of` under the stand-in for G, H x W."""
-    return weights_of(surroundings_offset(to_float(face)[None])[0], place).numpy()
+def coloured(weights: NDArray[np.floating[Any]]) -> Pixels:
+    """H x W weights from 0 (blue) over 1 (white) to 2 (red), as uint8 H x W x 3."""
+    return matplotlib.colormaps["RdBu_r"](np.asarray(weights, np.float64) / 2, bytes=True)[..., :3]
 
 
-def coloured(weights: np.ndarray) -> Pixels:
-    """H from 0 (blue) over 1 (white) to 2 (red)."""
-    return to_uint8(torch.from_numpy(matplotlib.colormaps["RdBu_r"](weights / 2)[..., :3].copy()).permute(2, 0, 1))
-
-
-def crossed(image: Pixels, place: Place, times: int) -> Pixels:
-    """The image ``times`` as large, its pixels as squares, a ring around one of them."""
-    large = np.ascontiguousarray(image.repeat(times, 0).repeat(times, 1))
+def ringed(image: Pixels, place: Place, side: int = SIDE) -> Pixels:
+    """The image as large as fits ``side``, its pixels as squares, a ring around one of them."""
+    large = np.ascontiguousarray(fit(image, side))
+    times = large.shape[0] / image.shape[0]
     centre = tuple(int((part + 0.5) * times) for part in reversed(place))
     for colour, thick in (((0, 0, 0), 4), ((255, 255, 255), 2)):
-        cv2.circle(large, centre, max(5, 2 * times), colour, thick, cv2.LINE_AA)
+        cv2.circle(large, centre, max(5, round(2 * times)), colour, thick, cv2.LINE_AA)
     return large
 
 
-def microscope_figure(face: Pixels, place: Place, sigma: float = 20.0, seed: int = 0) -> Figure:
-    """The face and its pixel's weights without and with noise."""
-    figure, axes = _canvas(1, 4, figsize=(10.4, 2.9), layout="constrained")
-    noisy = with_noise(face, sigma, seed)
-    for pair, (image, name) in zip(
-        (axes[0, :2], axes[0, 2:]), ((face, "clean"), (noisy, f"noise {sigma:g}")), strict=True
-    ):
-        _show(pair[0], image, name)
-        shown = pair[1].imshow(weights_seen(image, place), cmap="RdBu_r", vmin=0, vmax=2, interpolation="nearest")
-        pair[1].set(xticks=[], yticks=[])
-        pair[1].set_title("H of the ringed pixel with all others", fontsize=9)
-        for axis in pair:
-            axis.plot(place[1], place[0], "o", markersize=13, fillstyle="none", color="black", markeredgewidth=2.4)
-            axis.plot(place[1], place[0], "o", markersize=13, fillstyle="none", color="white", markeredgewidth=1.2)
-    figure.colorbar(shown, ax=axes[0].tolist(), shrink=0.9, label="H", ticks=[0, 1, 2])
-    return figure
+def views(face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> dict[str, Pixels]:
+    """The face and the weights of one pixel, without and with noise: four pictures by name, a ring in each."""
+    noisy = with_noise(face, sigma)
+    maps = {"face": face, "its H": coloured(weights(face, place))}
+    maps |= {f"noise {sigma:g}": noisy, "its H with noise": coloured(weights(noisy, place))}
+    return {name: ringed(image, place) for name, image in maps.items()}
+
+
+class ClickablePicture(anywidget.AnyWidget):
+    """A picture that tells which of its pixels was clicked; ``place`` is row and column."""
+
+    _esm = Path(__file__).with_name("clickable_picture.js")
+    source = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    shape = traitlets.List(traitlets.Int()).tag(sync=True)
+    place = traitlets.List(traitlets.Int()).tag(sync=True)
+
+
+class SuppressionMicroscope(ipywidgets.VBox):
+    """Face and noisy face, and the weights of the ringed pixel in both: click anywhere, turn up the noise.
+
+    Args:
+        face: uint8 H x W x 3.
+        place: row and column of the pixel that is ringed first.
+        weights: what is shown.
+        sigma: noise at first, grey levels, 0 to 60.
+    """
+
+    def __init__(self, face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> None:
+        self.face, self.place, self.weights = face, place, weights
+        self.noise = ipywidgets.FloatSlider(sigma, min=0, max=60, step=1, description="noise", readout_format=".0f")
+        self.words = ipywidgets.Label()
+        names = ("face", "its H", "with noise", "its H with noise")
+        self.pictures = [ClickablePicture(label=name, shape=list(face.shape[:2])) for name in names]
+        columns = [ipywidgets.VBox([ipywidgets.Label(p.label), p]) for p in self.pictures]
+        super().__init__([self.noise, ipywidgets.HBox(columns), self.words], _dom_classes=("suppression-microscope",))
+        self.noise.observe(lambda _: self._draw(), "value")
+        for picture in self.pictures:
+            picture.observe(self._clicked, "place")
+        self._draw()
+
+    def _clicked(self, change: Any) -> None:
+        if tuple(change["new"]) != self.place:
+            self.place = (change["new"][0], change["new"][1])
+            self._draw()
+
+    def _draw(self) -> None:
+        shown = views(self.face, self.place, self.weights, self.noise.value)
+        for picture, image in zip(self.pictures, shown.values(), strict=True):
+            picture.place, picture.source = list(self.place), data_uri("image/png", png(image))
+        clean, noisy = (
+            self.weights(image, self.place) for image in (self.face, with_noise(self.face, self.noise.value))
+        )
+        moved = f"noise moves H by {abs(noisy - clean).mean():.2f} on average"
+        self.words.value = f"row {self.place[0]}, column {self.place[1]}: {moved}"

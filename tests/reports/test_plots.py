@@ -1,14 +1,12 @@
 """Figures: what they are given is what they show, and nothing is left open behind them."""
 
 import math
-from itertools import permutations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from skimage.metrics import peak_signal_noise_ratio
 
 from hifacegan_lib.reports import plots
 from hifacegan_lib.utils import measures
@@ -22,11 +20,6 @@ def faces() -> list[Pixels]:
 
 def shown(figure: Figure) -> list[Pixels]:
     return [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]
-
-
-def test_psnr_matches_scikit_image(faces: list[Pixels]) -> None:
-    assert measures.psnr(faces[0], faces[1]) == pytest.approx(peak_signal_noise_ratio(faces[0], faces[1]))
-    assert measures.psnr(faces[0], faces[0]) == math.inf
 
 
 def test_difference_is_grey_where_nothing_changed_and_clips(faces: list[Pixels]) -> None:
@@ -60,39 +53,6 @@ def test_a_contact_sheet_tells_the_psnr_of_each_face(faces: list[Pixels]) -> Non
     assert captions[3] == f"{measures.psnr(faces[1], faces[3]):.1f} dB"
 
 
-def test_an_operations_sheet_holds_clean_damaged_and_difference(faces: list[Pixels]) -> None:
-    figure = plots.operations_sheet(faces[0], {"blur": faces[1], "noise": faces[2]}, columns=2)
-    tile = shown(figure)[1]
-    np.testing.assert_array_equal(tile[:16], faces[1])
-    np.testing.assert_array_equal(tile[-16:], plots.difference(faces[0], faces[1]))
-    assert "blur" in figure.axes[1].get_title()
-
-
-def test_a_wave_has_its_power_at_its_frequency() -> None:
-    wave = 128 + 100 * np.sin(2 * np.pi * 8 * np.arange(64) / 64)
-    image = np.broadcast_to(wave[None, :, None], (64, 64, 3)).round().astype(np.uint8)
-    power = measures.radial_power(image)
-    assert len(power) == 33
-    assert power.argmax() == 8
-    assert power[8] > power[16] + 20
-
-
-def test_orders_show_the_worst_and_the_best(faces: list[Pixels]) -> None:
-    results = dict(zip(permutations(("noise", "blur", "jpeg")), faces[1:7], strict=True))
-    figure = plots.orders(faces[0], results)
-    ranked = sorted(results.values(), key=lambda image: measures.psnr(faces[0], image))
-    np.testing.assert_array_equal(shown(figure)[0], ranked[0])
-    np.testing.assert_array_equal(shown(figure)[1], ranked[-1])
-    assert sum(len(line.get_xdata()) for line in figure.axes[0].lines) == 6
-
-
-def test_a_distribution_counts_every_value_and_names_the_median() -> None:
-    figure = plots.distribution([1.0, 2.0, 3.0, 4.0, 10.0, math.inf], "dB")
-    assert sum(bar.get_height() for bar in figure.axes[0].containers[0]) == 5
-    assert "median 3.0" in figure.axes[0].get_title()
-    assert "1 infinite" in figure.axes[0].get_title()
-
-
 def test_saving_returns_the_figure_and_leaves_one_file(faces: list[Pixels], tmp_path: Path) -> None:
     figure = plots.image_rows({"a": faces[:1]})
     assert plots.save(figure, tmp_path / "new" / "a.png") is figure
@@ -100,24 +60,25 @@ def test_saving_returns_the_figure_and_leaves_one_file(faces: list[Pixels], tmp_
 
 
 def test_no_figure_stays_open(faces: list[Pixels]) -> None:
-    plots.spectra(faces[0], {"noise": faces[1]})
+    plots.image_rows({"a": faces[:2]})
     plots.contact_sheet(faces[:1], {"a": faces[1:2]})
     assert not plt.get_fignums()
 
 
-def test_sheets_lay_every_group_out(faces: list[Pixels]) -> None:
-    figure = plots.sheets({"train": faces[:8], "valid": faces[8:]}, columns=4)
+def test_face_sheets_lay_every_group_out(faces: list[Pixels]) -> None:
+    figure = plots.face_sheets({"train": faces[:8], "valid": faces[8:]}, columns=4)
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["train", "valid"]
     first = shown(figure)[0]
     np.testing.assert_array_equal(first[:16, :16], faces[0])
     np.testing.assert_array_equal(first[-16:, -16:], faces[7])
 
 
-def test_tones_and_likeness_count_what_they_are_given(faces: list[Pixels]) -> None:
-    assert len(plots.tones({"train": faces[:8], "valid": faces[8:]}).axes) == 4
-    axis = plots.likeness([0, 3, 100, 101], 28, 264).axes[0]
-    assert axis.get_title() == "4 pairs, nearest 0 bits"
-    assert sum(patch.get_height() for patch in axis.patches[:66]) == 4
+def test_every_pixel_and_face_of_a_group_is_counted(faces: list[Pixels]) -> None:
+    figure = plots.brightness_and_colour({"train": faces[:8], "valid": faces[8:]})
+    assert [axis.get_xlabel() for axis in figure.axes[:2]] == ["mean of a face", "red of a pixel"]
+    for axis in figure.axes:
+        x, y = axis.patches[0].get_xy().T  # the outline of the first group's histogram, whose area is 1
+        assert abs(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)) == pytest.approx(1)
 
 
 def test_a_gallery_tells_each_psnr_and_the_best_in_bold(faces: list[Pixels]) -> None:

@@ -17,7 +17,7 @@ from hifacegan_lib.degradations.recipes import Recipe, Trace, load_recipe, recip
 from hifacegan_lib.reports import face_views, plots
 from hifacegan_lib.utils import measures
 from hifacegan_lib.utils.images import Pixels
-from hifacegan_lib.widgets.explorer import DegradationExplorer, degradation_explorer
+from hifacegan_lib.widgets.explorer import DegradationExplorer
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def faces() -> list[Pixels]:
 
 @pytest.fixture
 def explorer(faces: list[Pixels]) -> DegradationExplorer:
-    return degradation_explorer(faces, ["report", "mosaic16x", "realesrgan"])
+    return DegradationExplorer(faces, ["report", "mosaic16x", "realesrgan"])
 
 
 def pixels(explorer: DegradationExplorer, name: str) -> Pixels:
@@ -69,7 +69,7 @@ def test_each_control_changes_the_picture_and_coming_back_restores_it(explorer: 
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_steps_are_those_of_the_draw_for_every_recipe(faces: list[Pixels], recipe: str) -> None:
-    explorer = degradation_explorer(faces, [recipe])
+    explorer = DegradationExplorer(faces, [recipe])
     for seed in range(3):
         explorer.seed.value = seed
         assert explorer.error.value == ""
@@ -80,7 +80,7 @@ def test_steps_are_those_of_the_draw_for_every_recipe(faces: list[Pixels], recip
 
 
 def test_all_shipped_recipes_are_offered_by_default(faces: list[Pixels]) -> None:
-    explorer = degradation_explorer(faces)
+    explorer = DegradationExplorer(faces)
     assert [name for name, _ in explorer.recipe.options] == recipe_names()
 
 
@@ -94,7 +94,7 @@ def test_the_message_holds_quality_and_trace(explorer: DegradationExplorer, face
 
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_every_operation_can_be_added_and_each_of_its_numbers_driven(op: str, faces: list[Pixels]) -> None:
-    explorer = degradation_explorer(faces, ["jpeg"])
+    explorer = DegradationExplorer(faces, ["jpeg"])
     explorer.operation.value = op
     explorer.add.click()
     added = explorer.rows[-1]
@@ -243,7 +243,7 @@ def test_a_bad_file_is_told_and_the_face_stays(explorer: DegradationExplorer) ->
 
 
 def test_recipes_are_saved_below_the_root_and_offered(faces: list[Pixels], tmp_path: Path) -> None:
-    explorer = degradation_explorer(faces, ["report"], save_to=tmp_path)
+    explorer = DegradationExplorer(faces, ["report"], save_to=tmp_path)
     explorer.save.click()
     assert "needs a name" in explorer.error.value
     explorer.name.value = "mine"
@@ -253,7 +253,7 @@ def test_recipes_are_saved_below_the_root_and_offered(faces: list[Pixels], tmp_p
     assert ("mine", str(tmp_path / "params/recipes/mine.json")) in explorer.recipe.options
     row(explorer, "jpeg").controls["quality"].value = 5
     explorer.save.click()
-    assert "is there already" in explorer.error.value
+    assert "exists already" in explorer.error.value
     explorer.name.value = "by-hand"
     explorer.save.click()
     assert load_recipe(tmp_path / "params/recipes/by-hand.json").order == "given"
@@ -270,7 +270,7 @@ def test_an_error_in_a_callback_is_shown_and_gone_after_the_next_good_value(
 ) -> None:
     own = tmp_path / "own.json"
     own.write_text(load_recipe("jpeg").to_json().replace("17", "<b>"), encoding="utf-8")
-    explorer = degradation_explorer(faces, ["report", str(own)])
+    explorer = DegradationExplorer(faces, ["report", str(own)])
     good = everything(explorer)
     explorer.recipe.value = str(own)
     assert "ValueError" in explorer.error.value
@@ -286,7 +286,7 @@ def test_an_error_in_a_callback_is_shown_and_gone_after_the_next_good_value(
 
 
 def test_a_bad_first_recipe_is_told_too(faces: list[Pixels]) -> None:
-    explorer = degradation_explorer(faces, ["no-such", "report"])
+    explorer = DegradationExplorer(faces, ["no-such", "report"])
     assert "no recipe" in explorer.error.value
     for control, value in ((explorer.face, 1), (explorer.zoom, 4), (explorer.sheet, True)):
         control.value = value
@@ -299,7 +299,7 @@ def test_a_bad_first_recipe_is_told_too(faces: list[Pixels]) -> None:
 
 def test_large_faces_are_shown_whole_and_pixel_by_pixel_when_zoomed() -> None:
     large = np.random.default_rng(1).integers(0, 256, (512, 512, 3), np.uint8)
-    explorer = degradation_explorer([large], ["jpeg"])
+    explorer = DegradationExplorer([large], ["jpeg"])
     assert pixels(explorer, "clean").shape == (256, 256, 3)
     explorer.zoom.value = 2
     np.testing.assert_array_equal(pixels(explorer, "clean"), large[128:384, 128:384])
@@ -308,7 +308,7 @@ def test_large_faces_are_shown_whole_and_pixel_by_pixel_when_zoomed() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 9), (40, 64)])
 def test_faces_of_any_size_are_explored(shape: tuple[int, int]) -> None:
-    explorer = degradation_explorer([np.full((*shape, 3), 90, np.uint8)], ["report"])
+    explorer = DegradationExplorer([np.full((*shape, 3), 90, np.uint8)], ["report"])
     explorer.zoom.value = 16
     explorer.sheet.value = True
     assert explorer.error.value == ""
@@ -316,4 +316,4 @@ def test_faces_of_any_size_are_explored(shape: tuple[int, int]) -> None:
 
 def test_no_face_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one face"):
-        degradation_explorer([])
+        DegradationExplorer([])

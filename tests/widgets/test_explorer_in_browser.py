@@ -16,10 +16,11 @@ from hifacegan_lib.utils.images import save_image
 
 CELL = """
 import cv2
-from hifacegan_lib import portraits, widgets
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.widgets.explorer import DegradationExplorer
 cv2.setNumThreads(1)
-faces = [portraits.portrait(seed, 256) for seed in range(2)]
-explorer = widgets.degradation_explorer(faces, ["report", "realesrgan"], save_to=".")
+faces = [portrait(seed, 256) for seed in range(2)]
+explorer = DegradationExplorer(faces, ["report", "realesrgan"], save_to=".")
 explorer
 """
 complaints: list[str] = []  # of the page
@@ -167,7 +168,7 @@ def test_a_recipe_is_saved_once(page: Any, lab: Lab) -> None:
     page.wait_for_selector("text=saved as params/recipes/mine.json")
     assert load_recipe(lab.folder / "params/recipes/mine.json").operations == load_recipe("report").operations
     page.click("text=save to params")
-    page.wait_for_selector(".dx-error:has-text('is there already')")
+    page.wait_for_selector(".dx-error:has-text('exists already')")
 
 
 def upload(page: Any, file: Path) -> None:

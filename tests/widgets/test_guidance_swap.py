@@ -1,9 +1,14 @@
 """Guidance of two faces, exchanged level by level."""
 
+import io
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.utils.images import to_float, to_uint8
 from hifacegan_lib.widgets import guidance_swap
 
 CONFIG = GeneratorConfig(skip=False, width=4, stages=2, hidden=4)
@@ -59,21 +64,21 @@ def test_what_cannot_be_swapped_is_told(generator: Generator) -> None:
         guidance_swap.mixed(a, [g[:, :, :4] for g in b], "one plug", 0)
 
 
-def test_likeness_runs_from_one_face_to_the_other() -> None:
+def test_the_share_runs_from_one_face_to_the_other() -> None:
     a, b = faces().split(1)
-    assert guidance_swap.likeness(a, a, b) == 0 and guidance_swap.likeness(b, a, b) == pytest.approx(1)
-    assert guidance_swap.likeness((a + b) / 2, a, b) == pytest.approx(0.5)
+    assert guidance_swap.share_of_way(a, a, b) == 0 and guidance_swap.share_of_way(b, a, b) == pytest.approx(1)
+    assert guidance_swap.share_of_way((a + b) / 2, a, b) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="equal"):
-        guidance_swap.likeness(a, a, a)
+        guidance_swap.share_of_way(a, a, a)
 
 
-def test_a_network_learns_to_redraw_the_same_way_every_time() -> None:
-    before = torch.get_rng_state()
-    once, again = (guidance_swap.learn_to_redraw(CONFIG, faces(4), steps=30, batch=2) for _ in range(2))
-    assert torch.equal(before, torch.get_rng_state())
-    pictures = [network(faces(4)) for network in (once, again)]
-    assert torch.equal(*pictures)
-    untrained = guidance_swap.learn_to_redraw(CONFIG, faces(4), steps=1, batch=2)(faces(4))
-    assert (pictures[0] - faces(4)).abs().mean() < 0.9 * (untrained - faces(4)).abs().mean()
-    with pytest.raises(ValueError, match="skip=False"):
-        guidance_swap.learn_to_redraw(GeneratorConfig(), faces(), steps=1)
+def test_the_widget_shows_what_the_library_draws(generator: Generator) -> None:
+    a, b = faces()
+    widget = guidance_swap.GuidanceSwap(generator, to_uint8(a), to_uint8(b))
+    first = widget.pictures["swapped"].value
+    widget.mode.value, widget.level.value = "one ablate", 1
+    assert widget.pictures["swapped"].value != first and widget.words.value.startswith("one ablate, level 1:")
+    codes = [guidance_swap.encode(generator, to_float(to_uint8(face))[None]) for face in (a, b)]
+    drawn = to_uint8(guidance_swap.swap(generator, codes[0], codes[1], "one ablate", 1)[0])
+    picture = np.asarray(Image.open(io.BytesIO(widget.pictures["swapped"].value)))
+    np.testing.assert_array_equal(picture[::16, ::16], drawn)

@@ -8,8 +8,9 @@ import pytest
 from browsing import until
 
 CELL = """
-from hifacegan_lib import instruments, portraits
-microscope = instruments.SuppressionMicroscope(portraits.portrait(1, 64), (29, 23))
+from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.widgets.microscope import SuppressionMicroscope
+microscope = SuppressionMicroscope(portrait(1, 64), (29, 23), lambda face, place: face.mean(2) / face[place].mean() / 9)
 microscope
 """
 ROOT = ".suppression-microscope"
