@@ -232,7 +232,7 @@ def bars(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Fi
     protocols = list(dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"))
     kinds = {row["protocol"]: row["kind"] for row in rows}
     size = (2.2 + 2.7 * len(metrics), 0.42 * len(protocols) + 0.9)
-    figure, axes = plots._canvas(1, len(metrics), figsize=size, sharey=True, layout="constrained")
+    figure, axes = plots.canvas(1, len(metrics), figsize=size, sharey=True, layout="constrained")
     for axis, (name, metric) in zip(axes[0], metrics.items(), strict=True):
         found = {row["protocol"]: row["moved"] for row in rows if row["metric"] == name}
         widest = max((abs(v) for v in found.values() if v is not None), default=0) or 1.0
