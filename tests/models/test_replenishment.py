@@ -57,7 +57,7 @@ def test_unknown_norm_is_refused() -> None:
 
 
 def test_an_edge_moves_only_with_a_scale_and_a_shift_for_every_pixel() -> None:
-    """Instance norm makes steps of any height equal; one scale and shift a channel put the height back, not the place."""
+    """Instance norm makes steps of any height equal; a scale and shift a channel put back the height, not the place."""
     column = torch.arange(64.0)
 
     def step(place: int, low: float, high: float) -> torch.Tensor:
