@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hifacegan_lib.models import generator
-from hifacegan_lib.training import finite, loop
+from hifacegan_lib.training import health, state
 
 
 class Ledger(TorchDispatchMode):
@@ -58,7 +58,7 @@ def without_numbers() -> Iterator[Ledger]:
     with ExitStack() as stack:
         ledger = stack.enter_context(FakeTensorMode()) and stack.enter_context(Ledger())
         stack.enter_context(mock.patch.object(generator, "_check"))
-        stack.enter_context(mock.patch.object(finite.Finite, "see"))
-        stack.enter_context(mock.patch.object(loop.copy, "deepcopy", another))
+        stack.enter_context(mock.patch.object(health.FiniteCheck, "note"))
+        stack.enter_context(mock.patch.object(state.copy, "deepcopy", another))
         stack.enter_context(mock.patch.object(nn.Module, "to", lambda network, *_, **__: network))  # all is there
         yield ledger

@@ -3,13 +3,16 @@
 Parameters in, artefacts out; every function is a few lines of wiring between a notebook's parameters and the library.
 """
 
+import copy
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.manifest import sha256 as sha256_of
@@ -19,7 +22,6 @@ from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.models import checkpoints, published
-from hifacegan_lib.models.discriminator import Discriminator
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import DataPreparation, Evaluation, Params, ParamsError, PhotoRestoration, Training
 from hifacegan_lib.reports.progress import open_progress
@@ -37,6 +39,8 @@ from hifacegan_lib.runs import (
     shown,
 )
 from hifacegan_lib.training import distributed, loop
+from hifacegan_lib.training.losses import Weighted
+from hifacegan_lib.training.state import Networks
 from hifacegan_lib.utils.files import write_json
 
 STRIP = 8  # validation faces in the pictures of a training run
@@ -101,12 +105,16 @@ def fixed_pairs(p: Params, split: str, image_size: int, recipe: str, batch_size:
     return get_face_loader(config, split)
 
 
-def train_model(p: Training) -> Path:
-    """Notebook 04's artefact: the folder of a run, trained, or gone on with when it is not finished.
+def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, generator: nn.Module | None = None) -> Path:
+    """Notebook 04's artefact: the folder of a run, trained, or continued when it is not finished.
 
-    Under ``torchrun`` all processes call this and train one run. Stopped by hand it returns what there is; finished,
+    Under ``torchrun`` all processes call this and train one run. Stopped by hand it returns the run as it is; finished,
     the run is measured on every validation face (result.json). Both leave report.html.
 
+    Args:
+        losses: name -> (weight, function of restored, clean, degraded, each N x 3 x H x W in [0, 1], to a scalar),
+            beside those of ``p``. The name is that of its curve.
+        generator: trained instead of the one that ``p`` describes; any class, N x 3 x H x W in [0, 1] to the same.
     Raises:
         FileExistsError: the folder holds a run with other parameters or images; the message lists what differs.
     """
@@ -132,20 +140,24 @@ def train_model(p: Training) -> Path:
         write_json(folder / "strip.json", {"traces": traces})
         show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
     vgg = str(_init_path(p.perceptual_file)) if p.perceptual_file else ""
+    networks = begin_from(p, fabric.device)
+    if generator is not None:
+        networks = generator.to(fabric.device), (networks or loop.build(p, fabric.device))[1]
     last = loop.train(
         p.model_copy(update={"perceptual_file": vgg}),
         lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
         strip,
         folder,
-        begin_from(p, fabric.device),
+        networks,
         fabric,
         identity(p),
         show,
+        losses,
     )
     measured = (folder / "result.json").exists()
     if fabric.is_global_zero and not (measured and done == p.steps):
         if last.name == f"step_{p.steps:06d}":
-            measure_run(p, folder, last)
+            measure_run(p, folder, last, generator)
         environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         record = TrainingRecord.load(folder)
         if record is not None:  # nothing is written down yet of a run that was stopped at once
@@ -194,7 +206,7 @@ def keep_manifest(manifest: Manifest, folder: Path) -> None:
     shutil.copyfile(manifest.folder / "manifest.json", kept)
 
 
-def begin_from(p: Training, device: torch.device) -> tuple[Generator, Discriminator] | None:
+def begin_from(p: Training, device: torch.device) -> Networks | None:
     """The networks that ``init_from`` asks for, None when it asks for nothing.
 
     A file (ours, or published) gives the generator; the discriminator is fresh, and ``discriminator_warmup`` lets it
@@ -228,10 +240,10 @@ def _weights_file(init_from: str) -> Path:
     return path / "generator.safetensors" if path.is_dir() else path
 
 
-def measure_run(p: Training, folder: Path, last: Path) -> dict[str, Any]:
+def measure_run(p: Training, folder: Path, last: Path, network: nn.Module | None = None) -> dict[str, Any]:
     """result.json of a finished run: the averaged weights on every validation face, and what the run has cost."""
     device = distributed.pick_device(p.device)
-    generator, _ = checkpoints.load_generator(last / "ema.safetensors", device)
+    generator, _ = checkpoints.load_generator(last / "ema.safetensors", device, copy.deepcopy(network))
     metrics = standard(("psnr", "ssim"))
     pairs = fixed_pairs(p, "valid", p.image_size, p.recipe, p.batch_size)
     found = evaluate({"model": generator}, pairs, seed=p.seed, metrics=metrics, device=device)

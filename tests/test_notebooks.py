@@ -76,9 +76,9 @@ def test_cells_are_short(name: str) -> None:
     assert max(plain) <= 20
     for cell in code_cells(name):
         for node in ast.walk(ast.parse(source(cell))):
-            assert not isinstance(node, ast.ClassDef)
-            if isinstance(node, ast.FunctionDef):
-                assert (node.end_lineno or 0) - node.lineno < 8
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):  # a class: a network that a researcher would try
+                most = 8 if isinstance(node, ast.FunctionDef) else 10
+                assert (node.end_lineno or 0) - node.lineno < most
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

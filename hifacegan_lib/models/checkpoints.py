@@ -1,8 +1,9 @@
-"""Weights that outlive the process: written whole or not at all, read without running anyone's code.
+"""Weights on the disk: written whole or not at all, read without running anyone's code.
 
-A generator is a safetensors file whose metadata hold its ``GeneratorConfig`` and what it was trained for. A training
-checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and ``state.pt``; it is
-filled under another name and renamed, so a killed process leaves the previous one whole.
+A generator is a safetensors file whose metadata hold its ``GeneratorConfig`` and what it was trained for. For a network
+of another class they hold the name of the class, and the file is loaded into such a network. A training checkpoint is a
+folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and ``state.pt``; it is filled under another
+name and renamed, so a killed process leaves the previous one whole.
 """
 
 import contextlib
@@ -18,34 +19,56 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.utils import files
 
 FORMAT = "hifacegan-generator-1"
 
 
-def save_generator(path: str | Path, generator: Generator, info: dict[str, Any] | None = None) -> Path:
+def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] | None = None) -> Path:
     """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) travels along."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    description = {"format": FORMAT, "config": dataclasses.asdict(generator.config), "info": info or {}}
+    description: dict[str, Any] = {"format": FORMAT, "config": None, "info": info or {}}
+    if type(generator) is Generator:
+        description["config"] = dataclasses.asdict(generator.config)
+    else:
+        description["class"] = type(generator).__name__
     metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several in random order
-    partial = path.with_name(f".{path.name}.partial")
-    _write_flushed(partial, save(tensors, metadata))
-    partial.replace(path)
-    return path
+    return files.write_bytes(path, save(tensors, metadata))
 
 
-def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tuple[Generator, dict[str, Any]]:
-    """The generator in ``eval()`` on ``device``, and the info that was saved with it.
+def load_generator(
+    path: str | Path, device: str | torch.device = "cpu", network: nn.Module | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """A generator in ``eval()`` on ``device``, and the info that was saved with it.
 
+    Args:
+        network: gets the weights of a file of its class; without it the file must be of the class ``Generator``, which
+            is made by the config in the file.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not one of our generator files, or its weights do not fit its config.
+        ValueError: not one of our generator files, of another class, or its weights do not fit.
     """
-    path = Path(path)
-    if not path.is_file():
+    description, tensors = _read(path)
+    there = description.get("class", Generator.__name__)
+    if network is None and there == Generator.__name__:
+        network = Generator(GeneratorConfig.from_dict(description["config"]))
+    if network is None:
+        raise ValueError(f"{path}: weights of the class {there!r}; expected network={there}(...), to load them into")
+    if there != type(network).__name__:
+        raise ValueError(f"{path}: weights of the class {there!r}, expected {type(network).__name__!r}")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights do not fit the network ({error})") from None
+    return network.to(device).eval(), description["info"]
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and tensors of a generator's file."""
+    if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
@@ -55,19 +78,14 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
         raise ValueError(f"{path}: not a safetensors file ({error})") from None
     if description.get("format") != FORMAT:
         raise ValueError(f"{path}: the metadata's format is {description.get('format')!r}, expected {FORMAT!r}")
-    generator = Generator(GeneratorConfig.from_dict(description["config"]))
-    try:
-        generator.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit the config ({error})") from None
-    return generator.to(device).eval(), description["info"]
+    return description, tensors
 
 
 def save_training(
     folder: str | Path,
     step: int,
-    generator: Generator,
-    ema: Generator,
+    generator: nn.Module,
+    ema: nn.Module,
     state: dict[str, Any],
     info: dict[str, Any],
     keep: int = 2,
@@ -84,11 +102,11 @@ def save_training(
     content = io.BytesIO()
     torch.save({"step": step, **state}, content)
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
         partial.mkdir(parents=True)
         save_generator(partial / "generator.safetensors", generator, info)
         save_generator(partial / "ema.safetensors", ema, info)
-        _write_flushed(partial / "state.pt", content.getbuffer())
+        files.write_bytes(partial / "state.pt", content.getvalue())
         if target.exists():
             shutil.rmtree(target)
         partial.replace(target)
@@ -105,7 +123,7 @@ def save_training(
 
 
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What is not the same in two nested mappings, a sentence each: ``steps: 750 there, 900 asked``."""
+    """The differences of two nested mappings, a sentence each: ``steps: 750 there, 900 asked``."""
     old, new = _flat(there), _flat(asked)
     return [
         f"{key}: {old.get(key, 'nothing')!r} there, {new.get(key, 'nothing')!r} asked"
@@ -158,13 +176,6 @@ def latest_generator(run: str | Path) -> Path:
     if not found:
         raise FileNotFoundError(f"{run}: no checkpoint of a training run below it")
     return found[-1] / "ema.safetensors"
-
-
-def _write_flushed(path: Path, content: bytes | memoryview) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _flush_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Suppression: how the encoder reads a face and leaves the damage behind. Three operators, one shape contract.
+"""Suppression: the encoder's operators, which keep the face and weaken the damage. All three map the same shapes.
 
 **Inner-product convolution** (HiFaceGAN, arXiv 2005.05005). A convolution shares its kernel W over the whole image and
 so treats content and artefact alike. The paper weighs every neighbour by its correlation with the centre:
@@ -9,7 +9,7 @@ G maps each pixel's C features to d numbers, D is bounded. H is ONE scalar for e
 N x K^2 x H x W that is broadcast over channels; W stays an ordinary (C_out, C_in, K, K) kernel. With H = 1 this is the
 plain convolution.
 
-**Local importance pooling** is what the authors' code runs instead: a softmax-weighted mean over the window, the
+**Local importance pooling** is the operator of the authors' code: a softmax-weighted mean over the window, the
 weights exp(12 sigmoid(norm(conv(f)))) learnt from the features.
 
 **Plain convolution** is the control.
@@ -19,7 +19,6 @@ All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`
 
 import contextlib
 import importlib.util
-import math
 from typing import Literal
 
 import torch
@@ -29,27 +28,19 @@ from torch import Tensor, nn
 from hifacegan_lib.models.suppression_cpu import InnerProduct
 
 Kind = Literal["inner_product", "lip", "conv"]
-Activation = Literal["sigmoid", "tanh", "softplus"]
 
 LIP_RANGE = 12.0  # the authors' logits lie in (0, 12)
 
 
-def bounded(correlation: Tensor, activation: Activation) -> Tensor:
+def bounded(correlation: Tensor) -> Tensor:
     """D: correlations to weights from 0 to 2, equal to 1 where features do not correlate.
 
-    The centring on 1 is ours: an untrained layer then has the plain convolution's scale. ``softplus`` is
-    log2(1 + e^x), cut off at 2.
+    The centring on 1 is ours: an untrained layer then has the plain convolution's scale.
     """
-    if activation == "sigmoid":
-        return 2 * torch.sigmoid(correlation)
-    if activation == "tanh":
-        return 1 + torch.tanh(correlation)
-    if activation == "softplus":
-        return (F.softplus(correlation) / math.log(2)).clamp_max(2)
-    raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
+    return 2 * torch.sigmoid(correlation)
 
 
-def correlation_maps(g: Tensor, window: int, stride: int = 1, activation: Activation = "sigmoid") -> Tensor:
+def correlation_maps(g: Tensor, window: int, stride: int = 1) -> Tensor:
     """H for every pixel and every neighbour in its window.
 
     Args:
@@ -61,7 +52,7 @@ def correlation_maps(g: Tensor, window: int, stride: int = 1, activation: Activa
     centre = g[:, :, ::stride, ::stride]  # N, d, H', W'
     scale = g.shape[1] ** -0.5  # keeps the correlation's spread when d grows
     products = [(centre * near).sum(1) * scale for near in _neighbours(g, window, stride)]
-    return bounded(torch.stack(products, 1), activation)
+    return bounded(torch.stack(products, 1))
 
 
 def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
@@ -88,56 +79,42 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
     return F.conv2d(torch.cat(modulated, 1), kernel, bias)
 
 
-def suppress(
-    f: Tensor,
-    g: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int = 1,
-    groups: int = 1,
-    activation: Activation = "sigmoid",
-) -> Tensor:
+def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
 
-    The K^2 copies of the features are never stored: on the CPU it goes strip by strip (see ``strips``), on CUDA from
-    compute capability 8.0 by kernels of its own (see ``suppression_triton``). Elsewhere, and in exported graphs, by the
-    two functions.
+    It never stores the K^2 copies of the features: on the CPU it works strip by strip (see ``suppression_cpu``), on
+    CUDA from compute capability 8.0 with kernels of its own (see ``suppression_triton``). Elsewhere, and in exported
+    graphs, it calls the two functions.
 
     Args:
         f: features, N x C x H x W.
         g: their embedding G(f), N x d x H x W.
-        weight: C_out x C / groups x K x K; K odd. bias: C_out, or none.
-        groups: as in a plain convolution; H is one for all of them.
+        weight: C_out x C x K x K; K odd. bias: C_out, or none.
     Returns:
         N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype, or autocast's.
     Raises:
-        ValueError: sizes that do not fit, an even window, an unknown activation.
+        ValueError: sizes that do not fit, or an even window.
     """
     if weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
         raise ValueError(f"the window must be square and odd, got {tuple(weight.shape[2:])}")
     if f.shape[0] != g.shape[0] or f.shape[2:] != g.shape[2:]:
         raise ValueError(f"features {tuple(f.shape)} and embedding {tuple(g.shape)} differ in images or size")
-    if f.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
-        raise ValueError(f"{f.shape[1]} channels in {groups} groups do not fit a kernel {tuple(weight.shape)}")
-    if activation not in ("sigmoid", "tanh", "softplus"):
-        raise ValueError(f"activation is one of sigmoid, tanh, softplus; got {activation!r}")
+    if f.shape[1] != weight.shape[1]:
+        raise ValueError(f"{f.shape[1]} channels do not fit a kernel {tuple(weight.shape)}")
     kind = f.device.type
     casts = torch.amp.is_autocast_available(kind)  # not for meta tensors, which have shapes alone
     dtype = torch.get_autocast_dtype(kind) if casts and torch.is_autocast_enabled(kind) else f.dtype
     with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
-        parts = zip(f.chunk(groups, 1), kernel.chunk(groups, 0), strict=True)
         if one_piece := _one_piece(f):
-            drawn = [one_piece.apply(part, g, w, stride, activation) for part, w in parts]
+            y = one_piece.apply(f, g, kernel, stride)
         else:
-            h = correlation_maps(g, weight.shape[2], stride, activation)
-            drawn = [inner_product_conv2d(part, h, w, None, stride) for part, w in parts]
-    y = drawn[0] if groups == 1 else torch.cat(drawn, 1)
+            y = inner_product_conv2d(f, correlation_maps(g, weight.shape[2], stride), kernel, None, stride)
     return y if bias is None else y + bias.to(y.dtype)[:, None, None]
 
 
 def _one_piece(f: Tensor) -> type[torch.autograd.Function] | None:
-    """The form of the convolution that is written for the features' device."""
+    """The implementation for the features' device; None where there is none."""
     if torch.compiler.is_compiling():  # a graph is made of ordinary operators
         return None
     if f.device.type == "cpu":
@@ -188,10 +165,9 @@ class InnerProductConv2d(nn.Module):
         window: int = 3,
         stride: int = 1,
         correlation_dim: int = 8,
-        activation: Activation = "sigmoid",
     ) -> None:
         super().__init__()
-        self.stride, self.window, self.activation = stride, window, activation
+        self.stride, self.window = stride, window
         self.embed = nn.Sequential(  # G
             nn.Conv2d(in_channels, correlation_dim, 1),
             nn.LeakyReLU(0.2),
@@ -201,10 +177,10 @@ class InnerProductConv2d(nn.Module):
 
     def weights(self, f: Tensor) -> Tensor:
         """H of these features, N x K^2 x H' x W'."""
-        return correlation_maps(self.embed(f), self.window, self.stride, self.activation)
+        return correlation_maps(self.embed(f), self.window, self.stride)
 
     def forward(self, f: Tensor) -> Tensor:
-        return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride, activation=self.activation)
+        return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride)
 
 
 class LocalImportanceConv2d(nn.Module):

@@ -4,15 +4,14 @@
 
 Written with ordinary operators, H f is K^2 copies of the features, all kept for the backward pass. Here an image goes
 through strip by strip: a strip's copies P fit a processor's cache, meet W in one matrix product, and are forgotten; the
-backward pass makes them again. What is kept is f, g and H, one number for each pair of pixels.
+backward pass makes them again. Only f, g and H, one number for each pair of pixels, are kept.
 
     Y = P W       dW = P^T dY       dP = dY W^T       df_j = sum over i of H_ij dP_ij       dH_ij = f_j . dP_ij
 
-In a strip channels come last: a pixel's features lie together, and the windows are a view of the padded image. H is
-made and taken back plane by plane, one for each neighbour, because g has too few channels for that.
+In a strip channels come last: a pixel's features lie together, and the windows are a view of the padded image. H and
+its gradient are computed plane by plane, one for each neighbour, because g has too few channels for that.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -36,13 +35,13 @@ class InnerProduct(torch.autograd.Function):
     """f N x C x H x W, g N x d x H x W, weight O x C x K x K of one dtype -> N x O x ceil(H / s) x ceil(W / s)."""
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, stride: int, activation: str) -> Tensor:
+    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, stride: int) -> Tensor:
         n, c, height, width = f.shape
         out_channels, window = weight.shape[0], weight.shape[-1]
         high, wide = -(-height // stride), -(-width // stride)
         kernel = _matrix(weight)  # K^2 C, O
         y = f.new_empty(n, high, wide, out_channels)
-        h = correlations(g, window, stride, activation).permute(0, 2, 3, 1).contiguous()  # N, H', W', K^2
+        h = correlations(g, window, stride).permute(0, 2, 3, 1).contiguous()  # N, H', W', K^2
         for image in range(n):
             features = _last(f[image], window)  # H + K - 1, W + K - 1, C
             for strip, copies in _strips(features, high, wide, window, stride):
@@ -50,7 +49,7 @@ class InnerProduct(torch.autograd.Function):
                 torch.mul(near, _weights(h, image, strip, window), out=copies)
                 torch.mm(copies.view(-1, window * window * c), kernel, out=y[image, strip.rows].view(-1, out_channels))
         ctx.save_for_backward(f, g, weight, h)
-        ctx.stride, ctx.activation = stride, activation
+        ctx.stride = stride
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -78,14 +77,14 @@ class InnerProduct(torch.autograd.Function):
                 torch.mm(rows, back, out=d_copies.view(-1, window * window * c))
                 torch.sum(torch.mul(d_copies, near, out=copies), -1, out=_weights(d_h, image, strip, window)[..., 0])
                 _add_windows(d_padded[image], d_copies.mul_(weights), strip, stride)
-        slope = bounded_slope(h, ctx.activation).mul_(d_h).permute(0, 3, 1, 2).contiguous()  # N, K^2, H', W'
+        slope = bounded_slope(h).mul_(d_h).permute(0, 3, 1, 2).contiguous()  # N, K^2, H', W'
         d_g = _correlations_backward(g, slope, window, stride)
         d_weight = d_kernel.view(window, window, c, out_channels).permute(3, 2, 0, 1).to(weight.dtype)
         d_f = d_padded[:, edge : edge + height, edge : edge + width].permute(0, 3, 1, 2)
-        return d_f, d_g, d_weight, None, None
+        return d_f, d_g, d_weight, None
 
 
-def correlations(g: Tensor, window: int, stride: int, activation: str) -> Tensor:
+def correlations(g: Tensor, window: int, stride: int) -> Tensor:
     """H of g N x d x H x W: N x K^2 x H' x W', neighbours in reading order."""
     padded = F.pad(g, [window // 2] * 4)
     centre = g[:, :, ::stride, ::stride]
@@ -94,11 +93,7 @@ def correlations(g: Tensor, window: int, stride: int, activation: str) -> Tensor
     for k in range(window**2):
         torch.sum(torch.mul(centre, _neighbour(padded, g, k, window, stride), out=product), 1, out=h[:, k])
     h *= g.shape[1] ** -0.5
-    if activation == "sigmoid":
-        return h.sigmoid_().mul_(2)
-    if activation == "tanh":
-        return h.tanh_().add_(1)
-    return F.softplus(h).mul_(1 / math.log(2)).clamp_max_(2)
+    return h.sigmoid_().mul_(2)
 
 
 def _correlations_backward(g: Tensor, slope: Tensor, window: int, stride: int) -> Tensor:
@@ -121,13 +116,9 @@ def _neighbour(padded: Tensor, g: Tensor, k: int, window: int, stride: int) -> T
     return padded[:, :, down : down + g.shape[2] : stride, across : across + g.shape[3] : stride]
 
 
-def bounded_slope(h: Tensor, activation: str) -> Tensor:
+def bounded_slope(h: Tensor) -> Tensor:
     """D' at the correlations whose D is ``h``."""
-    if activation == "sigmoid":
-        return h * (2 - h) / 2
-    if activation == "tanh":
-        return h * (2 - h)
-    return (1 - torch.exp2(-h)) / math.log(2) * (h < 2)
+    return h * (2 - h) / 2
 
 
 def _matrix(weight: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from hifacegan_lib.models.suppression_cpu import bounded_slope
 PIXELS = 64  # of a tile
 CHANNELS = 64  # of a tile, at most
 PROGRAMS = 512  # that keep a large GPU busy
-LOG2E = tl.constexpr(1.4426950408889634)
 
 
 @triton.jit
@@ -38,7 +37,7 @@ def _place(p, high, wide):
 @triton.jit
 def _correlate(
     g, h, pixels, height, width, high, wide, d, scale,
-    WINDOW: tl.constexpr, STRIDE: tl.constexpr, ACTIVATION: tl.constexpr, TP: tl.constexpr, TD: tl.constexpr,
+    WINDOW: tl.constexpr, STRIDE: tl.constexpr, TP: tl.constexpr, TD: tl.constexpr,
 ):  # fmt: skip
     p = tl.program_id(0) * TP + tl.arange(0, TP)
     n, y, x = _place(p, high, wide)
@@ -51,13 +50,7 @@ def _correlate(
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         at = ((n * height + row) * width + column) * d
         near = tl.load(g + at[:, None] + channel[None, :], mask=there & inside[:, None], other=0.0).to(tl.float32)
-        c = tl.sum(centre * near, 1) * scale
-        if ACTIVATION == "sigmoid":
-            bounded = 2 * tl.sigmoid(c)
-        elif ACTIVATION == "tanh":
-            bounded = 2 * tl.sigmoid(2 * c)
-        else:
-            bounded = tl.minimum(LOG2E * (tl.maximum(c, 0.0) + tl.log(1 + tl.exp(-tl.abs(c)))), 2.0)
+        bounded = 2 * tl.sigmoid(tl.sum(centre * near, 1) * scale)
         tl.store(h + k * pixels + p, bounded.to(h.dtype.element_ty), mask=p < pixels)
 
 
@@ -194,7 +187,7 @@ class InnerProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, stride: int, activation: str) -> Tensor:
+    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, stride: int) -> Tensor:
         f, g = (x.permute(0, 2, 3, 1).contiguous() for x in (f, g))
         n, height, width, c = f.shape
         out, window, d = weight.shape[0], weight.shape[-1], g.shape[-1]
@@ -206,13 +199,13 @@ class InnerProduct(torch.autograd.Function):
         tiles = {"TP": PIXELS, "TC": _tile(c), "TO": _tile(out)}
         with _on(f):
             _correlate[(triton.cdiv(pixels, PIXELS),)](
-                g, h, pixels, *sizes, d, d**-0.5, window, stride, activation, PIXELS, triton.next_power_of_2(d)
+                g, h, pixels, *sizes, d, d**-0.5, window, stride, PIXELS, triton.next_power_of_2(d)
             )
             _forward[(triton.cdiv(pixels, PIXELS), triton.cdiv(out, tiles["TO"]))](
                 f, h, kernel, y, pixels, *sizes, c, out, window, stride, _precision(), **tiles
             )
         ctx.save_for_backward(f, g, kernel, h)
-        ctx.stride, ctx.activation = stride, activation
+        ctx.stride = stride
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -239,12 +232,12 @@ class InnerProduct(torch.autograd.Function):
             _weight_backward[(squares, window**2, d_kernel.shape[0])](
                 grad, f, h, d_kernel, pixels, piece, *sizes, c, out, **common
             )
-            slope = bounded_slope(h, ctx.activation).float().mul_(d_h.sum(0)).mul_(d**-0.5)
+            slope = bounded_slope(h).float().mul_(d_h.sum(0)).mul_(d**-0.5)
             _correlate_backward[(triton.cdiv(n * height * width, PIXELS),)](
                 g, slope, d_g, n * height * width, *sizes, d, window, stride, PIXELS, triton.next_power_of_2(d)
             )
         d_weight = d_kernel.sum(0).permute(3, 2, 0, 1).to(kernel.dtype)
-        return d_f.permute(0, 3, 1, 2), d_g.permute(0, 3, 1, 2), d_weight, None, None
+        return d_f.permute(0, 3, 1, 2), d_g.permute(0, 3, 1, 2), d_weight, None
 
 
 def _tile(channels: int) -> int:

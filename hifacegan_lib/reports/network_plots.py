@@ -20,6 +20,8 @@ QUANTITIES = {  # panel -> keys of a line of metrics.jsonl
     "perceptual": ("perceptual",),
     "adversary": ("adversarial", "feature_matching", "discriminator"),
 }
+NO_LOSSES = ("step", "seconds", "lr", "cast_r", "cast_g", "cast_b", "droplets", "d_margin", "d_accuracy")
+"""Keys of a line that :func:`history` leaves out; any other key is a loss with a panel of its own."""
 
 
 def window_weights(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], radius: int = 5) -> Figure:
@@ -71,10 +73,12 @@ def maps(values: Mapping[str, Map], low: float | None = None, high: float | None
 
 
 def history(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Points]]:
-    """Lines of a run's metrics.jsonl as panels for :func:`curves`; what is missing or not finite is left out."""
+    """Lines of a run's metrics.jsonl as panels for :func:`curves`; missing, NaN and infinite values are left out."""
+    known = {*NO_LOSSES, *(name for names in QUANTITIES.values() for name in names)}
+    others = dict.fromkeys(name for line in log for name in line if name not in known)
     panels = {
         quantity: {name.replace("_", " "): points for name in names if (points := _points(log, name))}
-        for quantity, names in QUANTITIES.items()
+        for quantity, names in [*QUANTITIES.items(), *((name.replace("_", " "), (name,)) for name in others)]
     }
     return {quantity: lines for quantity, lines in panels.items() if lines}
 

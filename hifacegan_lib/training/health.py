@@ -1,4 +1,4 @@
-"""Signs that a training run has gone wrong, as numbers, and the words to say so.
+"""Signs that a training run has gone wrong: numbers, warnings, and NaN or infinity, which stops it.
 
     colour cast    mean(restored - clean) of each channel
     droplets       small blobs that the clean face has nowhere near; on faces shrunk to 64 pixels, b is what a spot
@@ -11,15 +11,21 @@
                    What smooths has its b inside that range; noise and blocks are everywhere, and so are in q.
     separation     mean clean score - mean restored score of a discriminator, and how often it is right
 
-A sign that holds over several lines of the log is said once, and again only after it had healed.
+    finite         NaN or infinity in a loss or a gradient stops the run
+
+A sign that holds over several lines of the log gives one warning, and another only after it was gone for as long.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from hifacegan_lib.models import checkpoints
 
 # Of 8 real faces damaged by any of seven recipes, or restored by networks of 20 to 3000 steps, none casts above 0.011.
 CAST = 0.03
@@ -29,11 +35,13 @@ CAST = 0.03
 DROPLETS = 4.5
 # A discriminator at rates that suit it: margin 0.05 to 0.2, 62 to 77% right after 100 steps at 64 px; at ten times
 # these rates below 0.01 and 52% for 400 steps; against a generator that stands still above 0.95 and 99.8%.
-BLIND = (0.02, 0.53)  # margin as a share of its range, accuracy: both below
-WINS = (0.9, 0.99)  # both above
+TOO_WEAK = (0.02, 0.53)  # margin as a share of its range, accuracy: both below
+TOO_STRONG = (0.9, 0.99)  # both above
 
-GAMES = {"lsgan": (0.5, 1.0), "hinge": (0.0, 2.0), "non_saturating": (0.0, 9.2)}  # middle, range (there 1% to 99%)
+SCORES = {"lsgan": (0.5, 1.0), "hinge": (0.0, 2.0), "non_saturating": (0.0, 9.2)}  # middle, range (there 1% to 99%)
+SMALLEST_SCALE = 2.0**-10  # of float16's losses; below, the gradients are infinite by themselves
 LINES = 3  # of the log in a row that make a sign, or heal it
+# The names are those of earlier checkpoints.
 PATIENCE = {"cast": 5, "droplets": 5, "blind": 10, "wins": 10}  # lines with its numbers before a sign may be said
 
 
@@ -72,11 +80,11 @@ def droplets(restored: Tensor, clean: Tensor) -> Tensor:
 def separation(
     clean_scores: Sequence[Tensor], restored_scores: Sequence[Tensor], middle: float = 0.5
 ) -> tuple[float, float]:
-    """What a discriminator tells apart: (mean clean minus mean restored score, share of patches rightly judged).
+    """How well a discriminator tells faces apart: mean clean minus mean restored score, and its share of right patches.
 
     Args:
         clean_scores, restored_scores: the score maps of all scales, each N x 1 x h x w.
-        middle: what lies between the two answers, ``GAMES[adversarial][0]``; a score right on it counts half.
+        middle: between the two answers, ``SCORES[adversarial][0]``; a score right on it counts half.
     Returns:
         Margin and accuracy, both the mean over scales, as the losses are.
     Raises:
@@ -93,23 +101,23 @@ def separation(
     return margin, accuracy
 
 
-class Watch:
-    """Reads the numbers of the log and says in words what has gone wrong.
+class Monitor:
+    """Reads the numbers of the log and gives warnings in words.
 
     Args:
-        adversarial: the game that is played, a key of ``GAMES``.
+        adversarial: the adversarial loss, a key of ``SCORES``.
     Raises:
-        ValueError: no such game.
+        ValueError: no such loss.
     """
 
     def __init__(self, adversarial: str = "lsgan") -> None:
-        if adversarial not in GAMES:
-            raise ValueError(f"adversarial = {adversarial!r}: expected one of {', '.join(GAMES)}")
-        self.middle, self.range = GAMES[adversarial]
+        if adversarial not in SCORES:
+            raise ValueError(f"adversarial = {adversarial!r}: expected one of {', '.join(SCORES)}")
+        self.middle, self.range = SCORES[adversarial]
         self._memory = {name: {"seen": 0, "bad": 0, "good": 0, "since": 0, "said": False} for name in PATIENCE}
 
-    def see(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """The warnings that the log's line of ``step`` gives reason for, most often none.
+    def warnings(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """The warnings that the log's line of ``step`` gives, most often none.
 
         Args:
             values: the line; of it ``cast_r``, ``cast_g``, ``cast_b``, ``droplets`` (the strip's largest), ``d_margin``
@@ -118,28 +126,28 @@ class Watch:
         signs: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
             "cast": (("cast_r", "cast_g", "cast_b"), self._cast),
             "droplets": (("droplets",), self._droplets),
-            "blind": (("d_margin", "d_accuracy"), self._blind),
-            "wins": (("d_margin", "d_accuracy"), self._wins),
+            "blind": (("d_margin", "d_accuracy"), self._weak),
+            "wins": (("d_margin", "d_accuracy"), self._strong),
         }
-        warnings = []
+        found = []
         for name, (keys, judge) in signs.items():
             if all(key in values for key in keys):
                 text = judge(*(values[key] for key in keys))
-                if self._is_news(name, step, bool(text)):
-                    warnings.append(f"{text} (since step {self._memory[name]['since']})")
-        return warnings
+                if self._is_new(name, step, bool(text)):
+                    found.append(f"{text} (since step {self._memory[name]['since']})")
+        return found
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
-        """What it remembers, as plain values."""
+        """Its memory, as plain values."""
         return {name: dict(memory) for name, memory in self._memory.items()}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on from a :meth:`state_dict`. Raises ValueError when it is of other signs."""
         if {name: set(memory) for name, memory in state.items()} != {n: set(m) for n, m in self._memory.items()}:
-            raise ValueError(f"a watch's state has the signs {', '.join(self._memory)}, got {dict(state)!r}")
+            raise ValueError(f"a monitor's state has the signs {', '.join(self._memory)}, got {dict(state)!r}")
         self._memory = {name: dict(memory) for name, memory in state.items()}
 
-    def _is_news(self, name: str, step: int, holds: bool) -> bool:
+    def _is_new(self, name: str, step: int, holds: bool) -> bool:
         memory = self._memory[name]
         memory["seen"] += 1
         if holds:
@@ -148,9 +156,9 @@ class Watch:
         else:
             memory["bad"], memory["good"] = 0, memory["good"] + 1
             memory["said"] = memory["said"] and memory["good"] < LINES
-        news = memory["bad"] >= LINES and memory["seen"] > PATIENCE[name] and not memory["said"]
-        memory["said"] = memory["said"] or news
-        return news
+        new = memory["bad"] >= LINES and memory["seen"] > PATIENCE[name] and not memory["said"]
+        memory["said"] = memory["said"] or new
+        return new
 
     def _cast(self, *shifts: float) -> str:
         named = zip(("red", "green", "blue"), shifts, strict=True)
@@ -165,17 +173,74 @@ class Watch:
         )
         return f"{text}: {advice}" if score > DROPLETS else ""
 
-    def _blind(self, margin: float, accuracy: float) -> str:
+    def _weak(self, margin: float, accuracy: float) -> str:
         text = (
             f"discriminator collapse: it tells nothing apart, {accuracy:.1%} of the patches right, margin {margin:.3f}"
         )
         advice = "lower lr_discriminator, or raise discriminator_width"
-        return f"{text}: {advice}" if margin < BLIND[0] * self.range and accuracy < BLIND[1] else ""
+        return f"{text}: {advice}" if margin < TOO_WEAK[0] * self.range and accuracy < TOO_WEAK[1] else ""
 
-    def _wins(self, margin: float, accuracy: float) -> str:
+    def _strong(self, margin: float, accuracy: float) -> str:
         text = f"discriminator collapse: it always wins, {accuracy:.1%} of the patches right, margin {margin:.2f}"
         advice = "the generator learns little from it; lower lr_discriminator or discriminator_width, or set r1_weight"
-        return f"{text}: {advice}" if margin > WINS[0] * self.range and accuracy > WINS[1] else ""
+        return f"{text}: {advice}" if margin > TOO_STRONG[0] * self.range and accuracy > TOO_STRONG[1] else ""
+
+
+class FiniteCheck:
+    """Stops a run at a loss or a gradient that is NaN or infinite.
+
+    Weights after such a step are lost, so the loop checks before it saves. On a GPU the numbers of a step are read at
+    the next step, when they have arrived anyway: nobody waits for them.
+
+    Args:
+        folder: where the run's checkpoints lie; the message names the last one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pending: tuple[int, Sequence[str], list[str], Tensor] | None = None
+        self.arrived: torch.cuda.Event | None = None
+
+    def note(self, step: int, keys: Sequence[str], values: Mapping[str, Tensor]) -> None:
+        """Check the step before, then keep the scalars of this one."""
+        self.check()
+        numbers = torch.stack([value.detach().float() for value in values.values()])
+        if numbers.is_cuda:
+            numbers = torch.empty(numbers.shape, pin_memory=True).copy_(numbers, non_blocking=True)
+            self.arrived = torch.cuda.Event()
+            self.arrived.record()
+        self.pending = (step, keys, list(values), numbers)
+
+    def check(self) -> None:
+        """Check the numbers that were kept last.
+
+        Raises:
+            FloatingPointError: one is NaN or infinite; the message names the step, it, and the batch's keys.
+        """
+        if self.pending is None:
+            return
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        (step, keys, names, numbers), self.pending = self.pending, None
+        broken = [f"{name} is {n}" for name, n in zip(names, numbers.tolist(), strict=True) if not math.isfinite(n)]
+        if broken:
+            raise FloatingPointError(f"step {step}: {', '.join(broken)} on {list(keys)}; {self._kept()}")
+
+    def check_scale(self, step: int, scaler: torch.amp.GradScaler) -> None:
+        """float16: single overflows are expected, and their steps are skipped.
+
+        Raises:
+            FloatingPointError: the loss scale, halved at each overflow, fell below ``SMALLEST_SCALE``.
+        """
+        if scaler.is_enabled() and scaler.get_scale() < SMALLEST_SCALE:
+            raise FloatingPointError(
+                f"step {step}: every gradient overflows float16 (loss scale {scaler.get_scale():.3g}); "
+                f"try precision bfloat16 or float32; {self._kept()}"
+            )
+
+    def _kept(self) -> str:
+        found = checkpoints.steps(self.folder)
+        return f"the last good checkpoint, {found[-1].name}, is kept" if found else "there is no checkpoint yet"
 
 
 def _check(restored: Tensor, clean: Tensor) -> None:
@@ -184,7 +249,7 @@ def _check(restored: Tensor, clean: Tensor) -> None:
 
 
 def _spots(x: Tensor) -> Tensor:
-    """What each spot as large as a droplet differs from its surroundings by, on faces of 64 pixels at most."""
+    """Difference of each spot, as large as a droplet, from its surroundings; faces are shrunk to 64 pixels."""
     x, side = x.float(), min(x.shape[2:])
     if side > 64:
         x = F.interpolate(x, [round(length * 64 / side) for length in x.shape[2:]], mode="area")

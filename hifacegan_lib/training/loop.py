@@ -1,21 +1,18 @@
-"""The one visible loop: restore a batch, ask the losses, step the discriminator, then the generator, then the average.
+"""The training loop: one step of both networks, then what is done every N steps.
 
-    G minimises   adversarial + 10 feature matching + 10 perceptual + pixel terms   (weights are parameters)
+    G minimises   sum over losses of weight * loss(restored, clean, degraded) + adversarial + 10 feature matching
     D minimises   its side of the adversarial loss, and R1, on the same faces, at its own, faster rate (two time scales)
 
-A step is one pass of each network. The generator's graph is cut at its picture: what the losses answer about it serves
-both sides, D's weights and the picture's gradient, which alone goes back through the generator. Both gradients are of
-the weights before the step. A batch may be shared by processes and worked off in parts: every loss is a mean over
-pairs, so the gradients are summed by shares, and the step is that of the whole batch.
+A step is one pass of each network. The generator's graph is cut at the restored picture: the losses give the gradient
+of the picture, and that gradient alone goes back through the generator. Both gradients are of the weights before the
+step. Processes may share a batch and work it off in parts: every loss is a mean over pairs, so gradients are added in
+equal shares, and the step is that of the whole batch.
 
-The loop gets its pairs from whoever calls it and everything else from :class:`hifacegan_lib.params.Training`. It draws
-nothing at random by itself; what a network might draw comes from generators that the checkpoint keeps. On the CPU a run
-that was killed and resumed ends with the same bits as one that was not.
+Pairs come from the caller, all else from :class:`hifacegan_lib.params.Training`. The loop draws nothing at random;
+generators of random numbers that a network may draw from are kept in the checkpoint. On the CPU a run that was killed
+and resumed ends with the same bits as one that was not.
 """
 
-import copy
-import dataclasses
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,24 +21,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hifacegan_lib.models import checkpoints
-from hifacegan_lib.models.discriminator import Discriminator
-from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.reports.run_log import Journal
-from hifacegan_lib.training import distributed, health, losses, perceptual
-from hifacegan_lib.training.finite import Finite
+from hifacegan_lib.training import distributed, health
+from hifacegan_lib.training.losses import (
+    Answers,
+    Weighted,
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+    r1_penalty,
+)
+from hifacegan_lib.training.state import Networks, Run, build, restore, save
 from hifacegan_lib.utils import images, stop_signals
 
 Batch = Mapping[str, Any]
-TERMS = ("l1", "charbonnier", "perceptual", "adversarial", "feature_matching")
-"""What the generator may be asked for; each has a ``<name>_weight`` among the parameters."""
+Judged = tuple[Answers, Answers]
+"""The discriminator's answers to the restored faces and to the clean ones."""
 
 
 def train(
@@ -49,182 +52,166 @@ def train(
     batches: Callable[[int], Iterator[Batch]],
     strip: Batch,
     folder: str | Path,
-    networks: tuple[Generator, Discriminator] | None = None,
+    networks: Networks | None = None,
     fabric: Any = None,
     identity: Mapping[str, Any] | None = None,
     show: Progress | None = None,
+    losses: Mapping[str, Weighted] | None = None,
 ) -> Path:
-    """Run the loop from the last checkpoint below ``folder`` (or from nothing) to ``p.steps``.
+    """Train from the last checkpoint below ``folder`` (or from nothing) to ``p.steps``.
 
     Ctrl-C saves and returns; a second one interrupts. SIGTERM saves and then ends the process.
 
     Args:
         p: the run's parameters.
         batches: step -> iterator over the batches from that step on; each has ``clean`` and ``degraded``, N x 3 x H x W
-            in [0, 1], and ``key``, N names. With several processes, this one's share.
+            in [0, 1], and ``key``, N names. With several processes, the share of this one.
         strip: one fixed batch of validation faces, for pictures and measures.
         folder: gets metrics.jsonl, warnings.jsonl, tensorboard/, figures/ and checkpoints/.
-        networks: what to train instead of what :func:`build` makes of ``p``.
+        networks: trained instead of the networks that :func:`build` makes of ``p``; any classes, on the run's device.
         fabric: see :func:`hifacegan_lib.training.distributed.launch`; by default started here.
         identity: what the weights depend on (parameters, recipe, data), as JSON values; kept in checkpoints.
-        show: who shows the run meanwhile.
+        show: display of the run.
+        losses: name -> (weight, function of restored, clean, degraded), added to those of ``p``; see
+            :func:`hifacegan_lib.training.losses.image_losses`. Names and weights are kept in the checkpoint.
     Returns:
         The folder of the last checkpoint; that of an earlier step than ``p.steps`` when the run was asked to stop.
     Raises:
-        FloatingPointError: a loss or a gradient is no longer finite; the last checkpoint is untouched.
+        FloatingPointError: a loss or a gradient is NaN or infinite; the last checkpoint is untouched.
         FileNotFoundError: ``perceptual_weight`` is on and its weights are not there.
         OSError: a checkpoint cannot be written; the last one is whole.
-        ValueError: the checkpoint is of another run; the differences are listed.
+        ValueError: the checkpoint is of another run (the differences are listed), or a loss has a name in use.
     """
-    folder, fabric = Path(folder), fabric or distributed.launch(p.device, p.precision)
-    device, lead = fabric.device, fabric.is_global_zero
-    part_size = distributed.parts(p.batch_size, fabric.world_size, p.accumulate)
-    generator, discriminator = networks or build(p, device)
-    generator.checkpointing = p.activation_checkpointing
-    average = copy.deepcopy(generator).eval().requires_grad_(False)
-    betas = (p.beta1, p.beta2)
-    g_optimizer = torch.optim.Adam(generator.parameters(), p.lr_generator, betas, fused=True)
-    d_optimizer = torch.optim.Adam(discriminator.parameters(), p.lr_discriminator, betas, fused=True)
-    scaler = torch.amp.GradScaler(device.type, enabled=p.precision == "float16")
-    vgg = perceptual.load(p.perceptual_file).to(device) if p.perceptual_weight else None
-    signs = health.Watch(p.adversarial)
-    state: dict[str, Any] = {
-        "discriminator": discriminator,
-        "g_optimizer": g_optimizer,
-        "d_optimizer": d_optimizer,
-        "scaler": scaler,
-        "watch": signs,
-        "random": _Random(device),
-    }
-    info = {"image_size": p.image_size, "recipe": p.recipe, "run_name": p.run_name}
+    folder, fabric, losses = Path(folder), fabric or distributed.launch(p.device, p.precision), losses or {}
+    run = Run(p, fabric, networks or build(p, fabric.device), losses)
+    weights = {"losses": {name: weight for name, (weight, _) in losses.items()}} if losses else {}
+    identity = {**(identity or {}), **weights}
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        stack.enter_context(torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []))
         torch.manual_seed(p.seed + fabric.global_rank)
-        start, spent = 0, 0.0
-        if p.resume:
-            start, spent = _restore(folder / "checkpoints", generator, average, state, identity or {}, device)
-        journal = Journal(folder, start, show) if lead else None
-        if journal:
-            stack.callback(journal.close)
-        asked = stack.enter_context(stop_signals.noticed())
-        stream, finite = batches(start), Finite(folder / "checkpoints")
+        start, spent = restore(run, folder / "checkpoints", identity) if p.resume else (0, 0.0)
         begun, done = time.monotonic() - spent, start
+        log = Journal(folder, start, show) if fabric.is_global_zero else None
+        if log:
+            stack.callback(log.close)
+        asked = stack.enter_context(stop_signals.noticed())
+        stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
             batch = next(stream)
-            for optimizer, rate in ((g_optimizer, p.lr_generator), (d_optimizer, p.lr_discriminator)):
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * decay(step, p.steps, p.decay_steps)
-            learns = has_adversary(p) and step >= p.adversary_from - p.discriminator_warmup
-            joins = has_adversary(p) and step >= p.adversary_from
-            weigh = {name: getattr(p, f"{name}_weight") for name in TERMS}
-            if not joins:  # the discriminator learns alone
-                weigh |= {"adversarial": 0.0, "feature_matching": 0.0}
-            terms: dict[str, Tensor] = {}
-
-            generator.train()
-            generator.step_spectral_norm()
-            for first in range(0, part_size * p.accumulate, part_size):
-                degraded, clean = (_place(batch[name][first:][:part_size], device) for name in ("degraded", "clean"))
-                # one pass of each network; every loss is asked about the picture alone
-                with fabric.autocast():
-                    restored = generator(degraded)
-                    picture = restored.detach().requires_grad_()
-                    found = {"l1": F.l1_loss(picture, clean)}
-                    if p.charbonnier_weight:
-                        found["charbonnier"] = losses.charbonnier(picture, clean, p.charbonnier_epsilon)
-                    if vgg is not None:
-                        found["perceptual"] = vgg(picture, clean)
-                    if learns:
-                        discriminator.train(first == 0)  # its spectral norm moves once a step
-                        with parametrize.cached():  # and is taken once for both
-                            fake, real = discriminator(degraded, picture), discriminator(degraded, clean)
-                        found["adversarial"] = losses.generator_loss(p.adversarial, fake)
-                        found["feature_matching"] = losses.feature_matching(fake, real)
-                    total = torch.stack([weigh[name] * term for name, term in found.items()]).sum()
-                (pull,) = torch.autograd.grad(scaler.scale(total / p.accumulate), picture, retain_graph=learns)
-
-                # discriminator: the same answers, of which this time its own weights are asked; the picture is given
-                if learns:
-                    found["discriminator"] = losses.discriminator_loss(p.adversarial, fake, real)
-                    against = found["discriminator"]
-                    if p.r1_weight and step % p.r1_every == 0:  # seldom and stronger (lazy regularisation)
-                        discriminator.eval()
-                        leaf = clean.clone().requires_grad_()
-                        found["r1"] = losses.r1_penalty(discriminator(degraded, leaf), leaf)
-                        against = against + p.r1_weight * p.r1_every * found["r1"]
-                    scaler.scale(against / p.accumulate).backward(inputs=list(discriminator.parameters()))
-
-                # generator: from the picture back
-                restored.backward(pull)
-                for name, term in found.items():
-                    terms[name] = terms.get(name, 0) + term.detach() / p.accumulate
-
-            norms = {}
-            if learns:
-                norms["gradient of the discriminator"] = _update(
-                    fabric, d_optimizer, scaler, discriminator, p.gradient_clip
-                )
-            norms["gradient of the generator"] = _update(fabric, g_optimizer, scaler, generator, p.gradient_clip)
-            scaler.update()
-            update_average(average, generator, min(p.ema_decay, (1 + step) / (10 + step)))
-
+            found, norms = train_step(run, step, batch)
             done = step + 1
-            finite.see(done, batch["key"], terms | ({} if scaler.is_enabled() else norms))
-            if journal:
-                journal.step(done)
-            stops = distributed.any_of(fabric, asked.came is not None)
-            saves = done == p.steps or done % p.checkpoint_every == 0
-            draws = done == p.steps or done % p.picture_every == 0
-            if saves or draws or stops or done % p.log_every == 0:
+            finite.note(done, batch["key"], found | ({} if run.scaler.is_enabled() else norms))
+            if log:
+                log.step(done)
+            stopped = distributed.any_of(fabric, asked.came is not None)
+            at_checkpoint = done == p.steps or done % p.checkpoint_every == 0
+            at_picture = done == p.steps or done % p.picture_every == 0
+            at_line = at_checkpoint or at_picture or done % p.log_every == 0
+            if at_line or stopped:
                 finite.check()
-                finite.check_scale(done, scaler)
-            if saves or draws or done % p.log_every == 0:
-                numbers = distributed.mean_over(fabric, torch.stack([term.float() for term in terms.values()])).tolist()
-                if journal:
-                    judge = discriminator if learns else None
-                    seen, shown = look(average, judge, signs.middle, strip, device)
-                    rate = g_optimizer.param_groups[0]["lr"]
-                    values = {**dict(zip(terms, numbers, strict=True)), **seen, "lr": rate}
-                    journal.numbers(done, {"seconds": round(time.monotonic() - begun, 3), **values})
-                    for warning in signs.see(done, values):
-                        journal.warn(done, warning)
-                    if draws:
-                        journal.picture(done, shown)
-            if (saves or stops) and lead:
-                kept = {name: part.state_dict() for name, part in state.items()}
-                kept |= {"seconds": time.monotonic() - begun, "identity": json.dumps(identity or {})}
-                checkpoints.save_training(
-                    folder / "checkpoints", done, generator, average, kept, {**info, "step": done}, p.keep_checkpoints
-                )
-            if stops:
+                finite.check_scale(done, run.scaler)
+            if at_line:
+                write_line(run, log, done, found, strip, begun, at_picture)
+            if at_checkpoint or stopped:
+                save(run, folder / "checkpoints", done, time.monotonic() - begun, identity)
+            if stopped:
                 break
         finite.check()
-        if journal and done < p.steps:
+        if log and done < p.steps:
             name = asked.came.name if asked.came else "another process"
-            journal.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run goes on from there")
+            log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run goes on from there")
     if asked.came == signal.SIGTERM:
-        signal.raise_signal(signal.SIGTERM)  # now as its sender meant it
+        signal.raise_signal(signal.SIGTERM)  # the default action now: the process ends
     fabric.barrier()
     return checkpoints.steps(folder / "checkpoints")[-1]
 
 
-def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Generator, Discriminator]:
-    """Both networks of a run, initialised by its seed without touching the global generator of random numbers.
+def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One step of both networks by one batch: the losses, means over its parts, and the norms of the gradients."""
+    p, found = run.p, dict[str, Tensor]()
+    for optimizer, rate in ((run.g_optimizer, p.lr_generator), (run.d_optimizer, p.lr_discriminator)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * decay(step, p.steps, p.decay_steps)
+    active = discriminator_active(p, step)
+    run.generator.train()
+    if isinstance(run.generator, Generator):
+        run.generator.step_spectral_norm()
+    for first in range(0, run.part_size * p.accumulate, run.part_size):
+        degraded, clean = (_place(batch[name][first:][: run.part_size], run.device) for name in ("degraded", "clean"))
+        with run.fabric.autocast():  # one pass of each network
+            restored = run.generator(degraded)
+            picture = restored.detach().requires_grad_()  # the generator's graph is cut here
+            answers = None
+            if active:
+                run.discriminator.train(first == 0)  # spectral norm moves once a step
+                with parametrize.cached():  # and is computed once for both faces
+                    answers = run.discriminator(degraded, picture), run.discriminator(degraded, clean)
+        values, gradient_of_picture = generator_step(run, step, picture, clean, degraded, answers)
+        if answers:
+            values |= discriminator_step(run, step, clean, degraded, answers)
+        restored.backward(gradient_of_picture)  # now that the discriminator's graph is gone
+        found = {name: found.get(name, 0) + value.detach() / p.accumulate for name, value in values.items()}
+    norms = {}
+    if active:
+        norms["gradient of the discriminator"] = _update(run, run.discriminator, run.d_optimizer)
+    norms["gradient of the generator"] = _update(run, run.generator, run.g_optimizer)
+    run.scaler.update()
+    update_average(run.average, run.generator, min(p.ema_decay, (1 + step) / (10 + step)))
+    return found, norms
 
-    ``config`` is the generator's shape, by default what ``p`` says.
-    """
-    names = (field.name for field in dataclasses.fields(GeneratorConfig))
-    asked = {name: getattr(p, name) for name in names if name in type(p).model_fields}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(p.seed)
-        generator = Generator(config or GeneratorConfig(**asked))
-        discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
-    layout = torch.channels_last
-    return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: Judged) -> dict[str, Tensor]:
+    """The discriminator's losses by its answers to the restored and the clean faces; adds to its weights' gradients."""
+    p = run.p
+    found = {"discriminator": discriminator_loss(p.adversarial, *answers)}
+    total = found["discriminator"]
+    if p.r1_weight and step % p.r1_every == 0:  # seldom and stronger (lazy regularisation)
+        run.discriminator.eval()
+        given = clean.clone().requires_grad_()
+        found["r1"] = r1_penalty(run.discriminator(degraded, given), given)
+        total = total + p.r1_weight * p.r1_every * found["r1"]
+    run.scaler.scale(total / p.accumulate).backward(inputs=list(run.discriminator.parameters()))
+    return found
+
+
+def generator_step(
+    run: Run,
+    step: int,
+    picture: Tensor,
+    clean: Tensor,
+    degraded: Tensor,
+    answers: Judged | None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The generator's losses on a restored picture, and the gradient of their weighted sum by that picture."""
+    p = run.p
+    with run.fabric.autocast():
+        found = {name: loss(picture, clean, degraded) for name, (_, loss) in run.losses.items()}
+        weights = {name: weight for name, (weight, _) in run.losses.items()}
+        if answers:
+            restored_answers, clean_answers = answers
+            found["adversarial"] = generator_loss(p.adversarial, restored_answers)
+            found["feature_matching"] = feature_matching(restored_answers, clean_answers)
+            listens = adversary_active(p, step)  # before, the discriminator learns alone
+            weights["adversarial"] = p.adversarial_weight * listens
+            weights["feature_matching"] = p.feature_matching_weight * listens
+        total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
+    scaled = run.scaler.scale(total / p.accumulate)
+    (gradient,) = torch.autograd.grad(scaled, picture, retain_graph=answers is not None)
+    return found, gradient
+
+
+def discriminator_active(p: Training, step: int) -> bool:
+    """Whether the discriminator learns at this step; it may begin before the generator listens to it."""
+    return has_adversary(p) and step >= p.adversary_from - p.discriminator_warmup
+
+
+def adversary_active(p: Training, step: int) -> bool:
+    """Whether the generator listens to the discriminator at this step."""
+    return has_adversary(p) and step >= p.adversary_from
 
 
 def has_adversary(p: Training) -> bool:
-    """Whether any term needs a discriminator."""
+    """Whether a loss needs a discriminator."""
     return p.adversarial_weight > 0 or p.feature_matching_weight > 0
 
 
@@ -241,11 +228,41 @@ def update_average(average: nn.Module, current: nn.Module, keep: float) -> None:
         old.copy_(new)
 
 
+def _update(run: Run, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Average the gradients over processes, clip them, step by them, drop them; their norm before clipping."""
+    distributed.average_gradients(run.fabric, network)
+    if run.p.gradient_clip:
+        run.scaler.unscale_(optimizer)
+    norm = nn.utils.get_total_norm([w.grad for w in network.parameters() if w.grad is not None])
+    if run.p.gradient_clip:
+        nn.utils.clip_grads_with_norm_(network.parameters(), run.p.gradient_clip, norm)
+    run.scaler.step(optimizer)
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def write_line(
+    run: Run, log: Journal | None, done: int, found: Mapping[str, Tensor], strip: Batch, begun: float, at_picture: bool
+) -> None:
+    """A line of metrics.jsonl after ``done`` steps: losses, the strip's measures, rate; warnings; perhaps a picture."""
+    means = distributed.mean_over(run.fabric, torch.stack([value.float() for value in found.values()])).tolist()
+    if log is None:  # not the first process
+        return
+    discriminator = run.discriminator if discriminator_active(run.p, done - 1) else None
+    measures, picture = look(run.average, discriminator, run.health.middle, strip, run.device)
+    values = {**dict(zip(found, means, strict=True)), **measures, "lr": run.g_optimizer.param_groups[0]["lr"]}
+    log.numbers(done, {"seconds": round(time.monotonic() - begun, 3), **values})
+    for warning in run.health.warnings(done, values):
+        log.warn(done, warning)
+    if at_picture:
+        log.picture(done, picture)
+
+
 @torch.no_grad()
 def look(
-    generator: Generator, discriminator: Discriminator | None, middle: float, strip: Batch, device: torch.device
+    generator: nn.Module, discriminator: nn.Module | None, middle: float, strip: Batch, device: torch.device
 ) -> tuple[dict[str, float], images.Pixels]:
-    """What the strip tells (PSNR in dB, and the signs of :mod:`hifacegan_lib.training.health`), and its picture.
+    """PSNR of the strip in dB and the measures of :mod:`hifacegan_lib.training.health`, and a picture.
 
     Rows of the picture: degraded, restored, clean.
     """
@@ -263,57 +280,3 @@ def look(
 
 def _place(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, memory_format=torch.channels_last)
-
-
-def _update(
-    fabric: Any, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, network: nn.Module, clip: float
-) -> Tensor:
-    """Average the gradients over processes, step by them, then drop them; their norm."""
-    distributed.average_gradients(fabric, network)
-    if clip:
-        scaler.unscale_(optimizer)
-    norm = nn.utils.get_total_norm([w.grad for w in network.parameters() if w.grad is not None])
-    if clip:
-        nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
-    scaler.step(optimizer)
-    optimizer.zero_grad(set_to_none=True)
-    return norm
-
-
-def _restore(
-    folder: Path,
-    generator: Generator,
-    average: Generator,
-    modules: Mapping[str, Any],
-    identity: Mapping[str, Any],
-    device: torch.device,
-) -> tuple[int, float]:
-    """Load the newest checkpoint into everything; its step and the run's seconds, 0 when there is none."""
-    found = checkpoints.steps(folder)
-    if not found:
-        return 0, 0.0
-    state = checkpoints.load_state(found[-1], device)
-    if lacking := sorted({*modules, "seconds", "identity"} - set(state)):
-        raise ValueError(f"{found[-1]}: made by another version of the workbench, lacks {', '.join(lacking)}")
-    checkpoints.refuse_differences(str(found[-1]), json.loads(state["identity"]), identity)
-    for network, name in ((generator, "generator"), (average, "ema")):
-        network.load_state_dict(checkpoints.load_generator(found[-1] / f"{name}.safetensors", device)[0].state_dict())
-    for name, module in modules.items():
-        module.load_state_dict(state[name])
-    return state["step"], state["seconds"]
-
-
-class _Random:
-    """The generators of random numbers that networks draw from, as a part of the checkpoint."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def state_dict(self) -> dict[str, Tensor]:
-        gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
-        return {"cpu": torch.get_rng_state(), **gpu}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        torch.set_rng_state(state["cpu"].cpu())
-        if "cuda" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)

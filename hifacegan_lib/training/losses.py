@@ -1,4 +1,4 @@
-"""What a restored face is asked to be: believed, alike in features, alike in pixels. For perception: ``perceptual``.
+"""The losses, each in one place; that of VGG-19's features is in ``perceptual``.
 
 With r and c for D's scores of restored and clean faces, each expectation over patches and faces:
 
@@ -9,16 +9,70 @@ With r and c for D's scores of restored and clean faces, each expectation over p
     pixel             L1, or Charbonnier's smooth one; the paper has neither, its author   0
                       suggests L1 against colour casts
 
-A discriminator's answer is, for each scale, a list of features with the scores last.
+A discriminator's answer is, for each scale, a list of features with the scores last. To add a loss of your own, write
+a function of (restored, clean, degraded) and give the loop ``own_losses={"edges": (10.0, edges)}``.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hifacegan_lib.params import Training
+from hifacegan_lib.training import perceptual
+
 Answers = Sequence[Sequence[Tensor]]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Restored, clean and degraded faces, each N x 3 x H x W in [0, 1], to a scalar: a mean over the N pairs."""
+Weighted = tuple[float, Loss]
+
+NAMES = ("l1", "charbonnier", "perceptual", "adversarial", "feature_matching")
+"""The generator's losses; each has a ``<name>_weight`` among the parameters."""
+TAKEN = (*NAMES, "discriminator", "r1", "step", "seconds", "lr", "psnr", "droplets", "d_margin", "d_accuracy")
+"""Keys of metrics.jsonl that no loss of one's own may have; nor may a name begin with ``cast_``."""
+
+
+def image_losses(
+    p: Training, own: Mapping[str, Weighted] | None = None, device: torch.device | None = None
+) -> dict[str, Weighted]:
+    """The losses that look at the restored picture: name -> (weight, function of restored, clean, degraded).
+
+    Args:
+        own: further ones, in the same form. Each is a mean over the pairs, so that a batch may be worked off in parts.
+        device: where VGG-19 goes.
+    Raises:
+        FileNotFoundError: ``perceptual_weight`` is on and its weights are not there.
+        ValueError: a name is in use, or a weight is NaN or infinite.
+    """
+    found: dict[str, Weighted] = {"l1": (p.l1_weight, lambda restored, clean, _: F.l1_loss(restored, clean))}
+    if p.charbonnier_weight:
+        found["charbonnier"] = (p.charbonnier_weight, lambda r, c, _: charbonnier(r, c, p.charbonnier_epsilon))
+    if p.perceptual_weight:
+        vgg = perceptual.load(p.perceptual_file).to(device)
+        found["perceptual"] = (p.perceptual_weight, lambda restored, clean, _: vgg(restored, clean))
+    for name, (weight, loss) in (own or {}).items():
+        if name in TAKEN or name.startswith("cast_"):
+            raise ValueError(f"loss {name!r}: the name is in use; in use are {', '.join(TAKEN)} and cast_...")
+        if not math.isfinite(weight):
+            raise ValueError(f"loss {name!r}: the weight is {weight}, expected a finite number")
+        found[name] = (weight, _scalar(name, loss))
+    return found
+
+
+def _scalar(name: str, loss: Loss) -> Loss:
+    """The loss with a check of its result."""
+
+    def checked(restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
+        value = loss(restored, clean, degraded)
+        if not isinstance(value, Tensor) or value.ndim:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"loss {name!r}: expected a tensor with one number (shape ()), got {found}")
+        return value
+
+    return checked
+
 
 _DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lsgan": lambda r, c: (r.square().mean() + (c - 1).square().mean()) / 2,
@@ -34,7 +88,7 @@ ADVERSARIAL = tuple(_DISCRIMINATOR)
 
 
 def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
-    """What D minimises, mean over scales; ``kind`` is one of :data:`ADVERSARIAL`.
+    """The discriminator's loss, mean over scales; ``kind`` is one of :data:`ADVERSARIAL`.
 
     LSGAN (arXiv 1611.04076), hinge (1705.02894), non-saturating (1406.2661). Only LSGAN's is halved, as in pix2pixHD.
 
@@ -42,13 +96,14 @@ def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
         ValueError: no such kind.
     """
     loss = _DISCRIMINATOR[_known(kind)]
-    return torch.stack([loss(_whole(r[-1]), _whole(c[-1])) for r, c in zip(restored, clean, strict=True)]).mean()
+    pairs = zip(restored, clean, strict=True)
+    return torch.stack([loss(_float32(r[-1]), _float32(c[-1])) for r, c in pairs]).mean()
 
 
 def generator_loss(kind: str, restored: Answers) -> Tensor:
-    """What G minimises in that game, mean over scales; errors as in :func:`discriminator_loss`."""
+    """The generator's loss against that discriminator, mean over scales; errors as in :func:`discriminator_loss`."""
     loss = _GENERATOR[_known(kind)]
-    return torch.stack([loss(_whole(r[-1])) for r in restored]).mean()
+    return torch.stack([loss(_float32(r[-1])) for r in restored]).mean()
 
 
 def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
@@ -56,7 +111,7 @@ def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
 
     The gradient is of a face's scores, summed over patches and scales, with respect to that clean face, not to the
     damaged one beside it; the squares are summed over its pixels and channels; the expectation is over the batch. The
-    result can be differentiated by D's weights. Float32 answers, please: half a float has no room for these gradients.
+    result can be differentiated by D's weights. Compute the answers in float32: these gradients overflow float16.
 
     Args:
         clean_answers: of a discriminator that treats each face by itself.
@@ -88,8 +143,8 @@ def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tenso
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
 
 
-def _whole(scores: Tensor) -> Tensor:
-    """Half a float has no room for squares, nor for the scale that float16's losses are multiplied by."""
+def _float32(scores: Tensor) -> Tensor:
+    """16-bit scores as float32: squares overflow float16, and so does the factor on its losses."""
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 

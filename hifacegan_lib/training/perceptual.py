@@ -1,4 +1,4 @@
-"""Alike in perception: alike in what a network that was trained to name things sees, not only in pixels.
+"""The perceptual loss: restored and clean faces have like features in VGG-19, trained to classify photographs.
 
     L = Σ_k w_k mean |V_k(restored) - V_k(clean)|        V_k: features after VGG-19's relu<k>_1
 
@@ -9,9 +9,7 @@
 over natural pictures, as passed around for style transfer: weights of its own, so the two losses differ in scale.
 """
 
-import hashlib
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from itertools import pairwise
@@ -23,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.utils import files, weight_registry
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
 DESCRIPTION = {"format": "hifacegan-perceptual-1", "padding": "reflect", "layers": LAYERS}
@@ -153,19 +151,8 @@ def convert(source: str | Path, target: str | Path) -> Path:
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(f"{source}: not a file of tensors alone ({str(error).partition(chr(10))[0]})") from None
     tensors = _complete(source, content if isinstance(content, Mapping) else {})
-    with source.open("rb") as file:
-        description = {**DESCRIPTION, "source_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:  # one entry of metadata: safetensors writes several in random order
-            file.write(save(tensors, {"hifacegan": json.dumps(description)}))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    description = {**DESCRIPTION, "source_sha256": files.sha256(source)}
+    return files.write_bytes(target, save(tensors, {"hifacegan": json.dumps(description)}))
 
 
 def empty_first_layers() -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""The map from equations to lines leads to what it names. `python tests/test_paper_map.py` sets line numbers anew."""
+"""Links from equations to lines lead to the code shown. `python tests/docs/test_paper_map.py` sets the lines anew."""
 
 import ast
 import re
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "paper_map.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("paper_map.md", "suppression.md")}
 LINE = re.compile(r"\[`(?P<code>[^`]+)`\]\((?P<file>[^)#]+\.py)#L(?P<line>\d+)\)(?: in `(?P<name>[\w.]+)`)?")
-TEXT = PAGE.read_text(encoding="utf-8")
-LINKS = [match.groupdict() for match in LINE.finditer(TEXT)]
+LINKS = [match.groupdict() for text in PAGES.values() for match in LINE.finditer(text)]
 
 
 def lines_of(file: str) -> list[str]:
-    return (PAGE.parent / file).read_text(encoding="utf-8").splitlines()
+    return (DOCS / file).read_text(encoding="utf-8").splitlines()
 
 
 def body(file: str, name: str | None) -> range:
@@ -39,19 +39,24 @@ def places(file: str, name: str | None, code: str) -> list[int]:
 def test_every_link_leads_to_the_line_it_shows(link: dict[str, str]) -> None:
     found = places(link["file"], link["name"], link["code"])
     assert int(link["line"]) in found, (
-        f"{link['file']}: `{link['code']}` is in lines {found}, not {link['line']}: run python tests/test_paper_map.py"
+        f"{link['file']}: `{link['code']}` is in lines {found}, not {link['line']}: "
+        "run python tests/docs/test_paper_map.py"
     )
 
 
 def test_every_equation_has_its_line() -> None:
-    rows = [row for row in TEXT.splitlines() if row.startswith("| ") and not row.startswith(("| In the", "| ---"))]
+    rows = [
+        row
+        for row in PAGES["paper_map.md"].splitlines()
+        if row.startswith("| ") and not row.startswith(("| In the", "| ---"))
+    ]
     assert len(LINKS) >= 30
     assert [row for row in rows if "](../" not in row] == []
 
 
 def test_other_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)(?:#L\d+)?\)", TEXT)
-    assert [link for link in links if "://" not in link and not (PAGE.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)#]+)(?:#L\d+)?\)", "".join(PAGES.values()))
+    assert [link for link in links if "://" not in link and not (DOCS / link).exists()] == []
 
 
 def corrected(match: re.Match[str]) -> str:
@@ -60,4 +65,5 @@ def corrected(match: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(LINE.sub(corrected, TEXT), encoding="utf-8")
+    for name, text in PAGES.items():
+        (DOCS / name).write_text(LINE.sub(corrected, text), encoding="utf-8")

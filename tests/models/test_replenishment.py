@@ -54,3 +54,19 @@ def test_batch_statistics_move_only_with_the_published_norm() -> None:
 def test_unknown_norm_is_refused() -> None:
     with pytest.raises(ValueError, match="instance, layer"):
         normalise(random(1, 2, 3, 3), "group")  # type: ignore[arg-type]
+
+
+def test_an_edge_moves_only_with_a_scale_and_a_shift_for_every_pixel() -> None:
+    """Instance norm makes steps of any height equal; a scale and shift a channel put back the height, not the place."""
+    column = torch.arange(64.0)
+
+    def step(place: int, low: float, high: float) -> torch.Tensor:
+        return torch.where(column < place, low, high).view(1, 1, 1, 64)
+
+    flat, wanted = normalise(step(24, 0.2, 0.5), "instance"), step(36, 0.3, 0.8)
+    torch.testing.assert_close(flat, normalise(step(24, 0.6, 0.9), "instance"), atol=1e-3, rtol=0)
+    design = torch.stack([flat.flatten(), torch.ones(64)], 1)
+    per_channel = design @ torch.linalg.lstsq(design, wanted.flatten()[:, None]).solution
+    assert (per_channel.flatten() - wanted.flatten()).square().mean() > 0.005
+    per_pixel = modulate(flat, torch.full_like(wanted, -1.0), wanted, "one_plus_gamma")
+    torch.testing.assert_close(per_pixel, wanted)

@@ -51,8 +51,8 @@ def with_blobs(faces: Tensor, amplitude: float, each: int = 1) -> Tensor:
     return faces.clamp(0, 1)
 
 
-def lines(run: health.Watch, values: dict[str, float], steps: range) -> list[str]:
-    return [text for step in steps for text in run.see(step, values)]
+def lines(run: health.Monitor, values: dict[str, float], steps: range) -> list[str]:
+    return [text for step in steps for text in run.warnings(step, values)]
 
 
 def test_the_cast_by_hand() -> None:
@@ -149,14 +149,14 @@ def test_separation_of_a_perfect_and_of_a_blind_discriminator() -> None:
 
 
 def test_a_healthy_run_hears_nothing() -> None:
-    assert lines(health.Watch(), HEALTHY, range(50)) == []
-    assert lines(health.Watch(), {"psnr": 23.0, "l1": 0.05}, range(50)) == []
+    assert lines(health.Monitor(), HEALTHY, range(50)) == []
+    assert lines(health.Monitor(), {"psnr": 23.0, "l1": 0.05}, range(50)) == []
 
 
 @pytest.mark.parametrize("sign", SICK)
 def test_each_sign_is_said_once_after_patience_with_its_number_and_advice(sign: str) -> None:
-    run, values = health.Watch(), {**HEALTHY, **SICK[sign]}
-    spoken = {step: run.see(step, values) for step in range(100, 3000, 100)}
+    run, values = health.Monitor(), {**HEALTHY, **SICK[sign]}
+    spoken = {step: run.warnings(step, values) for step in range(100, 3000, 100)}
     (step,) = (step for step, texts in spoken.items() if texts)
     assert step == 100 * (1 + (10 if "d_margin" in SICK[sign] else 5))
     (text,) = spoken[step]
@@ -164,14 +164,14 @@ def test_each_sign_is_said_once_after_patience_with_its_number_and_advice(sign: 
 
 
 def test_the_cast_names_its_channels_and_their_sign() -> None:
-    run = health.Watch()
+    run = health.Monitor()
     (text,) = lines(run, {"cast_r": 0.051, "cast_g": 0.02, "cast_b": -0.041}, range(10))
     assert "red is 0.051 too bright, blue is 0.041 too dark" in text and "green" not in text and "l1_weight" in text
 
 
 @pytest.mark.parametrize("sign", SICK)
 def test_a_sign_must_hold_and_comes_again_only_after_healing(sign: str) -> None:
-    run, sick = health.Watch(), {**HEALTHY, **SICK[sign]}
+    run, sick = health.Monitor(), {**HEALTHY, **SICK[sign]}
     assert lines(run, HEALTHY, range(20)) == []
     assert [text for _ in range(5) for text in lines(run, sick, range(2)) + lines(run, HEALTHY, range(1))] == []
     assert len(lines(run, sick, range(20, 30))) == 1
@@ -189,20 +189,20 @@ def noisy_run() -> Iterator[tuple[int, dict[str, float]]]:
 
 @pytest.mark.parametrize("cut", [3, 7, 12, 61, 104])
 def test_a_resumed_watch_warns_like_the_undisturbed_one(cut: int) -> None:
-    whole, first, second = health.Watch(), health.Watch(), health.Watch()
+    whole, first, second = health.Monitor(), health.Monitor(), health.Monitor()
     history = list(noisy_run())
-    expected = [whole.see(*line) for line in history]
+    expected = [whole.warnings(*line) for line in history]
     assert sum(map(len, expected)) > 5
-    spoken = [first.see(*line) for line in history[:cut]]
+    spoken = [first.warnings(*line) for line in history[:cut]]
     state = first.state_dict()
     second.load_state_dict(state)
-    spoken += [second.see(*line) for line in history[cut:]]
+    spoken += [second.warnings(*line) for line in history[cut:]]
     assert spoken == expected
     assert state == first.state_dict()  # a copy, which the second one did not write into
 
 
 def test_the_state_passes_through_a_checkpoint(tmp_path: Path) -> None:
-    run = health.Watch()
+    run = health.Monitor()
     lines(run, {**HEALTHY, "droplets": 9.0}, range(8))
     path = tmp_path / "state.pt"
     torch.save(run.state_dict(), path)
@@ -213,13 +213,38 @@ def test_the_state_passes_through_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("game", "wins"), [("lsgan", 0.95), ("hinge", 1.9), ("non_saturating", 9.0)])
 def test_each_game_has_its_own_middle_and_range(game: str, wins: float) -> None:
-    run = health.Watch(game)
+    run = health.Monitor(game)
     assert run.middle == (0.5 if game == "lsgan" else 0)
     (text,) = lines(run, {"d_margin": wins, "d_accuracy": 0.999}, range(20))
     assert "always wins" in text
-    assert lines(health.Watch(game), {"d_margin": wins / 2, "d_accuracy": 0.999}, range(20)) == []
+    assert lines(health.Monitor(game), {"d_margin": wins / 2, "d_accuracy": 0.999}, range(20)) == []
 
 
 def test_an_unknown_game_is_refused() -> None:
     with pytest.raises(ValueError, match="wgan"):
-        health.Watch("wgan")
+        health.Monitor("wgan")
+
+
+def test_nan_or_infinity_is_named_with_step_and_keys_at_the_next_look(tmp_path: Path) -> None:
+    finite = health.FiniteCheck(tmp_path)
+    finite.note(1, ["a"], {"l1": torch.tensor(1.0)})
+    finite.note(2, ["b", "c"], {"l1": torch.tensor(float("nan")), "psnr": torch.tensor(3.0), "x": torch.tensor(1e39)})
+    says = r"step 2: l1 is nan, x is inf on \['b', 'c'\]; there is no checkpoint yet"
+    with pytest.raises(FloatingPointError, match=says):
+        finite.note(3, ["d"], {"l1": torch.tensor(1.0)})
+
+
+def test_finite_numbers_pass_and_are_looked_at_once(tmp_path: Path) -> None:
+    finite = health.FiniteCheck(tmp_path)
+    finite.check()
+    finite.note(1, [], {"l1": torch.tensor(1.0)})
+    finite.check()
+    finite.check()
+
+
+def test_a_loss_scale_that_fell_to_nothing_stops_float16(tmp_path: Path) -> None:
+    finite, off = health.FiniteCheck(tmp_path), torch.amp.GradScaler("cpu", enabled=False)
+    finite.check_scale(5, off)
+    on = torch.amp.GradScaler("cpu", init_scale=2.0**-12)
+    with pytest.raises(FloatingPointError, match=r"step 5: every gradient overflows float16 .*try precision bfloat16"):
+        finite.check_scale(5, on)

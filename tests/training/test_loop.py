@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import ParamsError, Training
+from hifacegan_lib.reports import network_plots
 from hifacegan_lib.training import distributed, loop, losses
 
 TINY = Training.checked(
@@ -481,3 +482,107 @@ def test_a_discriminator_that_always_wins_is_warned_of(tmp_path: Path) -> None:
 def test_activation_checkpointing_changes_no_bit(tmp_path: Path) -> None:
     kept, recomputed = (run(tmp_path / str(on), activation_checkpointing=on) for on in (False, True))
     assert weights(kept) == weights(recomputed)
+
+
+def edges(restored: torch.Tensor, clean: torch.Tensor, _degraded: torch.Tensor) -> torch.Tensor:
+    return F.l1_loss(restored.diff(dim=3), clean.diff(dim=3))
+
+
+def add_edges(folder: Path, losses: Any, **changes: Any) -> Path:
+    return loop.train(TINY.model_copy(update=changes), batches, pair(999), folder, losses=losses)
+
+
+def test_a_loss_of_one_s_own_is_learnt_from_and_has_a_curve_under_its_name(tmp_path: Path) -> None:
+    plain, other = run(tmp_path / "plain"), add_edges(tmp_path / "edges", {"edges": (10.0, edges)})
+    assert weights(plain) != weights(other)
+    log = lines(tmp_path / "edges")
+    assert all(line["edges"] > 0 for line in log)
+    assert list(network_plots.history(log)["edges"]) == ["edges"]
+
+
+def test_at_weight_0_it_is_measured_and_changes_no_bit(tmp_path: Path) -> None:
+    assert weights(add_edges(tmp_path / "0", {"edges": (0.0, edges)})) == weights(run(tmp_path / "plain"))
+
+
+def test_with_it_a_step_is_the_textbook_s(tmp_path: Path) -> None:
+    """The gradient of the picture is that of 100 l1 + 10 edges; both sides are differentiated in one piece here."""
+    changes = {**QUIET, "steps": 1, "decay_steps": 0}
+    ours, discriminator = loop.build(TINY, torch.device("cpu"))
+    textbook, batch, p = copy.deepcopy(ours).train(), pair(0), TINY.model_copy(update=changes)
+    loop.train(p, batches, pair(999), tmp_path, (ours, discriminator), losses={"edges": (10.0, edges)})
+    optimizer = torch.optim.Adam(textbook.parameters(), p.lr_generator, (p.beta1, p.beta2))
+    restored = textbook(batch["degraded"])
+    (100 * F.l1_loss(restored, batch["clean"]) + 10 * edges(restored, batch["clean"], batch["degraded"])).backward()
+    optimizer.step()
+    for a, b in zip(ours.parameters(), textbook.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_a_run_with_other_losses_is_not_gone_on_with(tmp_path: Path) -> None:
+    add_edges(tmp_path, {"edges": (10.0, edges)}, steps=4)
+    with pytest.raises(ValueError, match=r"losses.edges: 10.0 there, 5.0 asked"):
+        add_edges(tmp_path, {"edges": (5.0, edges)})
+    with pytest.raises(ValueError, match=r"losses.lines: 'nothing' there, 10.0 asked; losses.edges: 10.0 there"):
+        add_edges(tmp_path, {"lines": (10.0, edges)})
+    with pytest.raises(ValueError, match=r"losses.edges: 10.0 there, 'nothing' asked"):
+        run(tmp_path)
+    assert add_edges(tmp_path, {"edges": (10.0, edges)}).name == "step_000006"
+
+
+def test_a_loss_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loss 'psnr': the name is in use"):
+        add_edges(tmp_path, {"psnr": (1.0, edges)})
+    with pytest.raises(ValueError, match="loss 'edges': the weight is inf"):
+        add_edges(tmp_path, {"edges": (float("inf"), edges)})
+    with pytest.raises(ValueError, match=r"loss 'edges': expected .* got shape \(2, 3, 16, 16\)"):
+        add_edges(tmp_path, {"edges": (1.0, lambda restored, clean, _: restored - clean)})
+    with pytest.raises(FloatingPointError, match=r"step 1: edges is nan"):
+        add_edges(tmp_path, {"edges": (1.0, lambda restored, *_: restored.mean() * float("nan"))})
+
+
+class Smoother(torch.nn.Module):
+    """A generator that is no ``Generator``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image + self.convolution(image)
+
+
+class OneConvolution(Smoother):
+    pass
+
+
+def smoother(kind: type[Smoother] = Smoother) -> Smoother:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind()
+
+
+def train_smoother(folder: Path, source: Any = batches, kind: type[Smoother] = Smoother) -> Path:
+    _, discriminator = loop.build(TINY, torch.device("cpu"))
+    return loop.train(TINY, source, pair(999), folder, (smoother(kind), discriminator))
+
+
+def test_a_generator_of_another_class_trains_and_resumes_to_the_bit(tmp_path: Path) -> None:
+    def until_the_cut(start: int) -> Iterator[dict]:
+        for step in range(start, 5):
+            yield pair(step)
+        raise PowerCut
+
+    with pytest.raises(PowerCut):
+        train_smoother(tmp_path / "cut", until_the_cut)
+    last = train_smoother(tmp_path / "cut")
+    assert weights(last) == weights(train_smoother(tmp_path / "whole"))
+    file = last / "ema.safetensors"
+    network, info = checkpoints.load_generator(file, network=Smoother())
+    assert info["step"] == 6 and not network.training
+    assert not torch.equal(network.convolution.weight, smoother().convolution.weight)
+    with pytest.raises(
+        ValueError, match=r"ema.safetensors: weights of the class 'Smoother'; expected network=Smoother"
+    ):
+        checkpoints.load_generator(file)
+    with pytest.raises(ValueError, match="weights of the class 'Smoother', expected 'OneConvolution'"):
+        train_smoother(tmp_path / "cut", kind=OneConvolution)

@@ -1,0 +1,105 @@
+"""The state of a training run: networks, average, optimizers; built, saved and restored to the bit."""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.params import Training
+from hifacegan_lib.training import distributed, health, losses
+
+Networks = tuple[nn.Module, nn.Module]
+"""Generator, N x 3 x H x W in [0, 1] to the same shape and range; discriminator, as ``Discriminator`` is called."""
+
+
+class Run:
+    """What a step reads and changes: networks, their average, optimizers, losses, and the checks of all."""
+
+    def __init__(self, p: Training, fabric: Any, networks: Networks, own: Mapping[str, losses.Weighted]) -> None:
+        self.p, self.fabric, self.device = p, fabric, fabric.device
+        self.part_size = distributed.parts(p.batch_size, fabric.world_size, p.accumulate)
+        self.generator, self.discriminator = networks
+        if isinstance(self.generator, Generator):
+            self.generator.checkpointing = p.activation_checkpointing
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        betas = (p.beta1, p.beta2)
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), p.lr_generator, betas, fused=True)
+        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), p.lr_discriminator, betas, fused=True)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=p.precision == "float16")
+        self.losses = losses.image_losses(p, own, self.device)
+        self.health = health.Monitor(p.adversarial)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the generator and its average, by the name that it has there."""
+        return {
+            "discriminator": self.discriminator,
+            "g_optimizer": self.g_optimizer,
+            "d_optimizer": self.d_optimizer,
+            "scaler": self.scaler,
+            "watch": self.health,
+            "random": _RandomState(self.device),
+        }
+
+
+def save(run: Run, folder: Path, done: int, seconds: float, identity: Mapping[str, Any]) -> None:
+    """Write the checkpoint of step ``done``; the first process alone does it."""
+    if run.fabric.is_global_zero:
+        state = {name: part.state_dict() for name, part in run.state().items()}
+        state |= {"seconds": seconds, "identity": json.dumps(identity)}
+        info = {"image_size": run.p.image_size, "recipe": run.p.recipe, "run_name": run.p.run_name, "step": done}
+        checkpoints.save_training(folder, done, run.generator, run.average, state, info, run.p.keep_checkpoints)
+
+
+def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, float]:
+    """Load the newest checkpoint into the run; its step and seconds, both 0 when there is none."""
+    found = checkpoints.steps(folder)
+    if not found:
+        return 0, 0.0
+    state, parts = checkpoints.load_state(found[-1], run.device), run.state()
+    if lacking := sorted({*parts, "seconds", "identity"} - set(state)):
+        raise ValueError(f"{found[-1]}: made by another version of the workbench, lacks {', '.join(lacking)}")
+    checkpoints.refuse_differences(str(found[-1]), json.loads(state["identity"]), identity)
+    for network, name in ((run.generator, "generator"), (run.average, "ema")):
+        checkpoints.load_generator(found[-1] / f"{name}.safetensors", run.device, network)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"], state["seconds"]
+
+
+def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Generator, Discriminator]:
+    """Both networks of a run, initialised by its seed without touching the global generator of random numbers.
+
+    ``config`` is the generator's shape, by default what ``p`` says.
+    """
+    names = (field.name for field in dataclasses.fields(GeneratorConfig))
+    asked = {name: getattr(p, name) for name in names if name in type(p).model_fields}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(p.seed)
+        generator = Generator(config or GeneratorConfig(**asked))
+        discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
+    layout = torch.channels_last
+    return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+
+class _RandomState:
+    """The generators of random numbers that networks draw from, as a part of the checkpoint."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def state_dict(self) -> dict[str, Tensor]:
+        gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
+        return {"cpu": torch.get_rng_state(), **gpu}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        torch.set_rng_state(state["cpu"].cpu())
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
