@@ -21,16 +21,16 @@ FLOORS = [
 
 BUDGET = {
     "utils": 860,
-    "models": 2400,
+    "models": 2370,
     "degradations": 1520,
     "restoration": 1410,
     "data": 1350,
     "metrics": 850,
     "evaluation": 1640,
     "reports": 1600,
-    "training": 990,
+    "training": 1100,
     "widgets": 730,
-    "top level": 1970,
+    "top level": 1980,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
