@@ -4,6 +4,7 @@ Each imports what it needs when it is called, so that ``--help`` does not wait f
 """
 
 import argparse
+import json
 import os
 import sys
 from functools import partial
@@ -123,9 +124,10 @@ def degrade(arguments: argparse.Namespace) -> int:
 
     from hifacegan_lib.degradations.crop import whole_frame
     from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
-    from hifacegan_lib.degradations.traces import REFERENCE_SIZE, parse_json
+    from hifacegan_lib.degradations.traces import REFERENCE_SIZE
     from hifacegan_lib.utils import images, inputs
     from hifacegan_lib.utils.files import write_json
+    from hifacegan_lib.utils.records import parse_json
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = inputs.images_in(arguments.source, arguments.out)
@@ -158,31 +160,31 @@ def degrade(arguments: argparse.Namespace) -> int:
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib.degradations import traces
+    from hifacegan_lib.degradations.traces import Trace, key_of
     from hifacegan_lib.utils import images, inputs
+    from hifacegan_lib.utils.records import parse_json
 
     inputs.check_output(arguments.out, [arguments.image, arguments.traces], arguments.overwrite)
     where = str(arguments.traces)
-    content = traces.parse_json(arguments.traces.read_bytes(), where)
+    content = parse_json(arguments.traces.read_bytes(), where)
     if isinstance(content, dict) and isinstance(content.get("traces"), dict):
         content, where = content["traces"], f"{where}: traces"
     if isinstance(content, dict) and "operations" not in content:
-        key = arguments.key or traces.key_of(arguments.image, content, where)
+        key = arguments.key or key_of(arguments.image, content, where)
         if key not in content:
             raise ValueError(f"{where}: no trace of {key!r}; --key names one of {', '.join(list(content)[:5])} ...")
         content, where = content[key], f"{where}: {key}"
-    trace = traces.Trace.from_dict(content, where)
+    trace = Trace.from_dict(content, where)
     images.save_image(arguments.out, trace.replay(images.load_image(arguments.image)))
     print(f"{arguments.out}: {trace.describe()}")
     return 0
 
 
 def recipes(arguments: argparse.Namespace) -> int:
-    from hifacegan_lib.degradations import schema
-    from hifacegan_lib.degradations.recipes import load_recipe, recipe_names
+    from hifacegan_lib.degradations.recipes import load_recipe, recipe_names, recipe_schema
 
     if arguments.schema:
-        print(schema.schema_json(), end="")
+        print(json.dumps(recipe_schema(), indent=1))
         return 0
     if arguments.name:
         print(load_recipe(arguments.name).to_json())
