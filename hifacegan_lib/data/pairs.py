@@ -27,7 +27,7 @@ from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.utils.images import Pixels, load_image
 from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
 from hifacegan_lib.data.manifest import Entry, Manifest
-from hifacegan_lib.data.shared_batches import AHEAD, Slots
+from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
 
 Batch = dict[str, Any]
 
@@ -144,17 +144,17 @@ class FaceLoader:
 
     def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Generator[Batch]:
         c = self.config
-        slots = Slots(c.workers, c.batch_size, c.image_size)
+        shared = SharedBatches(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
             self.pairs,
             batch_sampler=schedule,
             num_workers=c.workers,
             prefetch_factor=AHEAD if c.workers else None,
-            collate_fn=slots,
+            collate_fn=shared,
             worker_init_fn=_one_thread,
             generator=torch.Generator(),  # or it would draw from the global one
         )
-        return (slots.take(batch) for batch in loader)
+        return (shared.take(batch) for batch in loader)
 
 
 def _one_thread(_: int) -> None:
