@@ -48,8 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    import json
-
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.models import checkpoints
 
@@ -126,8 +124,7 @@ def degrade(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations.recipes import load_recipe, pair_seed
     from hifacegan_lib.degradations.traces import REFERENCE_SIZE
     from hifacegan_lib.utils import images, inputs
-    from hifacegan_lib.utils.files import write_json
-    from hifacegan_lib.utils.records import parse_json
+    from hifacegan_lib.utils.files import read_json, write_json
 
     recipe, traces, failures = load_recipe(arguments.recipe), {}, 0
     sources, root = inputs.images_in(arguments.source, arguments.out)
@@ -153,7 +150,7 @@ def degrade(arguments: argparse.Namespace) -> int:
             tqdm.write(f"left out: {error}", file=sys.stderr)
             failures += 1
     if traces:
-        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}  # of pictures that are still there
+        before = read_json(kept) if kept.exists() else {}  # of pictures that are still there
         write_json(kept, {**before, **traces})
     print(f"{len(traces)} degraded by {recipe.name} into {arguments.out}; {failures} left out")
     return 1 if failures else 0
@@ -162,11 +159,10 @@ def degrade(arguments: argparse.Namespace) -> int:
 def replay(arguments: argparse.Namespace) -> int:
     from hifacegan_lib.degradations.traces import Trace, key_of
     from hifacegan_lib.utils import images, inputs
-    from hifacegan_lib.utils.records import parse_json
+    from hifacegan_lib.utils.files import read_json
 
     inputs.check_output(arguments.out, [arguments.image, arguments.traces], arguments.overwrite)
-    where = str(arguments.traces)
-    content = parse_json(arguments.traces.read_bytes(), where)
+    content, where = read_json(arguments.traces), str(arguments.traces)
     if isinstance(content, dict) and isinstance(content.get("traces"), dict):
         content, where = content["traces"], f"{where}: traces"
     if isinstance(content, dict) and "operations" not in content:

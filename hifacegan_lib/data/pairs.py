@@ -1,12 +1,12 @@
-"""From a manifest to pairs (clean, degraded), made on the fly and the same wherever they are made.
+"""From a manifest to pairs (clean, degraded), made when they are needed and the same on every machine.
 
 Crop, flip and resize make the clean face; then it is degraded at that size:
 
     s = pair_seed(key, epoch, seed)
     clean = frame(image; s)        degraded = recipe.sample(s, grid=image_size).apply(clean)
 
-Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
-pair carries its trace: with the source image it gives the pair again.
+Nothing else matters, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
+pair has its trace, which makes the pair again from the source image.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -69,7 +69,7 @@ class FaceLoader:
 
     ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
     the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
-    epoch (``set_epoch``; 0 until then) without what does not fill a batch. ``valid`` comes in the order of keys, whole,
+    epoch (``set_epoch``; 0 until then) without the rest that does not fill a batch. ``valid`` comes in the order of keys, whole,
     so its last batch may be smaller.
     """
 

@@ -1,8 +1,8 @@
 """Lossy files: write in memory, read back.
 
-``grain`` is how many pixels of this image a pixel covers on whose grid the quality was meant. Quantisation errors sit
-at the pixels, as noise does: on a smaller image the steps shrink as averaging would shrink the errors. libjpeg scales
-its tables by a factor, and that factor is what ``grain`` multiplies:
+``grain`` is the side of a grid pixel in pixels of this image; the quality is meant for the grid's pixels. Quantisation
+errors are errors of single pixels, as noise is: on a smaller image the steps shrink as averaging would shrink the
+errors. libjpeg scales its tables by a factor, and ``grain`` multiplies that factor:
 
     factor(q) = 50 / q  for q < 50        (100 - q) / 50  else
 """

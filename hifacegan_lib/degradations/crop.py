@@ -1,4 +1,4 @@
-"""From a source image to the face that is looked at: crop a square, flip, resize."""
+"""From a source image to a face: crop a square, flip, resize."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ class Frame(Record):
         """uint8 H x W x 3 -> size x size x 3.
 
         Raises:
-            ValueError: the square does not lie in the image: it is not the one that the frame was drawn for.
+            ValueError: the square does not lie in the image, so the frame belongs to another image.
         """
         height, width = image.shape[:2]
         if self.top + self.side > height or self.left + self.side > width:
@@ -38,7 +38,7 @@ class Frame(Record):
 
 
 def whole_frame(image: Pixels, size: int) -> Frame:
-    """The centred square, as it is, at ``size`` pixels a side."""
+    """The centred square, not mirrored, at ``size`` pixels a side."""
     height, width = image.shape[:2]
     return draw_frame(height, width, size, crop_min=1, flip_probability=0, seed=0)
 

@@ -1,4 +1,4 @@
-"""The table of what can happen to a face, and what each operation takes.
+"""The table of operations: their functions, and the numbers that each of them takes.
 
 Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size (all but ``resize``), from
 1 x 1 up. Lengths are in this image's own pixels, noise levels in grey levels of 255; whatever is random follows from
@@ -19,7 +19,7 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Range:
-    """A number and where it may lie, both ends included; a ``length`` counts pixels of a 512-pixel face.
+    """A number between two ends, which are included; a ``length`` counts pixels of a 512-pixel face.
 
     With a ``default`` it may be left out.
     """
@@ -89,11 +89,11 @@ class Names:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function of pixels, how a trace puts it in words, the numbers that it takes.
+    """A function of pixels, its words in a trace's description, the numbers that it takes.
 
-    ``wants`` names what it must know of its surroundings: "grain", image pixels for each pixel of the grid that noise
-    and compression live on; "shape", height and width of the clean face. ``version`` grows by one when the same numbers
-    would make other pixels than before: a trace of another version is then refused.
+    ``wants`` names further arguments that a trace fills in: "grain", the side of a pixel of the trace's grid in pixels
+    of this image; "shape", height and width of the clean face. ``version`` grows by one when the same numbers make
+    other pixels than before; traces of another version are then refused.
     """
 
     function: Callable[..., Pixels]
@@ -215,4 +215,4 @@ OPERATIONS = {
     ),
     "fold": Operation(print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": _length(0, 64), **_SEED}),
 }
-"""Name in JSON -> what it does and what it takes. A recipe gives ranges, all but the seed; a trace gives values."""
+"""Name in JSON -> operation. A recipe gives ranges of its numbers, all but the seed; a trace gives values."""

@@ -1,4 +1,4 @@
-"""Recipes: families of damage as data, and the seed of each image's share of it.
+"""Recipes: kinds of damage as data; a seed draws one damage from a recipe.
 
 A **recipe** is a list of operations with ranges, given in order or shuffled, kept as JSON. Sampling it with a seed
 gives a **trace**: the same operations with every number fixed, each noise by its own seed.
@@ -34,7 +34,8 @@ from typing_extensions import TypeAliasType
 
 from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, Range, Value
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Step, Trace
-from hifacegan_lib.utils.records import Record, parse_json
+from hifacegan_lib.utils.files import parse_json
+from hifacegan_lib.utils.records import Record
 
 __all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recipe_names"]
 
@@ -173,7 +174,7 @@ else:
 
 
 class Recipe(Record):
-    """A family of damages, read from JSON or built in Python.
+    """A kind of damage, read from JSON or built in Python.
 
         Recipe(name="mine", operations=[{"op": "jpeg", "quality": [20, 60]}, {"op": "grey", "probability": 0.1}])
 

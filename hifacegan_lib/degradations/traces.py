@@ -3,13 +3,15 @@
     degraded = trace.apply(clean) = (o_n . ... . o_2 . o_1)(clean)
     trace.replay(source) = trace.apply(frame(source))
 
-Trace and image give the same pixels in any process, at any time. Two sizes make it look alike on images of any size:
+The same trace and image give the same pixels in any process, at any time. Two rules make the damage look alike on
+images of any size:
 
 - lengths are pixels of a 512-pixel face, and scale with min(H, W) / 512;
-- noise, compression and low resolutions live on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
-  is what averaging would make of the damaged grid, a larger one shows the grid's pixels: ``grain`` of its own each.
+- noise, compression and low resolutions act on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
+  gets the average of the damaged grid; a larger image shows the grid's pixels, each ``grain`` of its own pixels wide.
 
-Whoever trains at 64 pixels draws with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees.
+To train at 64 pixels, draw with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees. A trace of an
+operation's other version is refused: it would give other pixels.
 """
 
 import json
@@ -24,8 +26,9 @@ from pydantic import Field, PlainValidator
 from hifacegan_lib.degradations.crop import Frame
 from hifacegan_lib.degradations.operations import OPERATIONS, Value
 from hifacegan_lib.degradations.resampling import to_shape
+from hifacegan_lib.utils.files import parse_json
 from hifacegan_lib.utils.images import Pixels, check_pixels
-from hifacegan_lib.utils.records import Record, parse_json
+from hifacegan_lib.utils.records import Record
 
 REFERENCE_SIZE = 512  # side of the face for which lengths are given, pixels
 

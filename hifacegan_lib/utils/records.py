@@ -1,6 +1,5 @@
 """Records: pydantic models of what a JSON file may hold. An error names the place, the value and what was expected."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, content: Any, where: str) -> Self:
-        """Read a value of :func:`parse_json`. Raises ValueError: one sentence that ``where`` opens."""
+        """Read a JSON value. Raises ValueError: the first mistake as a sentence; ``where`` (a file) opens it."""
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -46,23 +45,3 @@ def _sentence(invalid: ValidationError) -> str:
     said = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
     said = said.replace("Tuple", "the list").replace("tuple", "list").removesuffix(" after validation, not 0")
     return f"{place.lstrip('.')}{value}: {said}" if place else said
-
-
-def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text; a key that comes twice in an object is an error too.
-
-    Raises:
-        ValueError: not JSON; ``where`` (a file) opens the message.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_once)
-    except ValueError as error:
-        raise ValueError(f"{where}: not valid JSON ({error})") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} comes twice")
-    return found

@@ -277,7 +277,7 @@ def test_a_mistake_in_a_recipes_head_is_named(change: dict[str, Any], said: str)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "not valid JSON"),
+        ("{", "not JSON"),
         ("[]", "expected an object"),
         ('{"recipe": "x"}', "missing key 'operations'"),
         ('{"recipe": "x", "operations": [{"op": "gaussian_noise", "sigma": 3}]}', "missing number 'seed'"),
@@ -329,7 +329,7 @@ def test_recipes_load_by_name_and_by_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_recipe(tmp_path / "gone.json")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"own\.json: not valid JSON"):
+    with pytest.raises(ValueError, match=r"own\.json: not JSON"):
         load_recipe(path)
 
 
