@@ -22,7 +22,7 @@ FLOORS = [
 BUDGET = {
     "utils": 900,
     "models": 2450,
-    "degradations": 1335,
+    "degradations": 1340,
     "restoration": 1420,
     "data": 1320,
     "metrics": 1020,

@@ -42,9 +42,12 @@ __all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recip
 FOLDER = Path(__file__).with_name("recipe_files")
 
 
+_SHORT = PlainSerializer(lambda number: number if number % 1 else int(number))  # 2 and not 2.0 in a recipe's JSON
+
+
 class _Entry(Record):
-    probability: Annotated[float, Field(ge=0, le=1, description="how often it happens")] = 1
-    weight: Annotated[float, Field(ge=0, le=1e6, description="its share in one_of")] = 1
+    probability: Annotated[float, Field(ge=0, le=1, description="how often it happens"), _SHORT] = 1
+    weight: Annotated[float, Field(ge=0, le=1e6, description="its share in one_of"), _SHORT] = 1
 
     @model_serializer(mode="wrap")
     def _chances_last(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
