@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.operations import OPERATIONS, Names, Value
-from hifacegan_lib.degradations.recipes import Draw, OneOf, Recipe, Steps, load_recipe, recipe_names
+from hifacegan_lib.degradations.recipes import Draw, OneOf, Recipe, Shuffled, Steps, load_recipe, recipe_names
 from hifacegan_lib.utils.images import Pixels, grid, resize
 
 DOCS = Path(__file__).parent
@@ -70,25 +70,25 @@ def section(recipe: Recipe) -> str:
     )
 
 
-def words(entry: Draw | OneOf | Steps, depth: int = 0, chance: float = 1.0) -> Iterator[str]:
+def words(entry: Draw | OneOf | Steps | Shuffled, depth: int = 0, chance: float = 1.0) -> Iterator[str]:
     """An entry as lines of a nested list; ``chance`` that its group comes to it."""
     chance *= entry.probability
     start = "  " * depth + "- " + ("" if chance == 1 else f"({100 * chance:.3g}%) ")
     if isinstance(entry, Draw):
         kinds = OPERATIONS[entry.op].parameters
-        numbers = [
-            f"{name} {spread(values, kinds[name])}" for name, values in entry.ranges if not _is_default(entry, name)
-        ]
+        drawn = {name: ends for name, ends in entry.ranges.items() if name != "seed"}
+        numbers = [f"{k} {spread(ends, kinds[k])}" for k, ends in drawn.items() if set(ends) != {kinds[k].default}]
         yield start + ", ".join([f"`{entry.op}`", *numbers])
-    elif isinstance(entry, Steps):
-        yield start + ("in random order:" if entry.shuffled else "one after the other:")
-        for inner in entry.entries:
-            yield from words(inner, depth + 1)
-    else:
-        total = sum(option.weight for option in entry.options)
+    elif isinstance(entry, OneOf):
+        total = sum(option.weight for option in entry.one_of)
         yield start + "one of:"
-        for option in entry.options:
+        for option in entry.one_of:
             yield from words(option, depth + 1, option.weight / total)
+    else:
+        shuffled = isinstance(entry, Shuffled)
+        yield start + ("in random order:" if shuffled else "one after the other:")
+        for inner in entry.shuffled if shuffled else entry.steps:
+            yield from words(inner, depth + 1)
 
 
 def spread(values: tuple[Value, ...], kind: object) -> str:
@@ -99,11 +99,6 @@ def spread(values: tuple[Value, ...], kind: object) -> str:
     low, high = values
     unit = " px" if getattr(kind, "length", False) else ""
     return (f"{low}" if low == high else f"{low} to {high}") + unit
-
-
-def _is_default(entry: Draw, name: str) -> bool:
-    default = OPERATIONS[entry.op].parameters[name].default
-    return default is not None and set(dict(entry.ranges)[name]) == {default}
 
 
 def page(recipes: Sequence[Recipe]) -> str:

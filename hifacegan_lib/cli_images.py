@@ -3,6 +3,7 @@
 Signature and docstring of each are its help; ``cli`` registers them.
 """
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -81,11 +82,10 @@ def recipes(name: str = "", /, *, schema: bool = False) -> int:
         name: a shipped recipe or a JSON file, which is checked.
         schema: print the JSON schema of recipes, for an editor.
     """
-    from hifacegan_lib.degradations.recipes import load_recipe, recipe_names
-    from hifacegan_lib.degradations.schema import schema_json
+    from hifacegan_lib.degradations.recipes import load_recipe, recipe_names, recipe_schema
 
     if schema:
-        print(schema_json(), end="")
+        print(json.dumps(recipe_schema(), indent=1))
     elif name:
         print(load_recipe(name).to_json())
     else:

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.data.manifest import sha256 as sha256_of
 from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
@@ -41,7 +40,7 @@ from hifacegan_lib.runs import (
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
 from hifacegan_lib.training.state import Networks
-from hifacegan_lib.utils.files import write_json
+from hifacegan_lib.utils.files import sha256, write_json
 
 STRIP = 8  # validation faces in the pictures of a training run
 
@@ -177,8 +176,8 @@ def identity(p: Training) -> dict[str, Any]:
             **{split: len(manifest.files(split)) for split in ("train", "valid")},
             "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         },
-        "init_from": sha256_of(_weights_file(p.init_from)) if p.init_from else None,
-        "perceptual_file": sha256_of(_init_path(p.perceptual_file)) if p.perceptual_file else None,
+        "init_from": sha256(_weights_file(p.init_from)) if p.init_from else None,
+        "perceptual_file": sha256(_init_path(p.perceptual_file)) if p.perceptual_file else None,
     }
 
 

@@ -7,7 +7,7 @@ aligned photographs are: eyes at 45% of the height, the head filling the square.
     | beard, hair in front, glasses | camera
 
 Random numbers are drawn in an order and number that do not depend on the size, every texture from grids of fixed sizes,
-so one seed is the same person at any size. It is no model of human variety: it is there to be restored.
+so one seed is the same person at any size. The faces do not model human variety: they are there to be restored.
 """
 
 import cv2

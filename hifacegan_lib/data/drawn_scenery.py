@@ -1,4 +1,4 @@
-"""What is around a drawn face: the background, neck and clothes, and the camera that turns light into pixels."""
+"""Around a drawn face: the background, neck and clothes, and the camera that turns light into pixels."""
 
 import cv2
 import numpy as np

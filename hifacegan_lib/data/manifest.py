@@ -4,13 +4,15 @@
 ``root``, so data and manifest can move together.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
+
+from hifacegan_lib.utils.files import read_json, sha256, write_text
+from hifacegan_lib.utils.records import Record
 
 NAME = "manifest.json"
 Split = Literal["train", "valid"]
@@ -35,11 +37,7 @@ def _below_root(file: str) -> str:
     return file
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class FileRecord(_Record):
+class FileRecord(Record):
     """A line of ``files``."""
 
     key: str
@@ -51,14 +49,14 @@ class FileRecord(_Record):
     width: Annotated[int, Field(ge=1)]
 
 
-class Rejected(_Record):
-    """A candidate that cannot serve, and why."""
+class Rejected(Record):
+    """An image that cannot be used, and the reason."""
 
     file: str
     reason: str
 
 
-class NearDuplicate(_Record):
+class NearDuplicate(Record):
     """A pair of images across the splits that look alike: keys, and the bits in which their hashes differ."""
 
     train: str
@@ -66,8 +64,8 @@ class NearDuplicate(_Record):
     distance: int
 
 
-class Manifest(_Record):
-    """What :func:`hifacegan_lib.data.pairs.prepare` made; see there for ``parameters``."""
+class Manifest(Record):
+    """Both splits, as :func:`hifacegan_lib.data.preparation.prepare` chose them by its ``parameters``."""
 
     version: Literal[1] = 1
     parameters: dict[str, Any]
@@ -83,44 +81,22 @@ class Manifest(_Record):
 
         Raises:
             FileNotFoundError: no manifest there.
-            ValueError: not a manifest; the message names the file and the key in it.
+            ValueError: not a manifest; the message names the file, the key and the value.
         """
         path = Path(data_dir) / NAME
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no manifest; notebook 01 or `hifacegan prepare` makes it") from None
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error})") from None
-        return cls._checked(values, path)
-
-    @classmethod
-    def _checked(cls, values: Any, path: Path) -> Self:
-        try:
-            manifest = cls.model_validate(values).model_copy(update={"folder": path.parent.resolve()})
-        except ValidationError as invalid:
-            error = invalid.errors()[0]
-            where = ".".join(map(str, error["loc"]))
-            raise ValueError(f"{path}: {where} = {str(error['input'])[:80]!r}: {error['msg']}") from None
-        seen: set[str] = set()
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no manifest; notebook 01 or `hifacegan prepare` makes it")
+        manifest = cls.parse(read_json(path), str(path)).model_copy(update={"folder": path.parent.resolve()})
+        keys = set[str]()
         for record in manifest.records:
-            if record.key in seen:
+            if record.key in keys:
                 raise ValueError(f"{path}: key {record.key!r} is listed twice")
-            seen.add(record.key)
+            keys.add(record.key)
         return manifest
 
     def save(self) -> Path:
         """Write ``folder/manifest.json``, whole or not at all."""
-        path = self.folder / NAME
-        partial = path.with_name(f".{NAME}.partial")
-        try:
-            partial.write_text(json.dumps(self.model_dump(by_alias=True), indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        return path
+        return write_text(self.folder / NAME, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
 
     def path(self, record: FileRecord) -> Path:
         """Where a listed file lies now."""
@@ -158,9 +134,3 @@ class Manifest(_Record):
         ]
         if bad:
             raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from it: {', '.join(bad[:5])}")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,12 @@
-"""From a manifest to pairs (clean, degraded), made on the fly and the same wherever they are made.
+"""From a manifest to pairs (clean, degraded), made when they are needed and the same on every machine.
 
 Crop, flip and resize make the clean face; then it is degraded at that size:
 
     s = pair_seed(key, epoch, seed)
     clean = frame(image; s)        degraded = recipe.sample(s, grid=image_size).apply(clean)
 
-Nothing else goes in, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
-pair carries its trace: with the source image it gives the pair again.
+Nothing else matters, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
+pair has its trace, which makes the pair again from the source image.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.utils.images import Pixels, load_image
 from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
 from hifacegan_lib.data.manifest import Entry, Manifest
-from hifacegan_lib.data.shared_batches import AHEAD, Slots
+from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
 
 Batch = dict[str, Any]
 
@@ -69,7 +69,7 @@ class FaceLoader:
 
     ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
     the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
-    epoch (``set_epoch``; 0 until then) without what does not fill a batch. ``valid`` comes in the order of keys, whole,
+    epoch (``set_epoch``; 0 until then) without the rest that does not fill a batch. ``valid`` comes in the order of keys, whole,
     so its last batch may be smaller.
     """
 
@@ -144,17 +144,17 @@ class FaceLoader:
 
     def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Generator[Batch]:
         c = self.config
-        slots = Slots(c.workers, c.batch_size, c.image_size)
+        shared = SharedBatches(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
             self.pairs,
             batch_sampler=schedule,
             num_workers=c.workers,
             prefetch_factor=AHEAD if c.workers else None,
-            collate_fn=slots,
+            collate_fn=shared,
             worker_init_fn=_one_thread,
             generator=torch.Generator(),  # or it would draw from the global one
         )
-        return (slots.take(batch) for batch in loader)
+        return (shared.take(batch) for batch in loader)
 
 
 def _one_thread(_: int) -> None:

@@ -16,14 +16,15 @@ from tqdm import tqdm
 
 from hifacegan_lib.data import sources
 from hifacegan_lib.data.duplicates import Hash, face_hash, near_duplicates
-from hifacegan_lib.data.manifest import NAME, FileRecord, Manifest, NearDuplicate, Rejected, Split, sha256
+from hifacegan_lib.data.manifest import NAME, FileRecord, Manifest, NearDuplicate, Rejected, Split
+from hifacegan_lib.utils.files import sha256
 
 IMAGES = "images"  # folder below data_dir for images that we write
 Pool = dict[str, Path]  # key -> file
 
 
 class _Face(NamedTuple):
-    """What checking an image found out."""
+    """An image that was decoded and can be used."""
 
     height: int
     width: int
@@ -71,14 +72,14 @@ def prepare(
 ) -> Manifest:
     """Choose, check and list the images of both splits in ``data_dir/manifest.json``; see params.DataPreparation.
 
-    Every chosen image is decoded. One that cannot serve is listed under ``rejected`` with its reason, and the next in
-    line takes its place. The same parameters find what is there already. The manifest is written last: an interrupted
-    call leaves none, or the one from before.
+    Every chosen image is decoded. An image that cannot be used is listed under ``rejected`` with the reason, and the
+    next in line takes its place. With the same parameters, the existing manifest is returned. The manifest is written
+    last: an interrupted call leaves none, or the old one.
 
     Args:
-        overwrite: make it anew. Removes the old manifest and the images that it lists as written by us, nothing else.
+        overwrite: prepare again. Removes the old manifest and the images that it lists as written by us, nothing else.
     Raises:
-        FileExistsError: ``data_dir`` holds other data, or files of ours are gone or of somebody else are in the way.
+        FileExistsError: ``data_dir`` holds other data, listed files are missing, or other files are in the way.
         FileNotFoundError, ImportError, ValueError: the source has no such folder, data set, or not enough images.
     """
     folder = Path(data_dir).resolve()
@@ -129,21 +130,18 @@ def _relative(path: str | Path, folder: Path) -> str:
 
 
 def _existing(folder: Path, asked: Mapping[str, Any]) -> Manifest:
-    """The manifest that is there, when it is what was asked for and its files are there."""
+    """The manifest in the folder, when it has the same parameters and its files exist."""
     manifest = Manifest.load(folder)
     there = manifest.parameters
-    differ = [
-        f"{name}: {there.get(name)!r} there, {value!r} asked"
-        for name, value in asked.items()
-        if there.get(name) != value
-    ]
+    other = [name for name, value in asked.items() if there.get(name) != value]
+    differ = [f"{name}: {there.get(name)!r} there, {asked[name]!r} asked" for name in other]
     if differ:
         raise FileExistsError(
             f"{folder} holds other data ({'; '.join(differ)}); choose another data_dir, or overwrite = true"
         )
     if missing := manifest.missing():
         raise FileExistsError(
-            f"{folder / NAME} lists {len(missing)} files that are gone (such as {missing[0].path}); "
+            f"{folder / NAME} lists {len(missing)} files that are missing (such as {missing[0].path}); "
             "bring them back, or overwrite = true"
         )
     return manifest
@@ -152,7 +150,7 @@ def _existing(folder: Path, asked: Mapping[str, Any]) -> Manifest:
 def _pools(
     asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool
 ) -> tuple[dict[Split, Pool], dict[str, str]]:
-    """What each split may draw from, and what the source itself passed over: file -> reason."""
+    """The images that each split may draw from, and the files that the source left out: file -> reason."""
     count = asked["train_size"] + asked["valid_size"]
     if asked["source"] == "synthetic":
         pool = sources.draw_portraits(staging, count, asked["synthetic_size"], progress)
@@ -167,7 +165,7 @@ def _pools(
 
 
 def _by_glob(pool: Pool, train_glob: str, valid_glob: str) -> dict[Split, Pool]:
-    """What fits each split's glob: the same images for both, or none in common."""
+    """The images that fit each split's glob: the same for both, or none in common."""
     train = {key: path for key, path in pool.items() if sources.matches(key, train_glob)}
     valid = {key: path for key, path in pool.items() if sources.matches(key, valid_glob)}
     for name, fitting in ((f"train_glob = {train_glob!r}", train), (f"valid_glob = {valid_glob!r}", valid)):
@@ -185,12 +183,12 @@ def _by_glob(pool: Pool, train_glob: str, valid_glob: str) -> dict[Split, Pool]:
 def choose(
     pools: Mapping[Split, Pool], train_size: int, valid_size: int, seed: int, progress: bool = True
 ) -> tuple[dict[str, Split], dict[str, _Face], dict[str, str]]:
-    """Sample, decode what was sampled, drop what is bad, sample again until all is good.
+    """Sample and decode; leave bad images out and sample again, until all are good.
 
     Returns:
-        key -> split; key -> what decoding found; bad key -> reason.
+        key -> split; key -> decoded face; bad key -> reason.
     Raises:
-        ValueError: sizes beyond what can be used.
+        ValueError: the sizes ask for more images than can be used.
     """
     faces: dict[str, _Face] = {}
     bad: dict[str, str] = {}
@@ -218,7 +216,7 @@ def choose(
 
 
 def _check(key: str, path: Path) -> _Face:
-    key.encode()  # a name that is not UTF-8 can be written nowhere
+    key.encode()  # a name that is not UTF-8 cannot be written
     image = sources.load_face(path)
     height, width = image.shape[:2]
     return _Face(height, width, sha256(path), face_hash(image), face_hash(image[:, ::-1]))
@@ -230,9 +228,8 @@ def _printable(file: str) -> str:
 
 def _record(key: str, split: Split, path: Path, face: _Face, source: str) -> FileRecord:
     file = key if source == "folder" else f"{IMAGES}/{path.name}"
-    return FileRecord(
-        key=key, file=file, sha256=face.sha256, split=split, source=source, height=face.height, width=face.width
-    )
+    size = {"height": face.height, "width": face.width}
+    return FileRecord(key=key, file=file, sha256=face.sha256, split=split, source=source, **size)
 
 
 def _across(split: Mapping[str, Split], faces: Mapping[str, _Face]) -> list[NearDuplicate]:
@@ -242,7 +239,7 @@ def _across(split: Mapping[str, Split], faces: Mapping[str, _Face]) -> list[Near
 
 
 def _install(staging: Path, folder: Path) -> None:
-    """Put the staged images in the place of those that the old manifest lists as ours; no other file is touched."""
+    """Replace the images that the old manifest lists as ours by the staged ones; no other file is touched."""
     moves = {path: folder / IMAGES / path.name for path in sorted(staging.glob("*"))}
     ours = _written_by_us(folder)
     for staged, target in moves.items():

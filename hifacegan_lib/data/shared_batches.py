@@ -1,8 +1,8 @@
-"""How finished batches travel from workers to the loop: as bytes, through memory that is shared once and used again.
+"""How finished batches travel from workers to the training loop: as bytes, in shared memory that is used again.
 
-A batch of floats sent by itself needs new shared memory each time, and every new page of it costs the worker more than
-a good part of the damage did. Here each worker fills, in turn, three places that live as long as the loader; the loop
-turns a place into floats of its own at once. A worker is at most two batches ahead, so the third place is always free.
+A batch of floats sent by itself needs new shared memory each time, and every new page costs the worker more time than
+a good part of the damage. So each worker fills three blocks in turn, which live as long as the loader; the loop turns a
+block into floats of its own at once. A worker is at most two batches ahead, so the third block is always free.
 """
 
 from collections.abc import Sequence
@@ -16,35 +16,35 @@ AHEAD = 2  # batches that a worker may be ahead: the loader's prefetch_factor
 IMAGES = ("clean", "degraded")
 
 
-class Slots:
+class SharedBatches:
     """Collates pairs of uint8 3 x size x size; :meth:`take` gives the batch of float32 in [0, 1]."""
 
     def __init__(self, workers: int, batch_size: int, size: int) -> None:
         shape = (workers, AHEAD + 1, len(IMAGES), batch_size, 3, size, size)
-        self.places = torch.empty(shape, dtype=torch.uint8).share_memory_()
+        self.blocks = torch.empty(shape, dtype=torch.uint8).share_memory_()
         self.filled = 0  # by this worker
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """In the worker: put the images into its next place and send the rest."""
+        """In the worker: put the images into its next block and send the rest."""
         rest = {name: [pair[name] for pair in pairs] for name in pairs[0] if name not in IMAGES}
         worker = get_worker_info()
         if worker is None:
             return rest | {name: torch.stack([pair[name] for pair in pairs]) for name in IMAGES}
-        place = (worker.id, self.filled % (AHEAD + 1))
+        block = (worker.id, self.filled % (AHEAD + 1))
         self.filled += 1
-        for name, images in zip(IMAGES, self.places[place], strict=True):
+        for name, images in zip(IMAGES, self.blocks[block], strict=True):
             torch.stack([pair[name] for pair in pairs], out=images[: len(pairs)])
-        return rest | {"place": (place, len(pairs))}
+        return rest | {"block": (block, len(pairs))}
 
     def take(self, batch: dict[str, Any]) -> dict[str, Any]:
         """In the loop, before it asks for the next batch: the same with its images, float32 N x 3 x size x size."""
-        if "place" in batch:
-            place, number = batch.pop("place")
-            batch |= {name: images[:number] for name, images in zip(IMAGES, self.places[place], strict=True)}
+        if "block" in batch:
+            block, number = batch.pop("block")
+            batch |= {name: images[:number] for name, images in zip(IMAGES, self.blocks[block], strict=True)}
         return batch | {name: _to_float(batch[name]) for name in IMAGES}
 
 
 def _to_float(images: torch.Tensor) -> torch.Tensor:
     if torch.cuda.is_available():
         return torch.empty(images.shape, pin_memory=True).copy_(images).div_(255)
-    return torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)  # NumPy's pages are large ones
+    return torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)  # NumPy's memory pages are large

@@ -32,15 +32,15 @@ def load_face(path: Path) -> Pixels:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """What an error says, without the path that opens it: the same on every machine."""
+    """An error's message without the path that opens it: the same on every machine."""
     return str(error).removeprefix(f"{path}: ")
 
 
 def list_folder(root: Path) -> dict[str, Path]:
     """Image files below ``root``: path relative to it, with ``/`` -> file.
 
-    Hidden files and folders are passed over. Symbolic links are followed, and every real file and folder is taken once,
-    under its real name when that lies below ``root``: loops end, and one picture under two names is one picture.
+    Hidden files and folders are left out. Symbolic links are followed. Every real file and folder is taken once, under
+    its real name when that lies below ``root``: so loops end, and one picture with two names is listed once.
 
     Raises:
         FileNotFoundError: no such folder, or no image in it.
@@ -49,7 +49,7 @@ def list_folder(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise FileNotFoundError(f"source_path = {root}: no such folder")
     starts, seen, files = [root], set[str](), list[Path]()
-    for start in starts:  # grows: a linked folder waits until all that is real has been seen
+    for start in starts:  # grows: linked folders come after all real ones
         for name, subfolders, names in os.walk(start, onerror=_raise):
             folder, real = Path(name), os.path.realpath(name)
             visible = [] if real in seen else sorted(part for part in subfolders if not part.startswith("."))
@@ -105,7 +105,7 @@ def fetch_hub(
         name: dataset on the hub, or ``parquet`` for local files.
         source_path: with ``parquet``, the file or the folder of ``*.parquet`` files.
     Returns:
-        pool by row number; and the rows that were passed over -> reason.
+        pool by row number; and the rows that were left out -> reason.
     Raises:
         ImportError: the ``hub`` extra is not installed.
         ValueError: no such dataset, split or column, or fewer than ``count`` good rows.
@@ -164,7 +164,7 @@ def _rows(name: str, split: str, column: str, source_path: Path | None) -> Itera
         raise ValueError("dataset_name = 'parquet' needs source_path: a parquet file, or a folder with such files")
     try:
         stream = datasets.load_dataset(name, data_files=files, split=split, streaming=True)
-    except Exception as error:  # the library and the network under it raise a dozen kinds
+    except Exception as error:  # the library and the network raise many kinds of errors
         raise ValueError(f"dataset_name = {name!r}, split {split!r}: {error}") from error
     features = stream.features or stream._resolve_features().features
     if column not in features:

@@ -1,4 +1,4 @@
-"""Blur: a kernel over the image, mirrored at its edges; the median; a low-pass that rings.
+"""Blurs: kernels over the image, mirrored at its edges; the median; a low-pass filter that rings.
 
 The kernels of face-restoration's usual damage (Real-ESRGAN, arXiv 2107.10833, gives them names) are functions of
 
@@ -43,7 +43,7 @@ WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of
     225: ((5, 43), (3, 16), (3, 9)),
     375: ((5, 72), (3, 27), (3, 15)),
 }
-DENSE = 130  # elements of a kernel from which on OpenCV turns to a Fourier transform, much slower for a thin line
+DENSE = 130  # elements of a kernel; from this number on OpenCV takes a Fourier transform, much slower for a thin line
 WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
 
 
@@ -99,7 +99,7 @@ def median_blur(image: Pixels, size: float) -> Pixels:
 
     The remedian (Rousseeuw and Bassett 1990) is a median of medians: at 15 x 15 first those of 5 x 5 pixels that lie 3
     apart, then of 3 x 3 neighbours, twice. Coarse before dense it is, up to 15, as near to the exact one as that is
-    to the next odd size (44 dB), at a twentieth of its time.
+    to the next odd size (44 dB), in a twentieth of its time.
     """
     if size > 5:
         return _remedian(image, min(WINDOWS, key=lambda window: abs(window - size)))

@@ -1,4 +1,4 @@
-"""What light and dyes do to a picture: colour, haze, uneven light. Maps are drawn in the picture's own proportions."""
+"""Colour, haze and uneven light. Their maps have the picture's own proportions."""
 
 import math
 
@@ -53,7 +53,9 @@ def uneven_light(image: Pixels, strength: float, angle: float) -> Pixels:
     x = ((np.arange(width) + 0.5) / width - 0.5)[None, :] * math.cos(math.radians(angle))
     y = ((np.arange(height) + 0.5) / height - 0.5)[:, None] * -math.sin(math.radians(angle))
     away = (0.5 - (x + y) / math.sqrt(2)).clip(0, 1)  # 0 at the corner where the light is, 1 at the other
-    gain = (1 - strength * away**2 * (3 - 2 * away)) ** (1 / 2.2)  # of light, for values behind the screen's curve
+    gain = (1 - strength * away**2 * (3 - 2 * away)) ** (
+        1 / 2.2
+    )  # light falls linearly, pixel values follow a screen's curve
     return cv2.multiply(image, cv2.merge([gain.astype(np.float32)] * 3), dtype=cv2.CV_8U)
 
 

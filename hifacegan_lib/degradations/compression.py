@@ -1,8 +1,8 @@
 """Lossy files: write in memory, read back.
 
-``grain`` is how many pixels of this image a pixel covers on whose grid the quality was meant. Quantisation errors sit
-at the pixels, as noise does: on a smaller image the steps shrink as averaging would shrink the errors. libjpeg scales
-its tables by a factor, and that factor is what ``grain`` multiplies:
+``grain`` is the side of a grid pixel in pixels of this image; the quality is meant for the grid's pixels. Quantisation
+errors are errors of single pixels, as noise is: on a smaller image the steps shrink as averaging would shrink the
+errors. libjpeg scales its tables by a factor, and ``grain`` multiplies that factor:
 
     factor(q) = 50 / q  for q < 50        (100 - q) / 50  else
 """
@@ -10,46 +10,38 @@ its tables by a factor, and that factor is what ``grain`` multiplies:
 from typing import Any
 
 import cv2
+import numpy as np
 
 from hifacegan_lib.utils.images import Pixels
 
 
 def jpeg(image: Pixels, quality: int, grain: float = 1.0) -> Pixels:
     """Write as JPEG with 4:2:0 chroma and read back; quality 1 to 100. On a grid twice as fine, with 4:4:4."""
-    return _decode(_jpeg_file(image, _quality(quality, grain), halve_chroma=grain > 0.5))
+    return _decode(encode_jpeg(image, _quality(quality, grain), halve_chroma=grain > 0.5))
 
 
 def webp(image: Pixels, quality: int, grain: float = 1.0) -> Pixels:
     """Write as lossy WebP and read back; quality 1 to 100."""
-    return _decode(_webp_file(image, _quality(quality, grain)))
+    return _decode(encode_webp(image, _quality(quality, grain)))
 
 
 def encode_jpeg(image: Pixels, quality: int, halve_chroma: bool = True) -> bytes:
     """A JPEG file of uint8 RGB, H x W x 3; libjpeg's tables at ``quality``, 1 to 100; chroma 4:2:0 or 4:4:4."""
-    return _jpeg_file(image, quality, halve_chroma).tobytes()
+    chroma = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halve_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, chroma])
 
 
 def encode_webp(image: Pixels, quality: int) -> bytes:
     """A lossy WebP file of uint8 RGB, H x W x 3; ``quality`` 1 to 100."""
-    return _webp_file(image, quality).tobytes()
-
-
-def _jpeg_file(image: Pixels, quality: int, halve_chroma: bool) -> Pixels:
-    chroma = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halve_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    flags = [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, chroma]
-    return _encode(".jpg", image, flags)
-
-
-def _webp_file(image: Pixels, quality: int) -> Pixels:
     return _encode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, int(quality)])
 
 
-def _encode(suffix: str, image: Pixels, flags: list[int]) -> Pixels:
-    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1]
+def _encode(suffix: str, image: Pixels, flags: list[int]) -> bytes:
+    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
 
 
-def _decode(data: Pixels) -> Pixels:
-    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+def _decode(data: bytes) -> Pixels:
+    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     return image
 
 

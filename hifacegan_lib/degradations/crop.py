@@ -1,28 +1,31 @@
-"""From a source image to the face that is looked at: crop a square, flip, resize."""
+"""From a source image to a face: crop a square, flip, resize."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from hifacegan_lib.utils.images import Pixels, resize
+from hifacegan_lib.utils.records import Record
+
+Place = Annotated[int, Field(ge=0)]
+Length = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(Record):
     """A square of a source image, in its pixels, perhaps mirrored, at ``size`` pixels a side."""
 
-    top: int
-    left: int
-    side: int
+    top: Place
+    left: Place
+    side: Length
     flip: bool
-    size: int
+    size: Length
 
     def apply(self, image: Pixels) -> Pixels:
         """uint8 H x W x 3 -> size x size x 3.
 
         Raises:
-            ValueError: the square does not lie in the image: it is not the one that the frame was drawn for.
+            ValueError: the square does not lie in the image, so the frame belongs to another image.
         """
         height, width = image.shape[:2]
         if self.top + self.side > height or self.left + self.side > width:
@@ -33,25 +36,9 @@ class Frame:
         square = image[self.top : self.top + self.side, self.left : self.left + self.side]
         return resize(np.ascontiguousarray(square[:, ::-1] if self.flip else square), self.size, self.size)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Any, where: str) -> Self:
-        """Read :meth:`to_dict`'s form. Raises ValueError: another key, or a number that is no whole one."""
-        least = {"top": 0, "left": 0, "side": 1, "size": 1}
-        if not isinstance(content, dict) or content.keys() != {*least, "flip"}:
-            raise ValueError(f"{where}: expected an object with top, left, side, flip, size, got {content!r}")
-        for name, low in least.items():
-            if type(content[name]) is not int or content[name] < low:
-                raise ValueError(f"{where}.{name} = {content[name]!r}: expected a whole number, {low} or more")
-        if not isinstance(content["flip"], bool):
-            raise ValueError(f"{where}.flip = {content['flip']!r}: expected true or false")
-        return cls(**content)
-
 
 def whole_frame(image: Pixels, size: int) -> Frame:
-    """The centred square, as it is, at ``size`` pixels a side."""
+    """The centred square, not mirrored, at ``size`` pixels a side."""
     height, width = image.shape[:2]
     return draw_frame(height, width, size, crop_min=1, flip_probability=0, seed=0)
 
@@ -68,4 +55,4 @@ def draw_frame(height: int, width: int, size: int, crop_min: float, flip_probabi
     top, left = (int(rng.integers(length - side, endpoint=True)) for length in (height, width))
     if crop_min == 1:
         top, left = (height - side) // 2, (width - side) // 2
-    return Frame(top, left, side, bool(rng.random() < flip_probability), size)
+    return Frame(top=top, left=left, side=side, flip=bool(rng.random() < flip_probability), size=size)

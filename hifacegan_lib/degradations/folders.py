@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from hifacegan_lib.degradations.crop import whole_frame
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
-from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Trace, key_of, parse_json
+from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Trace, key_of
 from hifacegan_lib.utils import images, inputs
-from hifacegan_lib.utils.files import write_json
+from hifacegan_lib.utils.files import read_json, write_json
 
 
 def degrade_folder(
@@ -57,7 +57,7 @@ def degrade_folder(
         traces[key] = trace.to_dict()
         written.add(target)
     if traces:
-        before = parse_json(kept.read_bytes(), str(kept)) if kept.exists() else {}  # of pictures that are still there
+        before = read_json(kept) if kept.exists() else {}  # of pictures that are still there
         write_json(kept, {**before, **traces})
     return len(traces), len(sources) - len(traces)
 
@@ -72,8 +72,7 @@ def replay_file(traces: Path, image: Path, out: Path, key: str = "", overwrite: 
         FileNotFoundError: no such file. ValueError: no or several traces for the image, or ``out`` may not be written.
     """
     inputs.check_output(out, [image, traces], overwrite)
-    where = str(traces)
-    content = parse_json(traces.read_bytes(), where)
+    content, where = read_json(traces), str(traces)
     if isinstance(content, dict) and isinstance(content.get("traces"), dict):
         content, where = content["traces"], f"{where}: traces"
     if isinstance(content, dict) and "operations" not in content:

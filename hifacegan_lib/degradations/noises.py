@@ -3,9 +3,9 @@
 A picture's noise comes in one pass: each sample is a 16-bit number that picks one of 65,536 equally likely values of
 the distribution, x = F^-1((k + 1/2) / 65536). That is as fine as eight bits can show, and cheaper than any sampler.
 
-``channels``: "rgb" draws for each channel apart, "grey" once for all three. ``grain`` is how many pixels of this image
-a pixel covers on which the noise was meant. Below 1 the level shrinks as averaging would shrink it; above 1 one draw
-covers several pixels. Results are rounded and clipped, and never wrap.
+``channels``: "rgb" draws for each channel, "grey" once for all three. ``grain`` is the side of a grid pixel in pixels
+of this image; the noise is meant for the grid's pixels. Below 1 the level shrinks as averaging would shrink it; above 1
+one number covers several pixels. Results are rounded and clipped, and never wrap.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The table of what can happen to a face, and what each operation takes.
+"""The table of operations: their functions, and the numbers that each of them takes.
 
 Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size (all but ``resize``), from
 1 x 1 up. Lengths are in this image's own pixels, noise levels in grey levels of 255; whatever is random follows from
@@ -19,7 +19,7 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Range:
-    """A number and where it may lie, both ends included; a ``length`` counts pixels of a 512-pixel face.
+    """A number between two ends, which are included; a ``length`` counts pixels of a 512-pixel face.
 
     With a ``default`` it may be left out.
     """
@@ -36,10 +36,19 @@ class Range:
     def holds(self, value: Any) -> bool:
         return type(value) in ((int,) if self.whole else (int, float)) and self.low <= value <= self.high
 
-    def spread(self, spec: Any) -> tuple[Value, ...] | None:
-        """(low, high) of a recipe's number or [low, high]; none when it is neither."""
-        ends = tuple(spec) if isinstance(spec, list) else (spec, spec)
-        return ends if len(ends) == 2 and all(map(self.holds, ends)) and ends[0] <= ends[1] else None
+    def ends(self, spec: Any) -> tuple[Value, ...]:
+        """(low, high) of a recipe's number or [low, high]. Raises ValueError: it is neither."""
+        ends = tuple(spec) if isinstance(spec, list | tuple) else (spec, spec)
+        if len(ends) != 2 or not all(map(self.holds, ends)) or ends[0] > ends[1]:
+            raise ValueError(f"expected {self}, or [low, high]")
+        return ends
+
+    def json_schema(self) -> dict[str, Any]:
+        """A number or [low, high]; bounds speak of numbers alone, lengths of lists alone."""
+        number, bounds = "integer" if self.whole else "number", {"minimum": self.low, "maximum": self.high}
+        unit = ", in pixels of a 512-pixel face" if self.length else ""
+        pair = {"items": {"type": number, **bounds}, "minItems": 2, "maxItems": 2}
+        return {"description": f"{self}, or [low, high]{unit}", "type": [number, "array"], **bounds, **pair}
 
     def draw(self, ends: tuple[Any, ...], rng: np.random.Generator) -> Value:
         low, high = ends
@@ -62,10 +71,17 @@ class Names:
     def holds(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.names
 
-    def spread(self, spec: Any) -> tuple[Value, ...] | None:
-        """The words of a recipe's word or [word, ...]; none when it is neither."""
-        names = tuple(spec) if isinstance(spec, list) else (spec,)
-        return names if names and all(map(self.holds, names)) else None
+    def ends(self, spec: Any) -> tuple[Value, ...]:
+        """The words of a recipe's word or [word, ...]. Raises ValueError: it is neither."""
+        names = tuple(spec) if isinstance(spec, list | tuple) else (spec,)
+        if not names or not all(map(self.holds, names)):
+            raise ValueError(f"expected {self}, or a list of them")
+        return names
+
+    def json_schema(self) -> dict[str, Any]:
+        """A word or [word, ...]."""
+        words = {"enum": list(self.names)}
+        return {"anyOf": [words, {"type": "array", "items": words, "minItems": 1}]}
 
     def draw(self, names: tuple[Any, ...], rng: np.random.Generator) -> Value:
         return names[rng.integers(len(names))]
@@ -73,16 +89,18 @@ class Names:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function of pixels, how a trace puts it in words, the numbers that it takes.
+    """A function of pixels, its words in a trace's description, the numbers that it takes.
 
-    ``wants`` names what it must know of its surroundings: "grain", image pixels for each pixel of the grid that noise
-    and compression live on; "shape", height and width of the clean face.
+    ``wants`` names further arguments that a trace fills in: "grain", the side of a pixel of the trace's grid in pixels
+    of this image; "shape", height and width of the clean face. ``version`` grows by one when the same numbers make
+    other pixels than before; traces of another version are then refused.
     """
 
     function: Callable[..., Pixels]
     words: str
     parameters: Mapping[str, Range | Names]
     wants: tuple[str, ...] = ()
+    version: int = 1
 
     def __call__(self, image: Pixels, **numbers: Any) -> Pixels:
         """Check, then apply; lengths in pixels of this image.
@@ -91,67 +109,72 @@ class Operation:
             ValueError: not uint8 H x W x 3 with a pixel in it; a number that is missing, unknown or out of its range.
         """
         check_pixels(image)
-        given = {"shape": image.shape[:2], **numbers} if "shape" in self.wants else dict(numbers)
-        for name in given.keys() - self.parameters.keys() - set(self.wants):
+        around = {name: numbers.pop(name) for name in self.wants if name in numbers}
+        if "shape" in self.wants:
+            around.setdefault("shape", image.shape[:2])
+        return self.function(image, **self.complete(numbers), **around)
+
+    def complete(self, numbers: Mapping[str, Any]) -> dict[str, Value]:
+        """All numbers in the order of ``parameters``, those left out at their defaults.
+
+        Raises:
+            ValueError: a number that is missing, unknown or out of its range.
+        """
+        for name in numbers.keys() - self.parameters.keys():
             raise ValueError(f"unknown number {name!r}; known: {', '.join(self.parameters)}")
         for name, kind in self.parameters.items():
-            if name not in given and kind.default is None:
+            if name not in numbers and kind.default is None:
                 raise ValueError(f"missing number {name!r}: expected {kind}")
-            if name in given and not kind.holds(given[name]):
-                raise ValueError(f"{name} = {given[name]!r}: expected {kind}")
-        return self.function(image, **given)
-
-    def missing(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The values that were left out, at their defaults."""
-        return {k: d for k, kind in self.parameters.items() if k not in values and (d := kind.default) is not None}
+            if name in numbers and not kind.holds(numbers[name]):
+                raise ValueError(f"{name} = {numbers[name]!r}: expected {kind}")
+        return {name: numbers.get(name, kind.default) for name, kind in self.parameters.items()}
 
 
 MAX_SEED = 2**32 - 1
-_GREY, _ANGLE, _SHARE = Range(0, 255), Range(0, 360), Range(0, 1)
-_SEED, _QUALITY = Range(0, MAX_SEED, whole=True), Range(1, 100, whole=True)
-_KERNEL = Names(tuple(resampling.INTERPOLATIONS))
-_DEVIATION, _CUT = Range(0, 64, length=True), Range(0, 255, length=True, default=0)
-_SHAPE: dict[str, Range | Names] = {
-    "sigma": _DEVIATION,
-    "beta": Range(0.25, 8),
-    "across": Range(0, 64, length=True, default=0),
-    "angle": Range(0, 360, default=0),
-    "size": _CUT,
-}
-_NOISE: dict[str, Range | Names] = {"seed": _SEED, "channels": Names(("rgb", "grey"), default="rgb")}
+Kinds = Mapping[str, Range | Names]
+
+
+def _length(low: float, high: float, default: float | None = None) -> Range:
+    return Range(low, high, length=True, default=default)
+
+
 _GRAIN = ("grain",)
+_GREY, _SHARE, _QUALITY = Range(0, 255), Range(0, 1), Range(1, 100, whole=True)
+_ANGLE: Kinds = {"angle": Range(0, 360)}
+_KERNEL: Kinds = {"kernel": Names(tuple(resampling.INTERPOLATIONS))}
+_CUT: Kinds = {"size": _length(0, 255, default=0)}
+_SEED: Kinds = {"seed": Range(0, MAX_SEED, whole=True)}
+_NOISE: Kinds = {**_SEED, "channels": Names(("rgb", "grey"), default="rgb")}
+_OVAL: Kinds = {"sigma": _length(0, 64), "across": _length(0, 64), **_ANGLE, **_CUT}
+_SHAPE: Kinds = {
+    "sigma": _length(0, 64),
+    "beta": Range(0.25, 8),
+    "across": _length(0, 64, default=0),
+    "angle": Range(0, 360, default=0),
+    **_CUT,
+}
+_JITTER: Kinds = {name: Range(0, 2, default=1) for name in ("brightness", "contrast", "saturation")}
 
 OPERATIONS = {
     "downsample": Operation(
-        resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), "kernel": _KERNEL}, _GRAIN
+        resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), **_KERNEL}, _GRAIN
     ),
     "resize": Operation(
-        resampling.resample,
-        "to {ratio:.2g}x {kernel}",
-        {"ratio": Range(1 / 64, 2), "kernel": _KERNEL},
-        ("grain", "shape"),
+        resampling.resample, "to {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 2), **_KERNEL}, ("grain", "shape")
     ),
-    "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": Range(1, 512, length=True)}),
-    "gaussian_blur": Operation(
-        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": Range(0, 128, length=True), "size": _CUT}
-    ),
+    "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": _length(1, 512)}),
+    "gaussian_blur": Operation(blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128), **_CUT}),
     "anisotropic_blur": Operation(
-        blurs.anisotropic_blur,
-        "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°",
-        {"sigma": _DEVIATION, "across": _DEVIATION, "angle": _ANGLE, "size": _CUT},
+        blurs.anisotropic_blur, "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°", _OVAL
     ),
     "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
     "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
-    "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": Range(1, 101, length=True)}),
+    "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": _length(1, 101)}),
     "motion_blur": Operation(
-        blurs.motion_blur,
-        "motion blur {length:.0f} px at {angle:.0f}°",
-        {"length": Range(1, 256, length=True), "angle": _ANGLE},
+        blurs.motion_blur, "motion blur {length:.0f} px at {angle:.0f}°", {"length": _length(1, 256), **_ANGLE}
     ),
     "sinc": Operation(
-        blurs.sinc,
-        "sinc {wavelength:.2g} px",
-        {"wavelength": Range(2, 64, length=True), "size": Range(3, 101, length=True, default=21)},
+        blurs.sinc, "sinc {wavelength:.2g} px", {"wavelength": _length(2, 64), "size": _length(3, 101, default=21)}
     ),
     "gaussian_noise": Operation(
         noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY, **_NOISE}, _GRAIN
@@ -163,7 +186,7 @@ OPERATIONS = {
     "sensor_noise": Operation(
         noises.sensor_noise,
         "sensor noise, shot {shot:.2g}, read {read:.2g}",
-        {"shot": Range(0, 0.1), "read": Range(0, 0.2), "seed": _SEED},
+        {"shot": Range(0, 0.1), "read": Range(0, 0.2), **_SEED},
         _GRAIN,
     ),
     "jpeg": Operation(compression.jpeg, "jpeg q{quality}", {"quality": _QUALITY}, _GRAIN),
@@ -171,32 +194,25 @@ OPERATIONS = {
     "colour_jitter": Operation(
         colour.colour_jitter,
         "colours {brightness:.2g} {contrast:.2g} {saturation:.2g} {hue:.2g}",
-        {
-            "brightness": Range(0, 2, default=1),
-            "contrast": Range(0, 2, default=1),
-            "saturation": Range(0, 2, default=1),
-            "hue": Range(-0.5, 0.5, default=0),
-        },
+        {**_JITTER, "hue": Range(-0.5, 0.5, default=0)},
     ),
     "colour_shift": Operation(
         colour.colour_shift,
         "colours {red:+.0f} {green:+.0f} {blue:+.0f}",
-        {"red": Range(-255, 255), "green": Range(-255, 255), "blue": Range(-255, 255)},
+        dict.fromkeys(("red", "green", "blue"), Range(-255, 255)),
     ),
     "grey": Operation(colour.grey, "grey {amount:.2g}", {"amount": Range(0, 1, default=1)}),
     "haze": Operation(
-        colour.haze, "haze {amount:.2g}", {"amount": _SHARE, "seed": _SEED, "light": Range(0, 255, default=230)}
+        colour.haze, "haze {amount:.2g}", {"amount": _SHARE, **_SEED, "light": Range(0, 255, default=230)}
     ),
     "uneven_light": Operation(
-        colour.uneven_light, "light -{strength:.2g} from {angle:.0f}°", {"strength": _SHARE, "angle": _ANGLE}
+        colour.uneven_light, "light -{strength:.2g} from {angle:.0f}°", {"strength": _SHARE, **_ANGLE}
     ),
     "scratches": Operation(
         print_damage.scratches,
         "{count} scratches",
-        {"count": Range(0, 200, whole=True), "width": Range(0, 32, length=True), "opacity": _SHARE, "seed": _SEED},
+        {"count": Range(0, 200, whole=True), "width": _length(0, 32), "opacity": _SHARE, **_SEED},
     ),
-    "fold": Operation(
-        print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": Range(0, 64, length=True), "seed": _SEED}
-    ),
+    "fold": Operation(print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": _length(0, 64), **_SEED}),
 }
-"""Name in JSON -> what it does and what it takes. A recipe gives ranges, all but the seed; a trace gives values."""
+"""Name in JSON -> operation. A recipe gives ranges of its numbers, all but the seed; a trace gives values."""

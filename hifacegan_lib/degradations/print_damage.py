@@ -1,4 +1,4 @@
-"""What years do to a paper print: scratches in the emulsion, a fold across it.
+"""Damage of old paper prints: scratches in the emulsion, a fold across the paper.
 
 Places are drawn as shares of the sides, widths are in pixels, edges are averaged over each pixel: the same seed gives
 the same scratch at every size.
@@ -11,7 +11,7 @@ import numpy as np
 
 from hifacegan_lib.utils.images import Pixels
 
-PAPER, DIRT = 240, 35  # grey levels of what a scratch lays bare and of what settles in it
+PAPER, DIRT = 240, 35  # grey levels of the paper in a scratch and of dirt in a scratch
 
 
 def scratches(image: Pixels, count: int, width: float, opacity: float, seed: int) -> Pixels:

@@ -1,7 +1,7 @@
 """Fewer pixels: a low resolution and back, a change of the working size, block means.
 
-``grain`` is how many pixels of this image a pixel of the grid covers for which a ratio was meant. A face of 512 pixels
-that is shrunk to an eighth keeps 64: the same face at 128 pixels keeps these 64, half of its own, and not 16.
+``grain`` is the side of a grid pixel in pixels of this image; a ratio is meant for the grid. A face of 512 pixels that
+is shrunk to an eighth keeps 64 pixels. The same face at 128 pixels keeps the same 64, half of its own, and not 16.
 """
 
 import cv2
@@ -41,7 +41,7 @@ def to_shape(image: Pixels, shape: tuple[int, int], kernel: str) -> Pixels:
         return image.copy()
     height, width = image.shape[:2]
     if kernel == "area" and height > shape[0] and width > shape[1] and (height % shape[0] or width % shape[1]):
-        # in single precision: the same pixels, a quarter sooner
+        # in single precision: the same pixels in three quarters of the time
         return np.rint(cv2.resize(image.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)).astype(np.uint8)
     return cv2.resize(image, shape[::-1], interpolation=INTERPOLATIONS[kernel])
 

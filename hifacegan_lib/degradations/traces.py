@@ -3,27 +3,32 @@
     degraded = trace.apply(clean) = (o_n . ... . o_2 . o_1)(clean)
     trace.replay(source) = trace.apply(frame(source))
 
-Trace and image give the same pixels in any process, at any time. Two sizes make it look alike on images of any size:
+The same trace and image give the same pixels in any process, at any time. Two rules make the damage look alike on
+images of any size:
 
 - lengths are pixels of a 512-pixel face, and scale with min(H, W) / 512;
-- noise, compression and low resolutions live on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
-  is what averaging would make of the damaged grid, a larger one shows the grid's pixels: ``grain`` of its own each.
+- noise, compression and low resolutions act on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
+  gets the average of the damaged grid; a larger image shows the grid's pixels, each ``grain`` of its own pixels wide.
 
-Whoever trains at 64 pixels draws with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees.
+To train at 64 pixels, draw with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees. A trace of an
+operation's other version is refused: it would give other pixels.
 """
 
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, PlainValidator
 
 from hifacegan_lib.degradations.crop import Frame
-from hifacegan_lib.degradations.operations import OPERATIONS, Names, Range, Value
+from hifacegan_lib.degradations.operations import OPERATIONS, Value
 from hifacegan_lib.degradations.resampling import to_shape
+from hifacegan_lib.utils.files import parse_json
 from hifacegan_lib.utils.images import Pixels, check_pixels
+from hifacegan_lib.utils.records import Record
 
 REFERENCE_SIZE = 512  # side of the face for which lengths are given, pixels
 
@@ -45,9 +50,34 @@ class Step:
         return operation.function(image, **numbers, **{name: surroundings[name] for name in operation.wants})
 
     def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults."""
-        kinds = OPERATIONS[self.op].parameters
-        return {"op": self.op, **{name: value for name, value in self.values if value != kinds[name].default}}
+        """What differs from the defaults; that of the operation's version is 1."""
+        operation = OPERATIONS[self.op]
+        version = {"version": operation.version} if operation.version != 1 else {}
+        changed = {name: value for name, value in self.values if value != operation.parameters[name].default}
+        return {"op": self.op, **version, **changed}
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Self:
+        """Read :meth:`to_dict`'s form; a step is taken as it is.
+
+        Raises:
+            ValueError: an unknown operation, one of another version, a number missing, unknown or out of its range.
+        """
+        if isinstance(content, cls):
+            return content
+        if not isinstance(content, Mapping):
+            raise ValueError("expected an object")
+        numbers = dict(content)
+        op, version = numbers.pop("op", None), numbers.pop("version", 1)
+        if not isinstance(op, str) or op not in OPERATIONS:
+            raise ValueError(f"op = {op!r}: expected one of {', '.join(OPERATIONS)}")
+        operation = OPERATIONS[op]
+        if version != operation.version:
+            raise ValueError(
+                f"the trace has version {version!r} of {op}, this library has version {operation.version}, which makes "
+                "other pixels"
+            )
+        return cls(op, tuple(operation.complete(numbers).items()))
 
     def __str__(self) -> str:
         return OPERATIONS[self.op].words.format(**dict(self.values))
@@ -63,14 +93,15 @@ class Trace:
     frame: Frame | None = None
 
     @classmethod
-    def of(cls, recipe: str, *operations: Mapping[str, Any], grid: int = REFERENCE_SIZE, where: str = "trace") -> Self:
+    def of(
+        cls, recipe: str, *operations: Step | Mapping[str, Any], grid: int = REFERENCE_SIZE, where: str = "trace"
+    ) -> Self:
         """A trace by hand: ``Trace.of("mine", {"op": "jpeg", "quality": 30})``.
 
         Raises:
             ValueError: an unknown operation or key, a missing key, a value out of range.
         """
-        check_grid(grid, where)
-        return cls(recipe, tuple(_step(entry, f"{where}: operations[{i}]") for i, entry in enumerate(operations)), grid)
+        return cls.from_dict({"recipe": recipe, "operations": operations, "grid": grid}, where)
 
     def apply(self, image: Pixels, face: float | None = None) -> Pixels:
         """uint8 H x W x 3 -> a new array of the same shape; the same pixels at every call.
@@ -114,7 +145,7 @@ class Trace:
         return " > ".join(map(str, self.operations)) or "unchanged"
 
     def to_dict(self) -> dict[str, Any]:
-        frame = {"frame": self.frame.to_dict()} if self.frame else {}
+        frame = {"frame": self.frame.model_dump()} if self.frame else {}
         return {"recipe": self.recipe, "grid": self.grid, **frame, "operations": [s.to_dict() for s in self.operations]}
 
     def to_json(self) -> str:
@@ -128,13 +159,16 @@ class Trace:
     @classmethod
     def from_dict(cls, content: Any, where: str = "trace") -> Self:
         """Read :meth:`to_dict`'s form. Raises ValueError as :meth:`of`."""
-        defaults = {"grid": REFERENCE_SIZE, "frame": None}
-        keys = {"recipe": str, "operations": list, "grid": object, "frame": object}
-        content = json_object(content, where, keys, defaults)
-        trace = cls.of(content["recipe"], *content["operations"], grid=content["grid"], where=where)
-        if content["frame"] is None:
-            return trace
-        return trace.framed(Frame.from_dict(content["frame"], f"{where}: frame"))
+        return cls(**dict(_TraceRecord.parse(content, where)))
+
+
+class _TraceRecord(Record):
+    """A trace's JSON object."""
+
+    recipe: str
+    operations: Annotated[tuple[Annotated[Any, PlainValidator(Step.from_dict)], ...], Field(strict=False)]
+    grid: Annotated[int, Field(ge=1)] = REFERENCE_SIZE
+    frame: Frame | None = None
 
 
 def key_of(image: str | Path, keys: Collection[str], where: str = "traces") -> str:
@@ -150,67 +184,3 @@ def key_of(image: str | Path, keys: Collection[str], where: str = "traces") -> s
         listed, said = ", ".join(near[:5]) + " ..." * (len(near) > 5), "several traces" if found else "no trace"
         raise ValueError(f"{where}: {said} of {name!r}; --key names one of {listed}")
     return found[0]
-
-
-def check_grid(grid: Any, where: str = "trace") -> None:
-    """Raise ValueError unless ``grid`` is a whole number of pixels."""
-    if type(grid) is not int or grid < 1:
-        raise ValueError(f"{where}: grid = {grid!r}: expected a whole number of pixels, 1 or more")
-
-
-def parse_json(text: str | bytes, where: str) -> Any:
-    """The value of a JSON text; a key that comes twice in an object is an error too."""
-    try:
-        return json.loads(text, object_pairs_hook=_once)
-    except ValueError as error:
-        raise ValueError(f"{where}: not valid JSON ({error})") from None
-
-
-def json_object(
-    content: Any, where: str, keys: Mapping[str, type], defaults: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """``content``, when it is a JSON object with exactly these keys of these types; those with a default may miss."""
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{where}: expected an object, got {content!r}")
-    content = {**(defaults or {}), **content}
-    for key in content:
-        if key not in keys:
-            raise ValueError(f"{where}: unknown key {key!r}; known keys: {', '.join(keys)}")
-    for key, kind in keys.items():
-        if key not in content:
-            needed = [name for name in keys if name not in (defaults or {})]
-            raise ValueError(f"{where}: missing key {key!r}; needed keys: {', '.join(needed)}")
-        if not isinstance(content[key], kind):
-            raise ValueError(f"{where}: {key} = {content[key]!r}: expected {kind.__name__}")
-    return content
-
-
-def operation_values(content: Any, where: str, seeded: bool) -> dict[str, tuple[Range | Names, Any]]:
-    """For each number of the operation that ``content`` names: what it may be and what it is, defaults filled in.
-
-    Without ``seeded`` the seed is no number: a recipe draws it.
-    """
-    op = content.get("op") if isinstance(content, Mapping) else content
-    if not isinstance(op, str) or op not in OPERATIONS:
-        raise ValueError(f"{where}: op = {op!r}: expected one of {', '.join(OPERATIONS)}")
-    kinds = {name: kind for name, kind in OPERATIONS[op].parameters.items() if seeded or name != "seed"}
-    defaults = {name: kind.default for name, kind in kinds.items() if kind.default is not None}
-    values = json_object(content, f"{where} ({op})", {"op": str, **dict.fromkeys(kinds, object)}, defaults)
-    return {name: (kind, values[name]) for name, kind in kinds.items()}
-
-
-def _step(content: Any, where: str) -> Step:
-    values = operation_values(content, where, seeded=True)
-    for name, (kind, value) in values.items():
-        if not kind.holds(value):
-            raise ValueError(f"{where}.{name} = {value!r}: expected {kind}")
-    return Step(content["op"], tuple((name, value) for name, (_, value) in values.items()))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} comes twice")
-        found[key] = value
-    return found

@@ -56,13 +56,29 @@ def read_json(path: str | Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not JSON; the message names the file.
+        FileNotFoundError: no such file. ValueError: not JSON, or a key comes twice; the message names the file.
     """
-    path = Path(path)
+    return parse_json(Path(path).read_bytes(), str(path))
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text, UTF-8.
+
+    Raises:
+        ValueError: not JSON, or a key comes twice in an object; ``where`` (a file) opens the message.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+        return json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON ({error})") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in set(keys):
+        if keys.count(key) > 1:
+            raise ValueError(f"key {key!r} comes twice")
+    return dict(pairs)
 
 
 def sha256(path: str | Path) -> str:

@@ -185,7 +185,7 @@ class DegradationExplorer(Panel):
         trace = self.trace
         if trace.recipe == BY_HAND:
             return fixed_recipe(trace, name or BY_HAND)
-        return replace(self.base, name=name) if name else self.base
+        return self.base.model_copy(update={"name": name}) if name else self.base
 
     def _draw(self) -> None:
         """Fill the steps with a draw of the recipe; a new recipe's steps are unfolded when they are few."""

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hifacegan_lib.data.manifest import NAME, Manifest
+from hifacegan_lib.utils.files import sha256
 from hifacegan_lib.utils.images import save_image
-from hifacegan_lib.data.manifest import NAME, Manifest, sha256
 
 NOISE = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
 
@@ -88,17 +89,17 @@ def test_a_linked_data_folder_finds_its_files(data: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        (["version"], 2, "version = '2'"),
-        (["files", 1, "sha256"], "xyz", "files.1.sha256 = 'xyz'"),
-        (["files", 0, "split"], "test", "files.0.split = 'test'"),
-        (["files", 0, "height"], "16", "files.0.height = '16'"),
-        (["files", 0, "height"], 0, "files.0.height = '0'"),
-        (["files", 2, "file"], "../../secret.png", "files.2.file = .* below root"),
-        (["files", 2, "file"], "/secret.png", "files.2.file = .* below root"),
-        (["files", 2, "file"], "", "files.2.file = .* below root"),
+        (["version"], 2, "version = 2"),
+        (["files", 1, "sha256"], "xyz", r"files\[1\]\.sha256 = 'xyz'"),
+        (["files", 0, "split"], "test", r"files\[0\]\.split = 'test'"),
+        (["files", 0, "height"], "16", r"files\[0\]\.height = '16'"),
+        (["files", 0, "height"], 0, r"files\[0\]\.height = 0"),
+        (["files", 2, "file"], "../../secret.png", r"files\[2\]\.file = .* below root"),
+        (["files", 2, "file"], "/secret.png", r"files\[2\]\.file = .* below root"),
+        (["files", 2, "file"], "", r"files\[2\]\.file = .* below root"),
         (["files", 2, "key"], "train/b.png", "key 'train/b.png' is listed twice"),
-        (["files", 2, "extra"], 1, "files.2.extra"),
-        (["extra"], 1, "extra"),
+        (["files", 2, "extra"], 1, r"files\[2\]: unknown key 'extra'"),
+        (["extra"], 1, "unknown key 'extra'"),
         (["folder"], "elsewhere", "folder"),
         (["files"], {}, "files"),
     ],
@@ -113,7 +114,7 @@ def test_a_missing_key_is_named(data: Path) -> None:
     content = json.loads((data / NAME).read_text())
     del content["files"][1]["width"]
     (data / NAME).write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"files\.1\.width"):
+    with pytest.raises(ValueError, match=r"files\[1\]: missing key 'width'"):
         Manifest.load(data)
 
 

@@ -329,7 +329,7 @@ def test_a_file_in_the_way_is_not_replaced(tmp_path: Path) -> None:
 def test_files_that_are_gone_are_named(tmp_path: Path) -> None:
     drawn(tmp_path)
     (tmp_path / "images/portrait_000002.png").unlink()
-    with pytest.raises(FileExistsError, match=r"lists 1 files that are gone .*portrait_000002\.png"):
+    with pytest.raises(FileExistsError, match=r"lists 1 files that are missing .*portrait_000002\.png"):
         drawn(tmp_path)
     drawn(tmp_path, overwrite=True).verify()
 

@@ -16,29 +16,29 @@ def test_the_whole_frame_is_the_centred_square() -> None:
 def test_a_frame_survives_its_json_form() -> None:
     for seed in range(20):
         frame = draw_frame(30, 20, 8, 0.3, 0.5, seed)
-        assert Frame.from_dict(frame.to_dict(), "frame") == frame
+        assert Frame.parse(frame.model_dump(), "frame") == frame
 
 
 def test_a_flip_mirrors_the_same_square() -> None:
-    plain, flipped = Frame(3, 4, 10, False, 10), Frame(3, 4, 10, True, 10)
+    plain, flipped = (Frame(top=3, left=4, side=10, flip=flip, size=10) for flip in (False, True))
     np.testing.assert_array_equal(flipped.apply(IMAGE), plain.apply(IMAGE)[:, ::-1])
 
 
 def test_another_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"20 x 30 pixels does not hold .* square of 10 at \(15, 0\)"):
-        Frame(0, 15, 10, False, 8).apply(IMAGE)
+        Frame(top=0, left=15, side=10, flip=False, size=8).apply(IMAGE)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"side": 0}, r"frame\.side = 0"),
-        ({"top": -1}, r"frame\.top = -1"),
-        ({"size": 2.5}, r"frame\.size = 2\.5"),
-        ({"flip": 1}, r"frame\.flip = 1: expected true or false"),
-        ({"turn": 90}, "expected an object with top, left, side, flip, size"),
+        ({"side": 0}, r"frame: side = 0: it must be greater than or equal to 1"),
+        ({"top": -1}, r"frame: top = -1"),
+        ({"size": 2.5}, r"frame: size = 2\.5"),
+        ({"flip": 1}, r"frame: flip = 1: it must be a valid boolean"),
+        ({"turn": 90}, "frame: unknown key 'turn'; known keys: top, left, side, flip, size"),
     ],
 )
 def test_a_bad_form_is_named(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Frame.from_dict({**Frame(0, 0, 4, False, 4).to_dict(), **change}, "frame")
+        Frame.parse({"top": 0, "left": 0, "side": 4, "flip": False, "size": 4, **change}, "frame")

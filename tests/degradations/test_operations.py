@@ -150,7 +150,7 @@ def test_a_number_out_of_its_range_is_named(name: str) -> None:
         for value in wrong(kind):
             with pytest.raises(ValueError, match=f"{key} = .*expected {kind}"):
                 OPERATIONS[name](image, **{**good, key: value})
-            with pytest.raises(ValueError, match=rf"operations\[0\]\.{key} = .*expected {kind}"):
+            with pytest.raises(ValueError, match=rf"operations\[0\]: {key} = .*expected {kind}"):
                 Trace.of("mine", {"op": name, **good, key: value})
 
 
@@ -164,7 +164,7 @@ def test_a_number_that_is_missing_or_unknown_is_named(name: str) -> None:
         if kind.default is None:
             with pytest.raises(ValueError, match=f"missing number '{key}': expected {kind}"):
                 OPERATIONS[name](image, **rest)
-            with pytest.raises(ValueError, match=f"missing key '{key}'"):
+            with pytest.raises(ValueError, match=rf"operations\[0\]: missing number '{key}'"):
                 Trace.of("mine", {"op": name, **rest})
         else:
             given_default = OPERATIONS[name](image, **{**rest, key: kind.default})

@@ -16,6 +16,7 @@ import pytest
 from skimage import data
 
 from hifacegan_lib.degradations import blurs, noises
+from hifacegan_lib.degradations.operations import OPERATIONS
 from hifacegan_lib.degradations.recipes import Recipe, Trace, load_recipe, pair_seed, recipe_names
 from hifacegan_lib.utils.images import Pixels, resize
 
@@ -223,8 +224,8 @@ def test_apply_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
     [
         ({"op": "sharpen"}, ["operations[1]", "'sharpen'", "expected one of downsample, resize, mosaic"]),
         ({"op": ["jpeg"], "quality": 3}, ["operations[1]", "expected one of"]),
-        ({"op": "jpeg"}, ["operations[1] (jpeg)", "missing key 'quality'"]),
-        ({"op": "jpeg", "quality": 50, "qality": 3}, ["unknown key 'qality'", "known keys: op, quality"]),
+        ({"op": "jpeg"}, ["operations[1]: missing key 'quality'; needed keys: op, quality"]),
+        ({"op": "jpeg", "quality": 50, "qality": 3}, ["unknown key 'qality'", "known keys: ", "op, quality"]),
         ({"op": "gaussian_noise", "sigma": 9, "seed": 3}, ["unknown key 'seed'"]),
         ({"op": "jpeg", "quality": 101}, ["operations[1].quality = 101", "a whole number from 1 to 100"]),
         ({"op": "jpeg", "quality": 50.5}, ["quality = 50.5"]),
@@ -236,14 +237,17 @@ def test_apply_refuses_what_is_no_image(shape: tuple[int, ...]) -> None:
         ({"op": "gaussian_blur", "sigma": "3"}, ["sigma = '3'"]),
         ({"op": "downsample", "ratio": 0.5, "kernel": "sinc"}, ["kernel = 'sinc'", "one of area, cubic"]),
         ({"op": "downsample", "ratio": 0.5, "kernel": []}, ["kernel = []"]),
-        ({"op": "jpeg", "quality": 50, "probability": 1.5}, ["probability = 1.5", "from 0 to 1"]),
-        ({"one_of": []}, ["operations[1].one_of", "at least one"]),
+        ({"op": "jpeg", "quality": 50, "probability": 1.5}, ["probability = 1.5: it must be less than or equal to 1"]),
+        ({"one_of": []}, ["operations[1].one_of = []: the list should have at least 1 item"]),
         ({"one_of": [{"op": "jpeg", "quality": 50, "weight": -1}]}, ["one_of[0].weight = -1"]),
-        ({"one_of": [{"op": "jpeg", "quality": 50, "weight": 0}]}, ["one_of: expected a weight above 0"]),
-        ({"steps": []}, ["operations[1].steps", "at least one"]),
+        (
+            {"one_of": [{"op": "jpeg", "quality": 50, "weight": 0}]},
+            ["operations[1].one_of", "expected a weight above 0"],
+        ),
+        ({"steps": []}, ["operations[1].steps = []", "at least 1 item"]),
         ({"steps": [{"op": "grey", "amount": 2}]}, ["steps[0].amount = 2"]),
         ({"one_of": [{"op": "jpeg", "quality": 0}]}, ["quality = 0"]),
-        ({"one_of": {"op": "jpeg"}}, ["one_of", "expected list"]),
+        ({"one_of": {"op": "jpeg"}}, ["one_of: it must be a valid list"]),
         ({"one_of": [], "op": "jpeg"}, ["unknown key 'op'"]),
         ("jpeg", ["operations[1]", "expected an object"]),
     ],
@@ -257,10 +261,10 @@ def test_a_mistake_in_a_recipe_is_named(entry: Any, said: list[str]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"order": "random"}, "order = 'random': expected one of given, shuffled"),
-        ({"oder": "given"}, "unknown key 'oder'; known keys: name, description"),
-        ({"name": 3}, "name = 3: expected str"),
-        ({"operations": {}}, "operations = {}: expected list"),
+        ({"order": "random"}, "order = 'random': it must be 'given' or 'shuffled'"),
+        ({"oder": "given"}, "unknown key 'oder'; known keys: $schema, name, description"),
+        ({"name": 3}, "name = 3: it must be a valid string"),
+        ({"operations": {}}, "operations = {}: it must be a valid list"),
     ],
 )
 def test_a_mistake_in_a_recipes_head_is_named(change: dict[str, Any], said: str) -> None:
@@ -273,10 +277,10 @@ def test_a_mistake_in_a_recipes_head_is_named(change: dict[str, Any], said: str)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "not valid JSON"),
+        ("{", "not JSON"),
         ("[]", "expected an object"),
         ('{"recipe": "x"}', "missing key 'operations'"),
-        ('{"recipe": "x", "operations": [{"op": "gaussian_noise", "sigma": 3}]}', "missing key 'seed'"),
+        ('{"recipe": "x", "operations": [{"op": "gaussian_noise", "sigma": 3}]}', "missing number 'seed'"),
         ('{"recipe": "x", "operations": [{"op": "jpeg", "quality": [1, 2]}]}', "quality = [1, 2]"),
         ('{"recipe": "x", "operations": [{"op": "gaussian_noise", "sigma": 3, "seed": -1}]}', "to 4294967295"),
     ],
@@ -285,6 +289,35 @@ def test_a_mistake_in_a_trace_is_named(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"^pair 7: ") as error:
         Trace.from_json(text, "pair 7")
     assert said in str(error.value)
+
+
+def test_a_trace_of_another_version_of_an_operation_is_refused(face: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Trace.of("mine", NOISE, {"op": "jpeg", "quality": 30}).to_json()
+    assert "version" not in old  # of version 1, as every trace was before operations had versions
+    assert Trace.from_json(old.replace('"op"', '"version": 1, "op"')) == Trace.from_json(old)
+    with pytest.raises(ValueError, match=r"^trace: operations\[1\]: .*version 2 of jpeg, this library has version 1"):
+        Trace.from_json(old.replace('"op": "jpeg"', '"op": "jpeg", "version": 2'))
+    monkeypatch.setitem(OPERATIONS, "jpeg", dataclasses.replace(OPERATIONS["jpeg"], version=2))
+    with pytest.raises(ValueError, match="version 1 of jpeg, this library has version 2, which makes other pixels"):
+        Trace.from_json(old)
+    new = load_recipe("jpeg").sample(3)
+    assert '"op": "jpeg", "version": 2' in new.to_json()
+    np.testing.assert_array_equal(Trace.from_json(new.to_json()).apply(face), new.apply(face))
+
+
+def test_a_recipe_built_in_python_is_the_one_in_a_file() -> None:
+    entries = [
+        {"op": "gaussian_blur", "sigma": [1, 4]},
+        {"one_of": [{"op": "jpeg", "quality": (20, 60), "weight": 2}, {"steps": [{"op": "grey", "probability": 0.5}]}]},
+    ]
+    mine = Recipe(name="mine", operations=entries)
+    assert mine == recipe(*entries)
+    assert mine.sample(5, grid=256) == recipe(*entries).sample(5, grid=256)
+    with pytest.raises(ValueError, match=r"quality[\s\S]*expected a whole number from 1 to 100, or \[low, high\]"):
+        Recipe(name="mine", operations=[{"op": "jpeg", "quality": 0}])
+    for grid in (0, 64.0, True):
+        with pytest.raises(ValueError, match=f"^mine: grid = {grid}: it must be"):
+            mine.sample(0, grid=grid)  # type: ignore[arg-type]
 
 
 def test_recipes_load_by_name_and_by_path(tmp_path: Path) -> None:
@@ -296,7 +329,7 @@ def test_recipes_load_by_name_and_by_path(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_recipe(tmp_path / "gone.json")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"own\.json: not valid JSON"):
+    with pytest.raises(ValueError, match=r"own\.json: not JSON"):
         load_recipe(path)
 
 

@@ -1,18 +1,17 @@
 """The schema refuses what the reader refuses, and says where."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from hifacegan_lib.degradations import schema as module
+from hifacegan_lib.cli import main
 from hifacegan_lib.degradations.operations import OPERATIONS
-from hifacegan_lib.degradations.recipes import FOLDER, Recipe, recipe_names
-from hifacegan_lib.degradations.schema import schema, schema_json
+from hifacegan_lib.degradations.recipes import FOLDER, Recipe, recipe_names, recipe_schema
 
-VALIDATOR = jsonschema.Draft202012Validator(schema())
+SHIPPED = FOLDER.with_name("recipe.schema.json")
+VALIDATOR = jsonschema.Draft202012Validator(recipe_schema())
 JPEG = {"op": "jpeg", "quality": [20, 80]}
 
 
@@ -29,13 +28,14 @@ def reader_takes(content: Any) -> bool:
     return True
 
 
-def test_it_is_a_schema_and_the_shipped_file_is_its_text() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
-    text = Path(module.__file__).with_name("recipe.schema.json").read_text(encoding="utf-8")
-    assert text == schema_json(), (
-        "run: python -m hifacegan_lib.degradations.schema > hifacegan_lib/degradations/recipe.schema.json"
+def test_it_is_a_schema_and_the_shipped_file_is_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    jsonschema.Draft202012Validator.check_schema(recipe_schema())
+    assert main(["recipes", "--schema"]) == 0
+    text = SHIPPED.read_text(encoding="utf-8")
+    assert text == capsys.readouterr().out, (
+        "run: hifacegan recipes --schema > hifacegan_lib/degradations/" + SHIPPED.name
     )
-    assert json.loads(text) == schema()
+    assert json.loads(text) == recipe_schema()
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -43,7 +43,7 @@ def test_a_shipped_recipe_is_valid_and_points_to_the_schema(name: str) -> None:
     path = FOLDER / f"{name}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     VALIDATOR.validate(content)
-    assert (path.parent / content["$schema"]).resolve() == Path(module.__file__).with_name("recipe.schema.json")
+    assert (path.parent / content["$schema"]).resolve() == SHIPPED
     VALIDATOR.validate(json.loads(Recipe.from_json(path.read_bytes()).to_json()))
 
 
@@ -133,7 +133,11 @@ def test_three_mistakes_are_beyond_a_schema() -> None:
 
 
 def test_an_error_names_the_number() -> None:
+    """At the entry's place; among the branches for operations, the one with the entry's ``op`` names the number."""
     broken = recipe(JPEG, {"one_of": [{"steps": [{"op": "downsample", "ratio": 2, "kernel": "area"}]}]})
     error = jsonschema.exceptions.best_match(VALIDATOR.iter_errors(broken))
-    assert list(error.absolute_path) == ["operations", 1, "one_of", 0, "steps", 0, "ratio"]
-    assert "greater than the maximum of 1" in error.message
+    assert list(error.absolute_path) == ["operations", 1, "one_of", 0, "steps", 0]
+    others = {mistake.schema_path[0] for mistake in error.context if mistake.validator == "const"}
+    (found,) = [m for m in error.context if m.schema_path[0] not in others and m.absolute_path[-1] == "ratio"]
+    assert list(found.absolute_path) == [*error.absolute_path, "ratio"]
+    assert "greater than the maximum of 1" in found.message

@@ -274,7 +274,7 @@ def test_an_error_in_a_callback_is_shown_and_gone_after_the_next_good_value(
     good = everything(explorer)
     explorer.recipe.value = str(own)
     assert "ValueError" in explorer.error.value
-    assert "own.json: not valid JSON" in explorer.error.value
+    assert "own.json: not JSON" in explorer.error.value
     assert "dx-stale" in explorer.right._dom_classes
     explorer.zoom.value = 2
     assert "own.json" in explorer.error.value
