@@ -1,7 +1,7 @@
-"""Activation checkpointing: keep what goes into a layer, not what it computes on its way, and compute that again.
+"""Activation checkpointing: keep a layer's inputs, not its intermediate results, and compute these again.
 
-One more forward pass of the layer is the price; the gradients are the same to the bit. What a layer remembers from
-batch to batch must not see the batch twice: running averages stand still while it is computed again.
+It costs one more forward pass of the layer; the gradients are the same to the bit. Running averages of batch statistics
+must not see the batch twice: they stand still during the second pass.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
-    """``layer(*inputs)``, whose insides are dropped until the backward pass asks for them.
+    """``layer(*inputs)``, whose intermediate results are dropped and computed again in the backward pass.
 
     The layer must draw nothing at random. A plain call where no gradient is recorded.
     """

@@ -1,7 +1,7 @@
 """Conditional multi-scale patch discriminator (pix2pixHD, arXiv 1711.11585).
 
-It sees the damaged face beside a restored or a clean one, so it judges not "is this a face" but "is this the face that
-belongs to that damage", patch by patch, at full and at half resolution.
+It sees the damaged face beside a restored or a clean one, so it judges whether the face fits the damaged one, patch by
+patch, at full and at half resolution.
 
 Ours, as an option: three more channels with the face's fine detail alone, detail * (face - its 3 x 3 means). On faces
 of 128 pixels that are blurred by L1, what tells them apart is a hundredth of the range; without these channels, 300

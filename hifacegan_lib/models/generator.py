@@ -53,20 +53,12 @@ class GeneratorConfig:
     published: bool = False  # the authors' layers: instance norms in the encoder, a second block at the second level
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("width", 1),
-            ("widest", 1),
-            ("stages", 1),
-            ("patch", 1),
-            ("correlation_dim", 1),
-            ("hidden", 1),
-        ):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        if self.guidance not in ("features", "image"):
-            raise ValueError(f"guidance is 'features' or 'image', got {self.guidance!r}")
-        if self.start not in ("features", "image"):
-            raise ValueError(f"start is 'features' or 'image', got {self.start!r}")
+        for name in ("width", "widest", "stages", "patch", "correlation_dim", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("guidance", "start"):
+            if getattr(self, name) not in ("features", "image"):
+                raise ValueError(f"{name} is 'features' or 'image', got {getattr(self, name)!r}")
 
     def channels(self, level: int) -> int:
         """Channels after ``level`` halvings."""
@@ -173,7 +165,7 @@ class Generator(nn.Module):
         return self._settle(self.suppress[n](f), deepest=n + 1 == self.config.stages)
 
     def _settle(self, f: Tensor, deepest: bool = False) -> Tensor:
-        """What follows each of the encoder's convolutions."""
+        """The layers that follow each of the encoder's convolutions."""
         if not self.config.published:
             return F.leaky_relu(f, 0.2)
         f = normalise(f, "instance")
@@ -184,7 +176,7 @@ class Generator(nn.Module):
         return self.decode(image, *self.encode(image))
 
     def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What the decoder starts from, and what guides each of its levels, finest first."""
+        """The decoder's start, and the guidance of each of its levels, finest first."""
         folded = F.pixel_unshuffle(self._padded(image), self.config.patch)  # N, 3 patch^2, H / patch, W / patch
         levels = self.features(folded) if self.encodes else []
         guides = levels if self.config.guidance == "features" else [folded] * (self.config.stages + 1)
@@ -192,7 +184,7 @@ class Generator(nn.Module):
         return levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step]), guides
 
     def decode(self, image: Tensor, x: Tensor, guides: list[Tensor]) -> Tensor:
-        """Draw from ``x``, coarse to fine: what :meth:`encode` gives, of this image or of another of its size."""
+        """Draw from ``x``, coarse to fine; ``x`` and ``guides`` come from :meth:`encode`, of an image of this size."""
         for n in reversed(range(self.config.stages + 1)):
             if n < self.config.stages:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -207,16 +199,13 @@ class Generator(nn.Module):
         return recomputed(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
 
     def _padded(self, image: Tensor) -> Tensor:
-        """Sides extended to what the patches and halvings divide."""
+        """The image with sides extended to multiples of patch * 2^stages."""
         block = self.config.patch * 2**self.config.stages
         return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
 
 
 def _check(image: Tensor, training: bool) -> None:
-    """Refuse what has no picture.
-
-    Numbers are looked at where that costs nothing: not in a GPU's training, whose loop looks at its losses.
-    """
+    """Raise ValueError for a wrong shape, NaN or infinity; training on a GPU checks its losses instead, for free."""
     if image.ndim != 4 or image.shape[1] != 3 or not image.numel():
         raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {tuple(image.shape)}")
     if image.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing() or (training and image.is_cuda):
@@ -243,7 +232,7 @@ def _mix(image: Tensor, gains: Tensor) -> Tensor:
 
 
 class _Clip(torch.autograd.Function):
-    """Clip to [0, 1]; the gradient passes as if it were not there, or pixels beyond the range would never come back."""
+    """Clip to [0, 1]; the gradient passes unchanged, so that pixels beyond the range can come back."""
 
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints of the published code, read into our generator so that they draw what they drew there.
+"""Checkpoints of the published code, read into our generator, which then draws the same pictures.
 
 Variant, width and norm are in the names and shapes alone:
 
@@ -9,7 +9,7 @@ Variant, width and norm are in the names and shapes alone:
     conv_0.weight_orig                     spectral norm, by vectors weight_u and, but for older files, weight_v
 
 Files may wrap the weights (``params_ema``, ``params``, ``state_dict``) and put a prefix before each name (``module.``).
-They are read without running anyone's code.
+Reading runs no code of the file.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of the smaller phases; li
 
 
 def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """A generator of ours or of the published code, in ``eval()``, and what is known of it.
+    """A generator of ours or of the published code, in ``eval()``, and its description.
 
     ``info["source"]`` says whose file it is. For ``norm`` and errors see :func:`read_foreign`.
     """
@@ -51,10 +51,10 @@ def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dic
 
 
 def read_foreign(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """The generator of a published checkpoint, in ``eval()``, and where it comes from.
+    """The generator of a published checkpoint, in ``eval()``, and its origin.
 
     Args:
-        path: ``.safetensors``, or what ``torch.save`` wrote.
+        path: ``.safetensors``, or a file of ``torch.save``.
         norm: instead of the norm that the keys tell. Files without batch statistics are taken as ``instance``, which
             is BasicSR's and what ``batch`` computes in ``train()`` for one picture; the norm that Face-Renovation's
             options call instance is ``rms``.
@@ -184,7 +184,7 @@ def _sources(name: str, config: GeneratorConfig) -> Iterator[str]:
 
 
 def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
-    """Add what older versions of PyTorch did not store and drop what nobody reads, in place."""
+    """Add tensors that older versions of PyTorch did not store and drop unused ones, in place."""
     for name in [n for n in found if UNUSED.match(n) and (n[0] == "t" or config.start == "features")]:
         del found[name]
     if config.norm not in ("batch", "frozen"):

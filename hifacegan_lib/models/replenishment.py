@@ -1,14 +1,14 @@
 """Replenishment: spatially-adaptive normalisation (SPADE, arXiv 1903.07291) and its residual block.
 
-Normalising x without parameters wipes out what the decoder believed of contrast and brightness; a scale and a shift for
-every pixel, computed from the guidance g, put the face's own back:
+Normalising x without parameters removes its contrast and brightness; a scale and a shift for every pixel, computed from
+the guidance g, put those of the face in their place:
 
     y = norm(x) * (1 + gamma(g)) + beta(g)          NVlabs' code          ``modulation="one_plus_gamma"``
     y = norm(x) * gamma(g) + beta(g)                HiFaceGAN's code      ``modulation="gamma"``
 
 In HiFaceGAN g is the suppression feature map of the same resolution, so detail comes back from coarse to fine.
 
-What norm(x) takes its mean and variance from decides whether a picture depends on more than itself:
+The mean and variance in norm(x) decide whether a picture depends on more than itself:
 
     instance, layer, rms     the image at hand: no neighbour, no state
     batch                    the whole batch in ``train()``, running averages in ``eval()``: two different pictures
