@@ -7,7 +7,8 @@ less confidence: a face that is small, unsure or leans is shown again, turned by
 The cascade, which knows upright faces alone, sees the photograph turned by quarters, and the surest quarter counts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -100,7 +101,7 @@ def _yunet(photo: Pixels, least: int) -> list[Detection]:
         height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         shown = photo if scale == 1 else cv2.resize(photo, (width, height), interpolation=kind)
-        for left, top in _tiles(width, height):
+        for top, left in itertools.product(_starts(height), _starts(width)):
             rows = seen(yunet(file, level), shown[top : top + TILE, left : left + TILE])
             # a wider one may be a piece that the tile's edge cut; it is whole at the next size
             whole = [row for row in rows if row[2] <= WIDEST or scale == scales[-1]]
@@ -171,55 +172,41 @@ def _scales(shape: tuple[int, int], least: int) -> Iterator[float]:
         scale /= STEP
 
 
-def _tiles(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """Left and top of tiles that cover a picture, the last ones moved back inside."""
-    for top in _starts(height):
-        for left in _starts(width):
-            yield left, top
-
-
 def _starts(length: int) -> Sequence[int]:
-    if length <= TILE:
-        return [0]
-    return [*range(0, length - TILE, TILE - LAP), length - TILE]
+    """Where tiles begin that cover a side of a picture, the last one moved back inside."""
+    return [*range(0, length - TILE, TILE - LAP), max(0, length - TILE)]
 
 
 def _haar(photo: Pixels, least: int) -> list[Detection]:
     """Faces of the quarter in which the cascade is surest; where there is none, of a turn by 30 degrees."""
-    upright = _haar_turned(photo, least, 0.0)
-    if any(face.score >= PLAIN for face in upright):  # most photographs: three quarters of the work is saved
-        return upright
-    quarters = [upright, *(_haar_turned(np.ascontiguousarray(np.rot90(photo, n)), least, 0.0) for n in (1, 2, 3))]
-    sure = [max((face.score for face in found), default=0.0) for found in quarters]
-    if max(sure):
-        best = max(range(4), key=lambda n: (sure[n], -n))
-        return [_unturned(face, best, photo.shape[:2]) for face in quarters[best]]
-    return [face for degrees in (-30.0, 30.0) for face in _haar_turned(photo, least, degrees)]
-
-
-def _haar_turned(photo: Pixels, least: int, degrees: float) -> list[Detection]:
     shrink = min(1.0, 24 / least)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     if shrink < 1:
         grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-    centre = (grey.shape[1] / 2, grey.shape[0] / 2)
+    best = upright = _haar_turned(grey, shrink, least, 0)
+    if not any(face.score >= PLAIN for face in upright):  # most photographs: three quarters of the work is saved
+        quarters = [upright, *(_haar_turned(grey, shrink, least, degrees) for degrees in (90, 180, -90))]
+        best = max(quarters, key=lambda faces: max((face.score for face in faces), default=0.0))
+    return best or [face for degrees in (-30, 30) for face in _haar_turned(grey, shrink, least, degrees)]
+
+
+def _haar_turned(grey: Pixels, shrink: float, least: int, degrees: int) -> list[Detection]:
+    """Faces of a grey picture, ``shrink`` times the photograph's size, turned counter-clockwise by ``degrees``."""
+    height, width = grey.shape if degrees % 180 != 90 else grey.shape[::-1]
+    turn = complex(np.exp(-1j * np.deg2rad(degrees)))
+    turned = Alignment(turn, complex(width, height) / 2 - turn * complex(*grey.shape[::-1]) / 2)
     if degrees:
-        grey = cv2.warpAffine(grey, cv2.getRotationMatrix2D(centre, degrees, 1), grey.shape[::-1])
+        grey = cv2.warpAffine(grey, turned.matrix(1), (width, height))
     side = max(20, round(least * shrink))
     boxes, _, sure = _cascade().detectMultiScale3(
         cv2.equalizeHist(grey), scaleFactor=1.08, minNeighbors=6, minSize=(side, side), outputRejectLevels=True
     )
     found = []
-    for (left, top, wide, high), weight in zip(boxes, np.ravel(sure), strict=True):
-        middle = np.array([left + wide / 2, top + high / 2]) - centre
-        turn = np.deg2rad(degrees)  # getRotationMatrix2D turns counter-clockwise
-        x, y = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ middle + centre
-        box = (float(x - wide / 2), float(y - high / 2), float(wide), float(high))
-        found.append(
-            Detection(
-                (box[0] / shrink, box[1] / shrink, box[2] / shrink, box[3] / shrink), None, float(weight), degrees
-            )
-        )
+    for (left, top, wide, high), score in zip(boxes, np.ravel(sure), strict=True):
+        centre = (complex(left + wide / 2, top + high / 2) - turned.move) / turn
+        corner = centre - complex(wide, high) / 2  # a box is a square
+        box = (corner.real / shrink, corner.imag / shrink, float(wide) / shrink, float(high) / shrink)
+        found.append(Detection(box, None, float(score), float(degrees)))
     return found
 
 
@@ -240,24 +227,6 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
         return 0.0
     both, areas = wide * high, (a[2] * a[3], b[2] * b[3])
     return 1.0 if both > 0.8 * min(areas) else both / (sum(areas) - both)
-
-
-def _unturned(face: Detection, quarters: int, shape: tuple[int, int]) -> Detection:
-    """Back from ``np.rot90(photo, quarters)``, which turns counter-clockwise."""
-    if not quarters:
-        return face
-    height, width = shape
-    back: dict[int, Callable[[Points], Points]] = {
-        1: lambda p: np.stack([width - p[:, 1], p[:, 0]], 1),
-        2: lambda p: np.stack([width - p[:, 0], height - p[:, 1]], 1),
-        3: lambda p: np.stack([p[:, 1], height - p[:, 0]], 1),
-    }
-    left, top, wide, high = face.box
-    ends = back[quarters](np.array([[left, top], [left + wide, top + high]]))
-    low, size = ends.min(0), abs(ends[1] - ends[0])
-    points = None if face.points is None else back[quarters](face.points)
-    degrees = (face.degrees + 90 * quarters + 180) % 360 - 180
-    return Detection((float(low[0]), float(low[1]), float(size[0]), float(size[1])), points, face.score, degrees)
 
 
 @lru_cache(maxsize=8)

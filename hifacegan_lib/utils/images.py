@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hifacegan_lib.utils import files
+
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
@@ -88,13 +90,8 @@ def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
     check_pixels(image, f"{path}: ")
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: '{path.suffix}' is none of {', '.join(sorted(SUFFIXES))}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with files.atomic(path) as partial:
         Image.fromarray(image).save(partial, quality=quality)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

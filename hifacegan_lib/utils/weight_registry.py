@@ -1,7 +1,7 @@
-"""Weights that others publish: what they are for, where they come from, whether the file on disk is the right one.
+"""Weights that others publish: their purpose, their address, and whether the file on disk is the right one.
 
 Nothing is downloaded unless asked: ``hifacegan weights fetch NAME``. Each file is compared with its full sha256 when it
-has come and before each use, so a damaged or swapped one is refused wherever it came from. HIFACEGAN_MIRROR names
+comes and before each use, so a damaged or exchanged file is refused, whatever its source. HIFACEGAN_MIRROR names
 another place, an address or a folder, that holds files of the same names; https_proxy and no_proxy work as usual. Files
 lie where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
 """
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
+from hifacegan_lib.utils import files
 from hifacegan_lib.utils.downloads import WrongContent, content_problem, download
 
 MIRROR = "HIFACEGAN_MIRROR"
@@ -115,11 +114,12 @@ _verified: dict[tuple[str, int, int, int], str] = {}  # path, size, time and ino
 
 def path(name: str) -> Path:
     """Where ``name`` lies, or would lie, on disk."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _published(name).file
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"  # torch.hub's rule, without loading PyTorch
+    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints" / _published(name).file
 
 
 def sha256(name: str) -> str:
-    """What its publisher's file has, 64 hex digits."""
+    """The sha256 of the publisher's file, 64 hex digits."""
     return _published(name).sha256
 
 
@@ -133,7 +133,7 @@ def verify(name: str) -> Path:
 
     Raises:
         MissingWeights: it is not there.
-        ValueError: it is damaged, or another file.
+        WrongContent: it is damaged, or another file.
     """
     item, file = _published(name), path(name)
     if not file.is_file():
@@ -154,9 +154,10 @@ def fetch(name: str, progress: bool = True) -> Path:
     """Download ``name``, unless the right file is there already; the file appears whole and checked, or not at all.
 
     Raises:
-        ConnectionError: the server cannot be reached, refuses, or breaks off; what came is kept, and the same call
-            goes on.
-        ValueError: no such name, or what came is not what the publisher says.
+        ConnectionError: the server cannot be reached, refuses, or breaks off; the bytes that came are kept, and the
+            same call goes on.
+        FileNotFoundError: the mirror is a folder without this file.
+        ValueError: no such name, or a file that differs from its publisher's (:class:`WrongContent`).
     """
     item, target = _published(name), path(name)
     try:
@@ -175,13 +176,8 @@ def _copy(source: Path, target: Path, item: Weights) -> Path:
         raise FileNotFoundError(f"{source}: no such file, and {MIRROR} names that folder")
     if problem := content_problem(source, item.size, item.sha256):
         raise WrongContent(f"{source}: {problem}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.copy")
-    try:
+    with files.atomic(target) as partial:
         shutil.copyfile(source, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 
@@ -200,9 +196,8 @@ def command(action: str, names: Sequence[str]) -> int:
             state = _state(name)
             bad += state == "damaged" or (state == "missing" and bool(names))
         print(f"{name:11}{state:8}  {item.megabytes:>8}  for {item.purpose}")
-        for word, value in zip(
-            ("licence", "address", "sha256", "file"), (*item[3:4], item[0], item[2], path(name)), strict=True
-        ):
+        about = {"licence": item.licence, "address": item.address, "sha256": item.sha256, "file": path(name)}
+        for word, value in about.items():
             print(f"{'':11}{word:8}  {value}")
     return 1 if bad else 0
 
