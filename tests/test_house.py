@@ -25,7 +25,7 @@ BUDGET = {
     "degradations": 1430,
     "restoration": 1380,
     "data": 1320,
-    "metrics": 850,
+    "metrics": 842,
     "evaluation": 1640,
     "reports": 1600,
     "training": 1100,
