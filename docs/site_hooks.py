@@ -95,7 +95,17 @@ def reference() -> dict[str, str]:
 def _page(name: str, folder: Path) -> str:
     modules = sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__")
     parts = "\n\n".join(f"::: {name}.{module}\n    options:\n      heading_level: 2" for module in modules)
-    return f"# {name}\n\n{_doc(folder / '__init__.py')}\n\n{parts}"
+    return f"# {name}\n\n{_doc(folder / '__init__.py')}\n\nPublic: {_public(name, folder)}.\n\n{parts}"
+
+
+def _public(name: str, folder: Path) -> str:
+    """The names of ``__init__.pyi``, each a link to its place."""
+    found = {}
+    for node in ast.parse((folder / "__init__.pyi").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            home = f"{name}.{node.module}" if node.module else name
+            found |= {alias.name: f"{home}.{alias.name}" for alias in node.names}
+    return ", ".join(f"[`{short}`][{full}]" for short, full in sorted(found.items()))
 
 
 def _doc(path: Path) -> str:

@@ -1,6 +1,11 @@
 """Face renovation workbench: degrade, suppress, replenish, train, evaluate, restore.
 
-Each module is one idea; import it by its name (``from hifacegan_lib import degradations``).
+    import hifacegan_lib as hf
+
+loads neither PyTorch nor OpenCV; each name is loaded when it is first used. ``__init__.pyi`` lists the names.
 """
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = "0.1.0"

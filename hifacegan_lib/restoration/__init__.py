@@ -1,1 +1,5 @@
 """Photographs and films: find faces, restore them, bring them back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

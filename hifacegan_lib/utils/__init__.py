@@ -1,1 +1,5 @@
 """Files, images, numbers and signals: what every other wing uses."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

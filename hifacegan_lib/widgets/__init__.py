@@ -1,1 +1,5 @@
 """Controls for notebooks; the only wing that imports ipywidgets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

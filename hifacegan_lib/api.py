@@ -1,0 +1,115 @@
+"""The front door: what a script or a notebook calls first. ``import hifacegan_lib as hf`` loads each name when it is used.
+
+    prepare -> pairs -> train -> load_model -> evaluate, restore
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hifacegan_lib import pipeline, runs
+from hifacegan_lib.data.manifest import Manifest
+from hifacegan_lib.data.pairs import FaceLoader
+from hifacegan_lib.evaluation import scoring
+from hifacegan_lib.evaluation.comparison import Comparison
+from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.metrics.registry import standard
+from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
+from hifacegan_lib.reports import folder_reports
+from hifacegan_lib.restoration.photos import Model
+from hifacegan_lib.training import distributed
+
+
+def load_params(profile: str, notebook: str, **values: Any) -> Params:
+    """The checked parameters of a profile's notebook.
+
+    Args:
+        profile: folder below params/, ``demo`` for example.
+        notebook: ``04_training`` for example.
+        values: parameters that differ, by name.
+    Raises:
+        ParamsError: no such profile or notebook; an unknown name, a wrong type, a value out of range.
+    """
+    return runs.load_notebook(profile, notebook, values)
+
+
+def prepare(profile: str = "demo", **values: Any) -> Manifest:
+    """Choose images, split them into training and validation, write the manifest; an existing one is read.
+
+    Args:
+        profile: folder below params/, whose values hold where ``values`` has none.
+        values: parameters of notebook 01: ``source``, ``source_path``, ``data_dir``, ``train_size``, ``valid_size``, ...
+    Raises:
+        ParamsError: as :func:`load_params`. FileExistsError: the folder holds other data. ValueError: too few images.
+    """
+    p = load_params(profile, "01_data_preparation", **values)
+    return pipeline.prepare_data(DataPreparation.checked(p.model_dump(), profile))
+
+
+def pairs(params: Params, split: str = "valid") -> FaceLoader:
+    """Pairs of damaged and clean faces: whole faces, the same damage at every call; data are prepared when missing.
+
+    Args:
+        params: of notebook 04 or 05: its data, image size, recipe, batch size and seed.
+        split: ``train`` or ``valid``.
+    Returns:
+        An iterable of batches with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1], ``key`` and ``trace``.
+    Raises:
+        ParamsError: the parameters name no image size, recipe or batch size.
+    """
+    given = params.model_dump()
+    missing = [name for name in ("image_size", "recipe", "batch_size") if name not in given]
+    if missing:
+        raise ParamsError(f"pairs: these parameters have no {', '.join(missing)}; give those of 04_training")
+    return pipeline.fixed_pairs(params, split, *(given[name] for name in ("image_size", "recipe", "batch_size")))
+
+
+def train(profile: str = "demo", **values: Any) -> Path:
+    """Train a network, or go on with a run that was stopped; the folder of the run.
+
+    Args:
+        profile: folder below params/, whose values hold where ``values`` has none.
+        values: parameters of notebook 04: ``run_name``, ``steps``, ``suppression``, ...
+    Raises:
+        ParamsError: as :func:`load_params`. FileExistsError: the run has other parameters. FloatingPointError: a loss or
+            a gradient is NaN or infinite.
+    """
+    p = load_params(profile, "04_training", **values)
+    return pipeline.train_model(Training.checked(p.model_dump(), profile))
+
+
+def evaluate(
+    restorers: Mapping[str, Any],
+    batches: Iterable[Mapping[str, Any]],
+    metrics: Sequence[str] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Evaluation:
+    """Score restorers on pairs, face by face; the input itself is the row ``degraded``.
+
+    Args:
+        restorers: name -> what :func:`load_model` gives, or any callable N x 3 x H x W in [0, 1] -> the same shape.
+        batches: of :func:`pairs`, or any with ``clean``, ``degraded`` and ``key``.
+        metrics: names, ``("psnr", "ssim")`` for example; None: all.
+        device: auto, cpu, cuda, cuda:N or mps.
+        seed: of the bootstrap.
+    Returns:
+        ``.frame()`` is a table of means with 95 % intervals, ``.faces()`` has each face's values.
+    Raises:
+        ValueError: no pairs, no such metric, a restorer that changes the shape or draws NaN.
+    """
+    methods = {name: given.network if isinstance(given, Model) else given for name, given in restorers.items()}
+    chosen = standard(metrics) if metrics else None
+    return scoring.evaluate(methods, batches, seed=seed, metrics=chosen, device=distributed.pick_device(device))
+
+
+def compare(a: str | Path, b: str | Path, out: str | Path) -> Comparison:
+    """Compare two evaluated runs face by face; writes comparison.json and comparison.html into ``out``.
+
+    Args:
+        a, b: a run's name, or a folder with metrics.json.
+    Raises:
+        FileNotFoundError: no evaluation there. ValueError: they judged other faces.
+    """
+    folders = [Path(name) if Path(name).is_dir() else runs.run_folder(str(name)) for name in (a, b)]
+    return folder_reports.compare_folders(folders[0], folders[1], out)

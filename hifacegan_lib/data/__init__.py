@@ -1,0 +1,5 @@
+"""Clean faces: sources, split, manifest, and the pairs that training reads."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
