@@ -62,7 +62,7 @@ def load_generator(
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit the network ({error})") from None
+        raise ValueError(f"{path}: the weights do not fit the config or the class ({error})") from None
     return network.to(device).eval(), description["info"]
 
 
