@@ -40,19 +40,28 @@ def _shares(size: int) -> tuple[Mask, Mask]:
     return (edge / edge.sum()).ravel(), cv2.merge([weight] * 3)
 
 
-def change(frame: Pixels, restored: Pixels, match_colour: bool = True) -> NDArray[np.float32]:
-    """What is to be added to the frame: float32 size x size x 3, grey levels, under the mask.
+def change(frame: Pixels, restored: Pixels) -> NDArray[np.float32]:
+    """The difference that is to be added to the frame: float32 size x size x 3, grey levels, under the mask.
 
     Raises:
-        ValueError: the two are not alike.
+        ValueError: the two differ in size.
     """
     if frame.shape != restored.shape:
         raise ValueError(f"frame {frame.shape} and restored face {restored.shape}: expected the same size")
     edge, cover = _shares(frame.shape[0])
     found = cv2.subtract(restored, frame, dtype=cv2.CV_32F)
-    if match_colour:
-        found = cv2.subtract(found, (*(edge @ found.reshape(-1, 3)).tolist(), 0))
-    return found * cover
+    return cv2.subtract(found, (*(edge @ found.reshape(-1, 3)).tolist(), 0)) * cover
+
+
+def check_strength(strength: float) -> None:
+    """Raise ValueError unless 0 (the photograph stays as it is) <= strength <= 1 (all of the change is added)."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength = {strength}: expected 0 to 1")
+
+
+def add(pixels: NDArray, added: NDArray[np.float32]) -> NDArray:
+    """Pixels, uint8 or uint16, plus a change in their own levels; rounded, clipped."""
+    return cv2.add(pixels, added, dtype=cv2.CV_16U if pixels.dtype == np.uint16 else cv2.CV_8U)
 
 
 def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], strength: float = 1.0) -> None:
@@ -61,21 +70,18 @@ def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], stre
     Args:
         photo: uint8 or uint16, H x W x 3.
         added: of :func:`change`.
-        strength: 0 leaves the photograph as it is, 1 adds all.
+        strength: share of the change, 0 to 1.
     Raises:
         ValueError: ``strength`` outside 0 to 1, or another type of photograph.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength = {strength}: expected 0 to 1")
+    check_strength(strength)
     if photo.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"expected a photograph of 8 or 16 bits, got {photo.dtype}")
     left, top, right, bottom = reach(photo.shape[:2], alignment)
-    size = added.shape[0]
-    finer = max(1, round(size / alignment.side))  # a small face: the change is made at its pixels' size, averaged
+    finer = max(1, round(added.shape[0] / alignment.side))  # a small face: drawn at its pixels' size, averaged
     unit = 257 if photo.dtype == np.uint16 else 1
     inside = back(added * np.float32(strength * unit), alignment, (left, top, right, bottom), finer)
-    part = photo[top:bottom, left:right]
-    part[:] = cv2.add(part, inside, dtype=cv2.CV_16U if unit > 1 else cv2.CV_8U)  # rounded, clipped
+    photo[top:bottom, left:right] = add(photo[top:bottom, left:right], inside)
 
 
 def back(

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from hifacegan_lib.utils.images import load_image
+from hifacegan_lib.utils import files
+from hifacegan_lib.utils.images import open_image, to_rgb
 
 SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 """Formats that are written as they came; all others become PNG."""
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 QUALITY = 95
 _SOFTWARE, _ORIENTATION = 0x0131, 0x0112
 _EXIF_HEADER = b"Exif\0\0"
@@ -65,25 +67,19 @@ def read_photo(path: str | Path) -> Photo:
     Raises:
         FileNotFoundError, ValueError: as :func:`hifacegan_lib.utils.images.load_image`.
     """
-    path = Path(path)
-    eight = load_image(path)  # every error of a file is told here
-    with Image.open(path) as file:
-        suffix = SUFFIXES.get(str(file.format).lower(), ".png")
-        mode, icc = file.mode, file.info.get("icc_profile")
+    with open_image(path) as file:
+        suffix, mode = SUFFIXES.get(str(file.format).lower(), ".png"), file.mode
+        grey = mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+        icc = file.info.get("icc_profile") if grey or mode in ("RGB", "RGBA") else None
+        see_through = mode in ("RGBA", "LA", "PA") or "transparency" in file.info
+        turned = file.getexif().get(_ORIENTATION, 1)
+        ImageOps.exif_transpose(file, in_place=True)
         exif = file.getexif()
-        turned = exif.get(_ORIENTATION, 1)
         for tag in (_ORIENTATION, *_LAYOUT):
             exif.pop(tag, None)
-        kept = exif.tobytes() if len(exif) else None
-        alpha = _alpha(file) if mode in ("RGBA", "LA", "PA") or "transparency" in file.info else None
-        colours = np.array(ImageOps.exif_transpose(file).convert("RGB")) if alpha is not None else eight
-    grey = mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
-    photo = Photo(colours, alpha, grey, suffix, icc if mode in ("RGB", "RGBA", "L", "LA") or grey else None, kept)
-    return _deepened(path, photo, turned)
-
-
-def _alpha(file: Image.Image) -> NDArray[np.uint8]:
-    return np.array(ImageOps.exif_transpose(file).convert("RGBA"))[..., 3]
+        pixels = np.array(file.convert("RGB")) if see_through else to_rgb(file)
+        alpha = np.array(file.convert("RGBA"))[..., 3] if see_through else None
+    return _deepened(Path(path), Photo(pixels, alpha, grey, suffix, icc, exif.tobytes() if len(exif) else None), turned)
 
 
 def _deepened(path: Path, photo: Photo, turned: int) -> Photo:
@@ -112,43 +108,38 @@ def write_photo(path: str | Path, photo: Photo, says: str = "") -> Path:
     """Write a photograph with its alpha, profile and EXIF, whole or not at all.
 
     Args:
-        path: its suffix is replaced by the photograph's.
-        says: what was done to it; EXIF's "Software".
+        path: its suffix names the format; where it names none, the photograph's own suffix takes its place.
+        says: what was done to the photograph; EXIF's "Software".
     Returns:
         The file.
+    Raises:
+        ValueError: the format holds no 16 bits or no transparency, and the photograph has them.
     """
-    path = Path(path).with_suffix(photo.suffix)
+    path = Path(path)
+    if path.suffix.lower() not in _FORMATS:
+        path = path.with_suffix(photo.suffix)
+    kind = _FORMATS[path.suffix.lower()]
+    if photo.deep and kind != "PNG":
+        raise ValueError(f"{path}: 16 bits a channel are written as .png alone")
+    if photo.alpha is not None and kind == "JPEG":
+        raise ValueError(f"{path}: JPEG holds no transparency; write .png or .webp")
     exif = Image.Exif()
     if photo.exif:
         exif.load(photo.exif)
     if says:
         exif[_SOFTWARE] = says
     marks = exif.tobytes() if len(exif) else b""
-    data = _deep_png(photo, marks) if photo.deep else _encoded(photo, marks)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return files.write_bytes(path, _deep_png(photo, marks) if photo.deep else _encoded(photo, kind, marks))
 
 
-def _encoded(photo: Photo, exif: bytes) -> bytes:
+def _encoded(photo: Photo, kind: str, exif: bytes) -> bytes:
     image = Image.fromarray(photo.pixels)
     image = image.convert("L") if photo.grey else image
     if photo.alpha is not None:
         image.putalpha(Image.fromarray(photo.alpha))
-    options: dict[str, Any] = {"icc_profile": photo.icc} if photo.icc else {}
-    options |= {"exif": exif} if exif else {}
-    if photo.suffix in (".jpg", ".webp"):
-        options["quality"] = QUALITY
-    if photo.suffix == ".jpg":
-        options["subsampling"] = 0
+    options = {"icc_profile": photo.icc, "exif": exif, "quality": QUALITY, "subsampling": 0}
     buffer = io.BytesIO()
-    kind = {".jpg": "JPEG", ".tif": "TIFF"}.get(photo.suffix, photo.suffix[1:].upper())
-    image.save(buffer, kind, **options)
+    image.save(buffer, kind, **{name: value for name, value in options.items() if value not in (None, b"")})
     return buffer.getvalue()
 
 

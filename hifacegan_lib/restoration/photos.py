@@ -7,7 +7,7 @@ Outside of the masks no pixel changes. Each face is cut from the photograph as i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
-from hifacegan_lib.restoration.pasting import change, paste
-from hifacegan_lib.restoration.photo_files import Photo
+from hifacegan_lib.restoration.pasting import add, change, check_strength, paste
+from hifacegan_lib.restoration.photo_files import Photo, read_photo, write_photo
 from hifacegan_lib.utils import images
 from hifacegan_lib.utils.images import Pixels
 
@@ -81,13 +81,11 @@ class Restored:
         photo: with the input's depth, alpha, profile and EXIF.
         faces: the largest first; empty: the photograph is as it came (but for ``scale``).
         trace: what was done, by which weights, as JSON values.
-        seconds: of the network, and of everything else.
     """
 
     photo: Photo
     faces: list[Face]
     trace: dict[str, Any]
-    seconds: dict[str, float]
 
     @property
     def image(self) -> Pixels:
@@ -102,9 +100,17 @@ class Restored:
             return "no face was found: nothing was restored"
         return f"{count} face{'s' if count > 1 else ''} restored by {self.trace['weights']}"
 
+    def save(self, path: str | Path) -> Path:
+        """Write the photograph with its depth, alpha, EXIF and colour profile; EXIF says how it was restored.
+
+        Args, returns, raises:
+            as :func:`hifacegan_lib.restoration.photo_files.write_photo`.
+        """
+        return write_photo(path, self.photo, f"hifacegan-workbench {self.trace['workbench']}: {self.says}")
+
 
 def restore(
-    photo: Photo | Pixels,
+    photo: Photo | Pixels | str | Path,
     model: Model,
     detector: Detector = "auto",
     strength: float = 1.0,
@@ -114,60 +120,55 @@ def restore(
     """Restore every face of a photograph.
 
     Args:
-        photo: as :func:`hifacegan_lib.restoration.photo_files.read_photo` gives it, or uint8 RGB, H x W x 3.
+        photo: an image file, uint8 RGB, H x W x 3, or a :class:`Photo`.
         strength: of the change, 0 to 1.
         scale: 1, 2 or 4: the photograph is enlarged first (Lanczos), its faces then have room for detail.
         least: narrowest face that is restored, pixels; None: 16, or 1/96 of the shorter side where that is more.
     Raises:
-        ValueError: a setting out of its range. MissingWeights: YuNet was asked for and is not there.
+        FileNotFoundError: no such file. ValueError: a file that cannot be decoded, a setting out of its range.
+        MissingWeights: YuNet was asked for and is not there.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength = {strength}: expected 0 to 1")
+    check_strength(strength)
     if scale not in SCALES:
         raise ValueError(f"scale = {scale}: expected one of {', '.join(map(str, SCALES))}")
-    start = perf_counter()
-    photo = photo if isinstance(photo, Photo) else Photo(photo)
+    photo = _opened(photo)
     shown = photo.shown
     found = detect(shown, detector, least)
     before = [cut(shown, face.alignment, model.size) for face in found]
-    began = perf_counter()
-    after = model(before)
-    ended = perf_counter()
+    faces = [Face(*face) for face in zip(found, before, model(before), strict=True)]
     pixels = _enlarged(photo.pixels, scale)
-    for face, frame, restored in zip(found, before, after, strict=True):
-        paste(pixels, face.alignment.scaled(scale), change(frame, restored), strength)
+    for face in faces:
+        alignment = face.detection.alignment.scaled(scale)
+        paste(pixels, alignment, change(face.before, face.after), strength)
     alpha = None if photo.alpha is None else _enlarged(photo.alpha, scale)
-    faces = [Face(*face) for face in zip(found, before, after, strict=True)]
-    how = {"detector": choose(detector), "strength": strength, "scale": scale}
-    seconds = {"network": ended - began, "rest": began - start + perf_counter() - ended}
-    return Restored(replace(photo, pixels=pixels, alpha=alpha), faces, _trace(model, how, faces), seconds)
+    trace = _trace(model, faces, detector=choose(detector), strength=strength, scale=scale)
+    return Restored(replace(photo, pixels=pixels, alpha=alpha), faces, trace)
 
 
-def restore_aligned(photo: Photo | Pixels, model: Model, strength: float = 1.0) -> Restored:
+def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: float = 1.0) -> Restored:
     """Restore a picture that is one face already, framed as the training's faces are; all of it is the face.
 
     Raises:
-        ValueError: ``strength`` outside 0 to 1.
+        As :func:`restore`.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength = {strength}: expected 0 to 1")
-    start = perf_counter()
-    photo = photo if isinstance(photo, Photo) else Photo(photo)
+    check_strength(strength)
+    photo = _opened(photo)
     before = photo.shown
     height, width = before.shape[:2]
     scale = model.size / min(height, width)
-    work = images.resize(before, max(1, round(height * scale)), max(1, round(width * scale)))
-    began = perf_counter()
-    (drawn,) = model([work])
-    ended = perf_counter()
+    (drawn,) = model([images.resize(before, max(1, round(height * scale)), max(1, round(width * scale)))])
     after = images.resize(drawn, height, width)
     unit = 257 if photo.deep else 1
-    new = photo.pixels + (strength * unit) * (after.astype(np.float32) - before)
-    pixels = np.clip(np.rint(new), 0, 255 * unit).astype(photo.pixels.dtype)
+    pixels = add(photo.pixels, (strength * unit) * (after.astype(np.float32) - before))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
-    seconds = {"network": ended - began, "rest": began - start + perf_counter() - ended}
-    how = {"detector": "none: the picture is a face", "strength": strength, "scale": 1}
-    return Restored(replace(photo, pixels=pixels), faces, _trace(model, how, faces), seconds)
+    trace = _trace(model, faces, detector="none: the picture is a face", strength=strength, scale=1)
+    return Restored(replace(photo, pixels=pixels), faces, trace)
+
+
+def _opened(photo: Photo | Pixels | str | Path) -> Photo:
+    if isinstance(photo, str | Path):
+        return read_photo(photo)
+    return photo if isinstance(photo, Photo) else Photo(photo)
 
 
 def boxed(image: Pixels, faces: Sequence[Face]) -> Pixels:
@@ -182,7 +183,7 @@ def boxed(image: Pixels, faces: Sequence[Face]) -> Pixels:
     return drawn
 
 
-def _trace(model: Model, how: dict[str, Any], faces: Sequence[Face]) -> dict[str, Any]:
+def _trace(model: Model, faces: Sequence[Face], **how: Any) -> dict[str, Any]:
     head = {"workbench": __version__, "weights": model.name, "sha256": model.sha256}
     return {**head, **how, "faces": [face.to_dict() for face in faces]}
 

@@ -1,4 +1,4 @@
-"""Where does a model invent? What it draws for inputs that say the same is compared, pixel by pixel.
+"""Where does a model invent? Its answers to inputs that show the same person are compared, pixel by pixel.
 
     spread = sqrt( mean over k of (T_k^-1 f(T_k x) - mean)^2 )        T_k: mirrored, moved by pixels, a little noise
 
@@ -25,11 +25,10 @@ class Spread(NamedTuple):
 
     mean: Pixels
     map: NDArray[np.float32]
-    answers: int
 
 
 def spread(face: Pixels, model: Model, answers: int = 12, seed: int = 0) -> Spread:
-    """Restore a face, framed as in training, from ``answers`` inputs that say the same.
+    """Restore a face, framed as in training, from ``answers`` inputs that show the same.
 
     Raises:
         ValueError: fewer than two answers.
@@ -37,24 +36,18 @@ def spread(face: Pixels, model: Model, answers: int = 12, seed: int = 0) -> Spre
     if answers < 2:
         raise ValueError(f"answers = {answers}: expected 2 or more, one alone has no spread")
     rng = np.random.default_rng(seed)
-    ways = [(False, 0, 0)] + [(bool(n % 2), *map(int, rng.integers(-SHIFT, SHIFT + 1, 2))) for n in range(1, answers)]
+    # each: mirrored or not, and pixels down and to the right; the first is the face itself
+    ways = [(1, 0, 0)] + [((-1) ** n, *map(int, rng.integers(-SHIFT, SHIFT + 1, 2))) for n in range(1, answers)]
     seen: list[Pixels] = []
-    for flip, down, right in ways:
-        moved = np.roll(face, (down, right), (0, 1)) if not flip else np.roll(face[:, ::-1], (down, right), (0, 1))
-        noisy = moved + rng.normal(0, NOISE, face.shape) * (len(seen) > 0)
+    for step, down, right in ways:
+        noise = rng.normal(0, NOISE if seen else 0, face.shape)
+        noisy = np.roll(face[:, ::step], (down, right), (0, 1)) + noise
         seen.append(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
-    total = np.zeros(face.shape, np.float64)
-    squares = np.zeros(face.shape, np.float64)
-    for drawn, (flip, down, right) in zip(model(seen), ways, strict=True):
-        back = np.roll(drawn, (-down, -right), (0, 1)).astype(np.float64)
-        back = back[:, ::-1] if flip else back
-        total += back
-        squares += back * back
-    mean = total / answers
-    variance = np.maximum(0, squares / answers - mean * mean)
-    inner = np.sqrt(variance.mean(2)).astype(np.float32)
+    drawn = zip(model(seen), ways, strict=True)
+    back = np.stack([np.roll(image, (-down, -right), (0, 1))[:, ::step] for image, (step, down, right) in drawn])
+    inner = np.sqrt(back.var(0).mean(2)).astype(np.float32)  # N, H, W, 3 -> H, W
     inner[:SHIFT], inner[-SHIFT:], inner[:, :SHIFT], inner[:, -SHIFT:] = 0, 0, 0, 0  # rolled in from the other side
-    return Spread(np.rint(mean).astype(np.uint8), inner, answers)
+    return Spread(np.rint(back.mean(0)).astype(np.uint8), inner)
 
 
 def heat(spread_map: NDArray[np.float32]) -> Pixels:

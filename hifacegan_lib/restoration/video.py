@@ -7,10 +7,11 @@ A track goes on while boxes overlap. m falls where a face moves, so that what is
 network draws for each frame alone, and of the smoothed film.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.restoration.alignment import Alignment, cut
 from hifacegan_lib.restoration.detection import Detection, Detector, detect, overlap
-from hifacegan_lib.restoration.pasting import change, paste
+from hifacegan_lib.restoration.pasting import change, check_strength, paste
 from hifacegan_lib.restoration.photos import Model
+from hifacegan_lib.utils import files
 from hifacegan_lib.utils.images import Pixels
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
@@ -28,14 +30,20 @@ STILL = 0.04  # movement of the landmarks, shares of the frame's side, that halv
 Float = NDArray[np.float32]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Track:
-    """A face through the film."""
+    """A face in one frame of the film: its smoothed alignment and change.
+
+    Attributes:
+        views: name in ``Film.flicker`` -> the aligned frame, grey levels.
+        flicker: the same names -> mean difference from the last frame's view; empty for a new face.
+    """
 
     box: tuple[float, float, float, float]
-    corners: NDArray[np.float64]
+    alignment: Alignment
     change: Float
-    seen: dict[str, Pixels | Float] = field(default_factory=dict)
+    views: dict[str, Float]
+    flicker: dict[str, float]
 
 
 class Film(NamedTuple):
@@ -76,39 +84,38 @@ def restore_video(
         FileNotFoundError, ValueError: no such film, it cannot be decoded or written, a setting out of its range.
     """
     source, out = Path(source), Path(out).with_suffix(".mp4")
-    if not 0 <= smooth < 1 or not 0 <= strength <= 1:
-        raise ValueError(f"smooth = {smooth}, strength = {strength}: expected 0 to below 1, and 0 to 1")
+    check_strength(strength)
+    if not 0 <= smooth < 1:
+        raise ValueError(f"smooth = {smooth}: expected 0 to below 1")
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such film")
     if out.resolve() == source.resolve():
         raise ValueError(f"{source}: the output would replace the input; choose another folder")
     film = cv2.VideoCapture(str(source))
     pace, total = film.get(cv2.CAP_PROP_FPS) or 25.0, max(0, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))
-    partial = out.with_name(f".{out.stem}.partial.mp4")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    frames = _frames(film)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{source}: not a film that can be decoded")
     tracks: list[_Track] = []
-    found: dict[str, list[float]] = {"input": [], "frame by frame": [], "smoothed": []}
-    writer, count, faces = None, 0, 0
-    try:
-        for frame in _frames(film):
-            if writer is None:
-                writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), pace, frame.shape[1::-1])
-                if not writer.isOpened():
-                    raise ValueError(f"{out}: OpenCV cannot write MP4 here")
-            tracks = _followed(frame, tracks, model, detector, least, smooth, found)
+    flicker: dict[str, list[float]] = {}
+    count, faces = 0, 0
+    with files.atomic(out) as partial:
+        writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), pace, first.shape[1::-1])
+        if not writer.isOpened():
+            raise ValueError(f"{out}: OpenCV cannot write MP4 here")
+        for frame in itertools.chain([first], frames):
+            found = detect(frame, detector, least)
+            tracks = _followed(frame, found, tracks, model, smooth)
             for track in tracks:
-                paste(frame, _alignment(track.corners), track.change, strength)
+                paste(frame, track.alignment, track.change, strength)
+                for name, value in track.flicker.items():
+                    flicker.setdefault(name, []).append(value)
             writer.write(frame[..., ::-1])
             count, faces = count + 1, faces + len(tracks)
             progress(count, total)
-        if writer is None:
-            raise ValueError(f"{source}: not a film that can be decoded")
         writer.release()
-        partial.replace(out)
-    finally:
-        film.release()
-        partial.unlink(missing_ok=True)
-    return Film(out, count, faces, {name: float(np.mean(values)) for name, values in found.items() if values})
+    return Film(out, count, faces, {name: float(np.mean(values)) for name, values in flicker.items()})
 
 
 def _frames(film: cv2.VideoCapture) -> Iterator[Pixels]:
@@ -119,34 +126,23 @@ def _frames(film: cv2.VideoCapture) -> Iterator[Pixels]:
         yield np.ascontiguousarray(frame[..., ::-1])
 
 
-def _followed(
-    frame: Pixels,
-    before: list[_Track],
-    model: Model,
-    detector: Detector,
-    least: int | None,
-    smooth: float,
-    found: dict[str, list[float]],
-) -> list[_Track]:
-    """The tracks in this frame; the flicker of those that go on is added to ``found``."""
-    faces = detect(frame, detector, least)
-    pairs = [(face, _last(face, before)) for face in faces]
-    corners = [_smoothed(face.alignment, track, smooth) for face, track in pairs]
-    cuts = [cut(frame, _alignment(c), model.size) for c in corners]
+def _followed(frame: Pixels, faces: list[Detection], before: list[_Track], model: Model, smooth: float) -> list[_Track]:
+    """The tracks in this frame, one for each face."""
+    lasts = [_last(face, before) for face in faces]
+    shares = [_share(face.alignment, last, smooth) for face, last in zip(faces, lasts, strict=True)]
+    places = [
+        face.alignment if last is None else _between(face.alignment, last.alignment, share)
+        for face, last, share in zip(faces, lasts, shares, strict=True)
+    ]
+    cuts = [cut(frame, place, model.size) for place in places]
     tracks = []
-    for (face, last), where, seen, drawn in zip(pairs, corners, cuts, model(cuts), strict=True):
+    for face, last, share, place, seen, drawn in zip(faces, lasts, shares, places, cuts, model(cuts), strict=True):
         new = change(seen, drawn)
-        share = _share(face.alignment, last, smooth)
-        kept = new if last is None else share * last.change + (1 - share) * new
-        shown: dict[str, Any] = {
-            "input": seen,
-            "frame by frame": seen.astype(np.float32) + new,
-            "smoothed": seen.astype(np.float32) + kept,
-        }
-        if last is not None:
-            for name, values in found.items():
-                values.append(float(np.abs(shown[name].astype(np.float32) - last.seen[name]).mean()))
-        tracks.append(_Track(face.box, where, kept.astype(np.float32), shown))
+        kept = new if last is None else np.float32(share) * last.change + np.float32(1 - share) * new
+        start = seen.astype(np.float32)
+        views = {"input": start, "frame by frame": start + new, "smoothed": start + kept}
+        flicker = {name: float(np.abs(views[name] - last.views[name]).mean()) for name in views} if last else {}
+        tracks.append(_Track(face.box, place, kept, views, flicker))
     return tracks
 
 
@@ -156,22 +152,15 @@ def _last(face: Detection, tracks: list[_Track]) -> _Track | None:
 
 
 def _share(alignment: Alignment, last: _Track | None, smooth: float) -> float:
-    """m: what stays of the last frame; less, the further the face has moved."""
+    """m: the share of the last frame; less, the further the face has moved."""
     if last is None:
         return 0.0
-    moved = float(np.abs(alignment.corners - last.corners).mean()) / alignment.side
+    moved = float(np.abs(alignment.corners - last.alignment.corners).mean()) / alignment.side
     return smooth * 0.5 ** (moved / STILL)
 
 
-def _smoothed(alignment: Alignment, last: _Track | None, smooth: float) -> NDArray[np.float64]:
-    """The frame's corners."""
-    if last is None:
-        return alignment.corners
-    share = _share(alignment, last, smooth)
-    return share * last.corners + (1 - share) * alignment.corners
-
-
-def _alignment(corners: NDArray[np.float64]) -> Alignment:
-    """Of a frame with these corners, a square."""
-    start, along = corners[0] @ (1, 1j), (corners[1] - corners[0]) @ (1, 1j)
-    return Alignment(complex(1 / along), complex(-start / along))
+def _between(new: Alignment, old: Alignment, share: float) -> Alignment:
+    """Its frame's corners lie ``share`` of the way from the new frame's corners to the old one's."""
+    along = share / old.turn + (1 - share) / new.turn  # the frame's upper edge, and its first corner
+    start = -share * old.move / old.turn - (1 - share) * new.move / new.turn
+    return Alignment(1 / along, -start / along)

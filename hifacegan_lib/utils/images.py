@@ -6,7 +6,8 @@ Nothing else in the project decodes a file, swaps channels or rounds to eight bi
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,14 @@ def load_image(path: str | Path) -> Pixels:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be decoded whole; the message names it and the reason.
     """
+    with open_image(path) as file:
+        ImageOps.exif_transpose(file, in_place=True)
+        return to_rgb(file)
+
+
+@contextmanager
+def open_image(path: str | Path) -> Iterator[Image.Image]:
+    """An image file for Pillow, not yet decoded; what fails inside of the block raises as :func:`load_image` does."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
@@ -42,15 +51,15 @@ def load_image(path: str | Path) -> Pixels:
         with _FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels on; we take them, up to its hard limit
             with Image.open(path) as file:
-                ImageOps.exif_transpose(file, in_place=True)
-                return _to_rgb(file)
+                yield file
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that can be decoded") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path}: cannot be decoded ({error})") from error
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
+def to_rgb(image: Image.Image) -> Pixels:
+    """uint8 RGB, H x W x 3, on white; as :func:`load_image` says."""
     if image.mode.startswith("I"):  # 16-bit grey; "I" holds it in 32 bits
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 65535:

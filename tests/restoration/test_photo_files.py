@@ -105,6 +105,15 @@ def test_other_formats_become_png(tmp_path: Path) -> None:
     assert cmyk.icc is None  # a profile of other colours than RGB's would be wrong beside RGB
 
 
+def test_the_name_says_the_format_and_nothing_is_lost_in_silence(tmp_path: Path) -> None:
+    with Image.open(write_photo(tmp_path / "a.JPEG", Photo(PHOTO))) as file:
+        assert (file.format, Path(file.filename).name) == ("JPEG", "a.JPEG")
+    with pytest.raises(ValueError, match=r"a\.jpg: JPEG holds no transparency"):
+        write_photo(tmp_path / "a.jpg", Photo(PHOTO, PHOTO[..., 0]))
+    with pytest.raises(ValueError, match=r"a\.webp: 16 bits a channel"):
+        write_photo(tmp_path / "a.webp", Photo(PHOTO.astype(np.uint16)))
+
+
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"a\.png"):

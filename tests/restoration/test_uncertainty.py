@@ -16,7 +16,6 @@ def test_a_model_that_copies_has_the_spread_of_the_noise_alone() -> None:
     inside = found.map[4:-4, 4:-4]
     assert inside.mean() == pytest.approx(NOISE, rel=0.15)
     assert np.abs(found.mean[4:-4, 4:-4].astype(float) - FACE[4:-4, 4:-4]).mean() < 1
-    assert found.answers == 12
 
 
 def test_a_model_that_is_always_of_the_same_opinion_has_none() -> None:
