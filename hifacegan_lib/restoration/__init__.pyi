@@ -1,3 +1,5 @@
+from . import photos as photos
+from . import pretrained as pretrained
 from . import uncertainty as uncertainty
 from .batch import restore_folder as restore_folder
 from .detection import detect as detect

@@ -1,3 +1,3 @@
+from . import distributed as distributed
+from . import loop as loop
 from . import losses as losses
-from .distributed import pick_device as pick_device
-from .loop import train as train
