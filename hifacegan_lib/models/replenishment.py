@@ -25,7 +25,12 @@ Norm = Literal["instance", "layer", "rms", "batch", "frozen"]
 
 
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> Tensor:
-    """Scale and shift each pixel of normalised x; all N x C x H x W."""
+    """Scale and shift each pixel of normalised x by maps of the guidance.
+
+    Args:
+        x, gamma, beta: N x C x H x W.
+        modulation: ``one_plus_gamma`` is x * (1 + gamma) + beta (SPADE), ``gamma`` is x * gamma + beta (HiFaceGAN's code).
+    """
     return x * (1 + gamma if modulation == "one_plus_gamma" else gamma) + beta
 
 
