@@ -1,11 +1,13 @@
 """The front door: what a script or a notebook calls first. ``import hifacegan_lib as hf`` loads each name when it is used.
 
-    prepare -> pairs -> train -> load_model -> evaluate, restore
+prepare -> pairs -> train -> load_model -> evaluate, restore
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from hifacegan_lib import pipeline, runs
 from hifacegan_lib.data.manifest import Manifest
@@ -18,6 +20,7 @@ from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
 from hifacegan_lib.reports import folder_reports
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.training import distributed
+from hifacegan_lib.training.losses import Weighted
 
 
 def load_params(profile: str, notebook: str, **values: Any) -> Params:
@@ -64,18 +67,26 @@ def pairs(params: Params, split: str = "valid") -> FaceLoader:
     return pipeline.fixed_pairs(params, split, *(given[name] for name in ("image_size", "recipe", "batch_size")))
 
 
-def train(profile: str = "demo", **values: Any) -> Path:
+def train(
+    profile: str = "demo",
+    losses: Mapping[str, Weighted] | None = None,
+    generator: nn.Module | None = None,
+    **values: Any,
+) -> Path:
     """Train a network, or go on with a run that was stopped; the folder of the run.
 
     Args:
         profile: folder below params/, whose values hold where ``values`` has none.
+        losses: your own: name -> (weight, function); the function maps restored, clean and degraded faces, each
+            N x 3 x H x W in [0, 1], to one number, a mean over the N pairs.
+        generator: a network of your own, N x 3 x H x W in [0, 1] -> the same shape; None: what the parameters say.
         values: parameters of notebook 04: ``run_name``, ``steps``, ``suppression``, ...
     Raises:
         ParamsError: as :func:`load_params`. FileExistsError: the run has other parameters. FloatingPointError: a loss or
             a gradient is NaN or infinite.
     """
     p = load_params(profile, "04_training", **values)
-    return pipeline.train_model(Training.checked(p.model_dump(), profile))
+    return pipeline.train_model(Training.checked(p.model_dump(), profile), losses, generator)
 
 
 def evaluate(

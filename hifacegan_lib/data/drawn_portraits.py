@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hifacegan_lib.data.drawn_scenery import background, camera, neck_and_clothes
 from hifacegan_lib.data.drawn_shapes import Canvas, Color, Field, Scene, between, color, mix
 from hifacegan_lib.utils.images import Pixels
-from hifacegan_lib.data.drawn_scenery import background, camera, neck_and_clothes
 
 SKIN = np.array([[0.90, 0.66, 0.53], [0.80, 0.54, 0.40], [0.62, 0.38, 0.26], [0.40, 0.23, 0.15], [0.22, 0.12, 0.08]])
 HAIR = np.array([[0.02, 0.017, 0.015], [0.06, 0.03, 0.018], [0.16, 0.08, 0.04], [0.4, 0.26, 0.12], [0.3, 0.1, 0.04]])

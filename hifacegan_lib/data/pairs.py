@@ -22,12 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
-from hifacegan_lib.degradations.crop import draw_frame
-from hifacegan_lib.utils.images import Pixels, load_image
-from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
 from hifacegan_lib.data.manifest import Entry, Manifest
 from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
+from hifacegan_lib.degradations.crop import draw_frame
+from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
+from hifacegan_lib.utils.images import Pixels, load_image
+from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
 
 Batch = dict[str, Any]
 

@@ -47,4 +47,6 @@ class SharedBatches:
 def _to_float(images: torch.Tensor) -> torch.Tensor:
     if torch.cuda.is_available():
         return torch.empty(images.shape, pin_memory=True).copy_(images).div_(255)
-    return torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)  # NumPy's memory pages are large
+    return (
+        torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)
+    )  # NumPy's memory pages are large

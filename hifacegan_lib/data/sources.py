@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
 from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
 
 SMALLEST_SIDE = 16  # pixels; anything smaller holds no face
 

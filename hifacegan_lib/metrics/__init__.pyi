@@ -1,5 +1,9 @@
-from .fid_kid import fid as fid, kid as kid
-from .full_reference import ms_ssim as ms_ssim, psnr as psnr, ssim as ssim
+from .fid_kid import fid as fid
+from .fid_kid import kid as kid
+from .full_reference import ms_ssim as ms_ssim
+from .full_reference import psnr as psnr
+from .full_reference import ssim as ssim
 from .learned_distance import Lpips as Lpips
-from .metric import Metric as Metric, MetricUnavailable as MetricUnavailable
+from .metric import Metric as Metric
+from .metric import MetricUnavailable as MetricUnavailable
 from .registry import standard as standard

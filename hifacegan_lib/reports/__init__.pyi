@@ -5,4 +5,5 @@ from . import network_plots as network_plots
 from . import plots as plots
 from . import run_report as run_report
 from .run_log import read_lines as read_lines
-from .run_report import TrainingRecord as TrainingRecord, write_report as write_report
+from .run_report import TrainingRecord as TrainingRecord
+from .run_report import write_report as write_report

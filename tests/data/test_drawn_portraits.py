@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hifacegan_lib.utils import images
 from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.utils import images
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

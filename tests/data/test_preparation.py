@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hifacegan_lib.data import preparation, sources
-from hifacegan_lib.utils.images import load_image, save_image
 from hifacegan_lib.data.manifest import NAME, Manifest
 from hifacegan_lib.data.preparation import prepare, sample
+from hifacegan_lib.utils.images import load_image, save_image
 
 quick = settings(deadline=None, max_examples=60)
 names = st.text("ab/.", max_size=5)
