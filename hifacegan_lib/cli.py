@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib import __version__, commands
-from hifacegan_lib.params import METRICS, NOTEBOOKS, ParamsError
+from hifacegan_lib.names import METRICS, NOTEBOOK_NAMES, ParamsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "hifacegan run demo\n  hifacegan run folder256 --only 04_training -p steps 2000 -p decay_steps 1000",
     )
     run.add_argument("profile", help="folder below params/: demo, folder256, colab, ffhq512 or your own")
-    run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help=f"some of {', '.join(NOTEBOOKS)}")
+    run.add_argument("--only", nargs="+", default=[], metavar="NOTEBOOK", help=f"some of {', '.join(NOTEBOOK_NAMES)}")
     _add_overrides(run)
 
     train = _command(
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "  hifacegan sweep 04_training demo -p seed=0,1,2 --name again --scheduler tcp://10.0.0.1:8786\n\n"
         "The same command goes on where it was stopped, and tries what failed again; one with other values adds cells.",
     )
-    sweep.add_argument("notebook", help=f"one of {', '.join(NOTEBOOKS)}")
+    sweep.add_argument("notebook", help=f"one of {', '.join(NOTEBOOK_NAMES)}")
     sweep.add_argument("profile", help="folder below params/: whose values hold where -p gives none")
     sweep.add_argument(
         "-p", action="append", default=[], metavar="KEY=V1,V2", dest="choices", help="a key to vary; one value: to fix"
@@ -189,7 +189,10 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("source", type=Path, help="an image, a folder of images, or a film (.mp4, .mov, .avi, ...)")
     restore.add_argument("out", type=Path, help="folder for the results; names and formats are kept")
     restore.add_argument(
-        "--weights", "--checkpoint", default="compact-256", help="a shipped name or a .safetensors file (compact-256)"
+        "--weights",
+        "--checkpoint",
+        default="compact-256",
+        help="a shipped name, a .safetensors or an .onnx file (compact-256)",
     )
     restore.add_argument("--blend", type=float, default=0.0, help="of shipped weights: 0 fidelity to 1 realism (0)")
     restore.add_argument(
@@ -217,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         choices=["float32", "bfloat16", "auto"],
         default="float32",
-        help="of the network's insides; auto: bfloat16 where the device has instructions for it (float32)",
+        help="of the network's insides; bfloat16: by PyTorch; auto: that where the device is made for it (float32)",
     )
     restore.add_argument("--overwrite", action="store_true", help="replace files that are there, and do all again")
 

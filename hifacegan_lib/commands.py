@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from hifacegan_lib.params import METRICS, DataPreparation, ParamsError, Training
+from hifacegan_lib.names import METRICS, ParamsError
 
 
 def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -21,6 +19,8 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:  # a glob such as **
@@ -51,6 +51,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.models import checkpoints
+    from hifacegan_lib.params import Training
 
     p = runs.load_notebook(arguments.profile, "04_training", _overrides(arguments))
     folder = pipeline.train_model(Training.checked(p.model_dump(), arguments.profile))
@@ -107,6 +108,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 def prepare(arguments: argparse.Namespace) -> int:
     from hifacegan_lib import pipeline, runs
+    from hifacegan_lib.params import DataPreparation
 
     overrides = {**_overrides(arguments), **({"overwrite": True} if arguments.overwrite else {})}
     path = runs.profile_folder() / arguments.profile / "01_data_preparation.yaml"
@@ -243,7 +245,6 @@ def restore(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hifacegan_lib.restoration import batch, pretrained, video
-    from hifacegan_lib.training import distributed
     from hifacegan_lib.utils.inputs import images_in
 
     a = arguments
@@ -251,7 +252,7 @@ def restore(arguments: argparse.Namespace) -> int:
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
     if a.source.is_dir() and a.source.resolve() == a.out.resolve():
         raise ValueError(f"{a.out}: the outputs would replace the inputs; choose another folder, or one inside it")
-    model = pretrained.load(a.weights, a.blend, str(distributed.pick_device(a.device)), a.precision)
+    model = pretrained.load(a.weights, a.blend, a.device, a.precision)
     if a.source.suffix.lower() in video.SUFFIXES:
         return _restore_film(a, model)
     settings = batch.Settings(a.detector, a.strength, a.scale, a.least, a.only_faces, a.comparison, a.aligned)

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hifacegan_lib"
 
 FLOORS = [
+    {"names"},
     {"params"},  # the models of parameters: they import nothing of the project, and anyone may read them
     {"utils", "models"},
     {"degradations", "restoration"},

@@ -16,7 +16,7 @@ from hifacegan_lib.metrics import fid_kid, no_reference
 from hifacegan_lib.metrics.full_reference import Lpips, Metric, MetricUnavailable, ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.niqe import Niqe
-from hifacegan_lib.params import METRICS
+from hifacegan_lib.names import METRICS
 
 FACES = ("identity", "fed", "lle")  # have no value for a picture in which no face is found
 

@@ -8,12 +8,15 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph on a CPU needs none of it
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -106,12 +109,14 @@ def check_pixels(image: Pixels, where: str = "") -> None:
         raise ValueError(f"{where}expected uint8 H x W x 3 with at least one pixel, got {image.dtype} {image.shape}")
 
 
-def to_float(image: Pixels) -> torch.Tensor:
+def to_float(image: Pixels) -> "Tensor":
     """uint8 H x W x 3 -> float32 3 x H x W in [0, 1]."""
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
 
 
-def to_uint8(image: torch.Tensor) -> Pixels:
+def to_uint8(image: "Tensor") -> Pixels:
     """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest.
 
     Raises:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from hifacegan_lib.utils.downloads import WrongContent, content_problem, download
 
 MIRROR = "HIFACEGAN_MIRROR"
@@ -115,7 +113,8 @@ _verified: dict[tuple[str, int, int, int], str] = {}  # path, size, time and ino
 
 def path(name: str) -> Path:
     """Where ``name`` lies, or would lie, on disk."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _published(name).file
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"  # torch.hub's rule, without loading PyTorch
+    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints" / _published(name).file
 
 
 def sha256(name: str) -> str:
