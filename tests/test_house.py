@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hifacegan_lib"
 
 FLOORS = [
+    {"names"},
     {"params"},  # the models of parameters: they import nothing of the project, and anyone may read them
     {"utils", "models"},
     {"degradations", "restoration"},
@@ -20,15 +21,15 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 840,
-    "models": 2360,
+    "utils": 890,
+    "models": 2090,
     "degradations": 1430,
     "restoration": 1380,
     "data": 1320,
-    "metrics": 842,
+    "metrics": 850,
     "evaluation": 1640,
     "reports": 1600,
-    "training": 1100,
+    "training": 1090,
     "widgets": 730,
     "top level": 1980,
 }
