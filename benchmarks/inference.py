@@ -1,21 +1,25 @@
-"""Claim: a baked generator draws at least 1.3 times as fast as the authors' way in float32, 2.8 times in bfloat16.
+"""Claim: ONNX Runtime draws the shipped network on a CPU at least 1.7 times as fast as PyTorch, the published one 1.2.
 
-One published network with the same weights on all sides, drawn by turns: the authors' way (`_authors.py`, written anew
-from its description: layers as published, NCHW, float32, spectral norm computed in each forward, `train()` as they
-test), our `Generator` as it is, and `bake` of it in both precisions. Ours take each picture's own statistics, which is
-what `train()` computes of one picture, so all draw the same; `--statistics frozen` bakes averages of drawn faces in.
-How like the authors' the pictures are is in the table, in 255ths. Weights are random: a trained network's bfloat16 is
-held by a test.
+The same weights on all sides, drawn by turns: the authors' way (`_authors.py`, written anew from its description:
+layers as published, NCHW, float32, spectral norm computed in each forward, `train()` as they test; published networks
+alone), our `Generator` as PyTorch draws it, the same in bfloat16 where the device multiplies it, and on a CPU ONNX
+Runtime with the exported graph. Ours take each picture's own statistics, which is what `train()` computes of one
+picture, so all draw the same; `--statistics frozen` uses averages of drawn faces. How like the first one's the pictures
+are is in the table, in 255ths. Published weights are random: a trained network's bfloat16 is held by a test.
 
-On a GPU `--device cuda` takes batches of eight and adds the floor: the arithmetic of a picture at the rate of a large
-bfloat16 matrix product measured beside it. Without a GPU it ends with exit code 2 and says so.
+`--variant shipped` takes compact-256 and one picture of 256 pixels. On a GPU `--device cuda` takes batches of eight
+and adds the floor: the arithmetic of a picture at the rate of a large bfloat16 matrix product measured beside it.
+Without a GPU it ends with exit code 2 and says so. `--clock processor` counts the processor's time with one thread, for
+a machine that others use too.
 """
 
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +28,14 @@ from _bench import OURS, Times, finish, machine, options, race, ratio, table
 from torch import Tensor
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.models import published, train_eval
-from hifacegan_lib.models.baking import bake, has_bfloat16
+from hifacegan_lib.models import checkpoints, exporting, published, train_eval
+from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.models.onnx_network import OnnxNetwork
+from hifacegan_lib.models.torch_network import TorchNetwork, has_bfloat16
+from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.utils import images
 
-AUTHORS, PLAIN, FLOAT32, BFLOAT16 = "authors", "ours, not baked", "baked, float32", "baked, bfloat16"
-SHORT = {"float32": FLOAT32, "bf16": BFLOAT16}
+AUTHORS, FLOAT32, BFLOAT16, ONNX = "authors", "PyTorch, float32", "PyTorch, bfloat16", "ONNX Runtime, float32"
 SETTLING = 20  # power iterations before the race: a published network's vectors have settled
 PATIENCE = 600.0  # seconds: everybody races
 
@@ -38,25 +44,35 @@ def faces(count: int, size: int, device: str) -> Tensor:
     return torch.stack([images.to_float(portrait(seed, size)) for seed in range(count)]).to(device)
 
 
-def contestants(choice: Any) -> tuple[dict[str, Callable[[], Tensor]], Tensor]:
-    """Way -> one batch drawn, all with the same weights; and the batch."""
+def networks(choice: Any) -> tuple[dict[str, Any], Generator]:
+    """The authors' network, if there is one, and ours with its weights."""
+    if choice.variant == "shipped":
+        file = pretrained.FOLDER / f"{pretrained.DEFAULT}-{pretrained.FLAVOURS[0]}.safetensors"
+        return {}, checkpoints.load_generator(file, choice.device)[0]
     torch.manual_seed(0)
     authors = AuthorsGenerator(choice.variant, choice.width).train()
     with torch.no_grad():
         small = faces(2, 64, "cpu")
         for _ in range(SETTLING):
             authors(small)
-    authors = authors.to(choice.device)
+    ours, _ = published.import_state({name: value.clone() for name, value in authors.state_dict().items()})
+    still = train_eval.eval_safe(ours, faces(8, 128, "cpu") if choice.statistics == "frozen" else None)
+    return {AUTHORS: authors.to(choice.device)}, still.to(choice.device)
+
+
+def contestants(choice: Any) -> dict[str, Callable[[], Tensor]]:
+    """Way -> one batch drawn, all with the same weights."""
+    ways, ours = networks(choice)
     batch = faces(choice.batch, choice.size, choice.device)
-    ours, _ = published.import_state({name: value.cpu() for name, value in authors.state_dict().items()})
-    still = train_eval.eval_safe(ours, faces(8, 128, "cpu") if choice.statistics == "frozen" else None).to(
-        choice.device
-    )
     compiled = choice.device == "cuda" and not choice.eager
-    baked = {FLOAT32: bake(still, "float32", compiled)}
+    ways[FLOAT32] = TorchNetwork(ours, "float32", compiled)
     if has_bfloat16(choice.device):
-        baked[BFLOAT16] = bake(still, "bfloat16", compiled)
-    ways: dict[str, Any] = {AUTHORS: authors, PLAIN: still, **baked}
+        ways[BFLOAT16] = TorchNetwork(ours, "bfloat16", compiled)
+    if choice.variant == "shipped" and choice.device == "cpu":
+        ways[ONNX] = pretrained.load_model().network
+    elif choice.device == "cpu":
+        with tempfile.TemporaryDirectory() as folder:
+            ways[ONNX] = OnnxNetwork(exporting.export(ours, Path(folder) / "face.onnx", 256))
 
     def drawn(way: str) -> Callable[[], Tensor]:
         def call() -> Tensor:
@@ -68,12 +84,12 @@ def contestants(choice: Any) -> tuple[dict[str, Callable[[], Tensor]], Tensor]:
 
         return call
 
-    return {way: drawn(way) for way in ways}, batch
+    return {way: drawn(way) for way in ways}
 
 
 def against(times: Times, way: str, peer: str) -> float | None:
-    """How many times faster ``way`` is than ``peer``."""
-    return ratio({OURS: times[way], peer: times[peer]}, peer) if way in times else None
+    """How many times faster ``way`` is than ``peer``; None where one of them did not race."""
+    return ratio({OURS: times[way], peer: times[peer]}, peer) if {way, peer} <= set(times) else None
 
 
 def teraflop(variant: str, width: int, size: int) -> float:
@@ -109,54 +125,54 @@ def peak_rate(device: str) -> float:
 
 def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/inference.py --quick")
-    parser.add_argument("--variant", choices=["hifacegan", "lipspade", "spade"], default="hifacegan")
-    parser.add_argument("--size", type=int, default=512, help="side of the pictures, pixels (512)")
-    parser.add_argument("--width", type=int, default=48, help="of the network (48)")
+    parser.add_argument("--variant", choices=["hifacegan", "lipspade", "spade", "shipped"], default="hifacegan")
+    parser.add_argument("--size", type=int, help="side of the pictures, pixels (512; shipped: 256)")
+    parser.add_argument("--width", type=int, default=48, help="of a published network (48)")
     parser.add_argument("--batch", type=int, help="pictures at once (1; 8 on a GPU)")
-    parser.add_argument("--statistics", choices=["own", "frozen"], default="own", help="that batch norms bake in (own)")
+    parser.add_argument("--statistics", choices=["own", "frozen"], default="own", help="of batch norms (own)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--clock", choices=["wall", "processor"], default="wall", help="(wall)")
     parser.add_argument("--eager", action="store_true", help="no torch.compile on a GPU")
     choice = parser.parse_args()
     if choice.device == "cuda" and not torch.cuda.is_available():
         print("inference.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)
         sys.exit(2)
     choice.batch = choice.batch or (8 if choice.device == "cuda" else 1)
-    torch.set_num_threads(os.cpu_count() or 1)
-    calls, _ = contestants(choice)
+    choice.size = choice.size or (256 if choice.variant == "shipped" else 512)
+    alone = choice.clock == "processor"
+    if alone:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # ONNX Runtime takes as many threads as it sees cores
+    torch.set_num_threads(1 if alone else os.cpu_count() or 1)
+    calls = contestants(choice)
     pictures = {way: call().float().cpu() for way, call in calls.items()}  # authors' first: their vectors move
-    times = race({way: [call] for way, call in calls.items()}, 1 if choice.quick else 3, PATIENCE)
+    clock = time.process_time if alone else time.perf_counter
+    times = race({way: [call] for way, call in calls.items()}, 1 if choice.quick else 5, PATIENCE, clock)
     rows = [compared(way, times, pictures, choice.batch) for way in times]
-    print(f"{choice.variant}, width {choice.width}, {choice.size} px, {choice.batch} at once, {choice.device}\n")
-    head = (
-        "way",
-        "s a picture",
-        "x faster than the authors'",
-        "greatest difference, /255",
-        "99% of pixels below, /255",
-    )
+    print(f"{choice.variant}, {choice.size} px, {choice.batch} at once, {choice.device}, {choice.clock} time\n")
+    head = ("way", "s a picture", "x faster than the first", "greatest difference, /255", "99% of pixels below, /255")
     print(table(head, [list(row.values()) for row in rows]))
-    work, rate = teraflop(choice.variant, choice.width, choice.size), peak_rate(choice.device)
-    fastest = min(row["seconds"] for row in rows)
-    print(
-        f"\narithmetic {work:.3f} TFLOP a picture; matrix product {rate:.3g} TFLOP/s: floor {work / rate:.4g} s, ",
-        end="",
-    )
-    print(f"the fastest takes {fastest * rate / work:.2f} times that\n")
     ratios = {
-        "float32_vs_authors": against(times, FLOAT32, AUTHORS),
-        "bf16_vs_authors": against(times, BFLOAT16, AUTHORS),
+        "onnx_vs_torch": against(times, ONNX, FLOAT32),
+        "bf16_vs_torch": against(times, BFLOAT16, FLOAT32),
+        "onnx_vs_authors": against(times, ONNX, AUTHORS),
     }
-    if choice.device == "cuda":
-        ratios["bf16_vs_floor"] = fastest * rate / work
-    conditions = {name: getattr(choice, name) for name in ("variant", "size", "width", "batch", "statistics", "device")}
+    work, rate = None, peak_rate(choice.device)
+    if choice.variant != "shipped":
+        work = teraflop(choice.variant, choice.width, choice.size)
+        slowness = min(row["seconds"] for row in rows) * rate / work
+        print(f"\narithmetic {work:.3f} TFLOP a picture; matrix product {rate:.3g} TFLOP/s: floor {work / rate:.4g} s,")
+        print(f"the fastest takes {slowness:.2f} times that\n")
+        if choice.device == "cuda":
+            ratios["bf16_vs_floor"] = slowness
+    fixed = ("variant", "size", "width", "batch", "statistics", "device", "clock")
     gpu = torch.cuda.get_device_name() if choice.device == "cuda" else None
     finish(
         choice.out,
         ratios,
-        machine={**machine("numpy", "torch"), "gpu": gpu},
+        machine={**machine("numpy", "torch", "onnxruntime"), "gpu": gpu},
         threads=torch.get_num_threads(),
         quick=choice.quick,
-        conditions=conditions,
+        conditions={name: getattr(choice, name) for name in fixed},
         teraflop=work,
         matrix_product_tflops=rate,
         table=rows,
@@ -164,11 +180,12 @@ def main() -> None:
 
 
 def compared(way: str, times: Times, pictures: dict[str, Tensor], batch: int) -> dict[str, Any]:
-    off = (pictures[way] - pictures[AUTHORS]).abs().flatten() * 255
+    first = next(iter(pictures))
+    off = (pictures[way] - pictures[first]).abs().flatten() * 255
     return {
         "way": way,
         "seconds": statistics.median(times[way]) / batch,
-        "vs_authors": against(times, way, AUTHORS),
+        "vs_first": against(times, way, first),
         "greatest_255ths": off.max().item(),
         "most_255ths": off.kthvalue(max(1, int(0.99 * off.numel()))).values.item(),
     }

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import torch
 from _bench import finish, machine, options, table
 from skimage import data
 
@@ -34,7 +33,7 @@ def main() -> int:
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="pixels (512 1024 2048)")
     choice = parser.parse_args()
     rounds = 3 if choice.quick else 15
-    model = pretrained.load(choice.weights, precision=choice.precision)
+    model = pretrained.load_model(choice.weights, precision=choice.precision)
     detectors = ["yunet", "haar"] if weight_registry.is_present("yunet") else ["haar"]
     if "yunet" not in detectors:
         print("YuNet is not fetched (hifacegan weights fetch yunet): its rows are missing", file=sys.stderr)
@@ -51,9 +50,9 @@ def main() -> int:
                 shares[f"{side}_{detector}"], paces[f"{side}_{detector}"] = share, 1 / total
     print(table(["", "photos/s", "network, ms", "everything else, ms", "share of it, %"], rows))
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:.2f} GiB")
-    known = machine("numpy", "torch", "opencv-python-headless")
+    known = machine("numpy", "onnxruntime", "opencv-python-headless")
     ratios = {f"other_share_{name}": share for name, share in shares.items()}
-    about = {"weights": choice.weights, "precision": choice.precision, "threads": torch.get_num_threads()}
+    about = {"weights": choice.weights, "precision": choice.precision}
     finish(choice.out, ratios, machine=known, **about, photos_per_second=paces, quick=choice.quick)
     return 0
 

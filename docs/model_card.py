@@ -56,7 +56,7 @@ GRIDS: dict[Callable[..., scoring.Method], list[dict[str, float]]] = {
 
 def held(blend: float) -> dict[str, float]:
     """Gain in dB on the astronaut's face and on drawn ones, each damaged by a seed of its own: name -> gain."""
-    model = pretrained.load(NAME, blend)
+    model = pretrained.load_model(NAME, blend)
     photo = data.astronaut()
     faces = {"astronaut": cut(photo, detect(photo, "haar")[0].alignment, SIZE)}
     faces |= {f"portrait {n}": portrait(n, SIZE) for n in range(PORTRAITS)}
@@ -75,7 +75,7 @@ def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, seed=0)
     train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
-    models = {name: pretrained.load(NAME, blend).network for name, blend in BLENDS.items()}
+    models = {name: pretrained.load_model(NAME, blend).network for name, blend in BLENDS.items()}
     methods = {name: one.method for name, one in tuned.items()} | models
     valid = get_face_loader(config, "valid")
     found = scoring.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
@@ -153,7 +153,7 @@ def pictures(kept: Path, runs: Sequence[Path]) -> None:
     """weights/faces.jpg, failures.jpg, curves.png."""
     manifest = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, seed=0), "valid")
     nobody = [batch for batch in manifest if "cc0" in batch["key"][0]]
-    models = {name: pretrained.load(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
+    models = {name: pretrained.load_model(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
     shown = []
     for seed, batch in enumerate(nobody * 3):
         clean = images.to_uint8(batch["clean"][0])

@@ -1,4 +1,4 @@
-"""The front door: what a script or a notebook calls first. ``import hifacegan_lib as hf`` loads each name when it is used.
+"""The front door: the verbs that a script or a notebook calls first, as ``hf.train`` after ``import hifacegan_lib as hf``.
 
 prepare -> pairs -> train -> load_model -> evaluate, restore
 """
@@ -41,7 +41,7 @@ def prepare(profile: str = "demo", **values: Any) -> Manifest:
 
     Args:
         profile: folder below params/, whose values hold where ``values`` has none.
-        values: parameters of notebook 01: ``source``, ``source_path``, ``data_dir``, ``train_size``, ``valid_size``, ...
+        values: parameters of notebook 01: ``source``, ``source_path``, ``data_dir``, ``train_size``, ...
     Raises:
         ParamsError: as :func:`load_params`. FileExistsError: the folder holds other data. ValueError: too few images.
     """
@@ -82,8 +82,8 @@ def train(
         generator: a network of your own, N x 3 x H x W in [0, 1] -> the same shape; None: what the parameters say.
         values: parameters of notebook 04: ``run_name``, ``steps``, ``suppression``, ...
     Raises:
-        ParamsError: as :func:`load_params`. FileExistsError: the run has other parameters. FloatingPointError: a loss or
-            a gradient is NaN or infinite.
+        ParamsError: as :func:`load_params`. FileExistsError: the run has other parameters. FloatingPointError: a loss
+            or a gradient is NaN or infinite.
     """
     p = load_params(profile, "04_training", **values)
     return pipeline.train_model(Training.checked(p.model_dump(), profile), losses, generator)

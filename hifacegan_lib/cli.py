@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from cyclopts import App, CycloptsError, Parameter
 
 from hifacegan_lib import __version__
 from hifacegan_lib import cli_images as images
-from hifacegan_lib.params import DataPreparation, ParamsError, Training
+from hifacegan_lib.names import ParamsError
 
 app = App(
     name="hifacegan",
@@ -53,6 +52,8 @@ def overrides(pairs: Sequence[tuple[str, str]] | None) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:  # a glob such as **
@@ -126,6 +127,7 @@ def train(profile: str, /, *, p: Pairs = None) -> int:
     """
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.models import checkpoints
+    from hifacegan_lib.params import Training
     from hifacegan_lib.utils.files import read_json
 
     chosen = runs.load_notebook(profile, "04_training", overrides(p))
@@ -206,6 +208,7 @@ def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) 
         overwrite: replace the data folder's former manifest.
     """
     from hifacegan_lib import pipeline, runs
+    from hifacegan_lib.params import DataPreparation
 
     values = {**overrides(p), **({"overwrite": True} if overwrite else {})}
     chosen = runs.load_notebook(profile, "01_data_preparation", values)

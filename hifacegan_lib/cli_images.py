@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from hifacegan_lib.params import METRICS
+from hifacegan_lib.names import METRICS
 
 Words = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
@@ -127,7 +127,7 @@ def restore(
     Args:
         source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
         out: folder for the results; names and formats are kept.
-        weights: a shipped name or a .safetensors file.
+        weights: a shipped name, a .safetensors or an .onnx file.
         blend: of shipped weights: 0 fidelity to 1 realism.
         detector: of faces; auto: YuNet when it was fetched.
         strength: share of the network's change, 0 to 1.
@@ -138,13 +138,12 @@ def restore(
         comparison: write before and after beside each other, too.
         aligned: each image is one face, framed as in training.
         device: auto, cpu, cuda, cuda:N or mps.
-        precision: inside the network; auto: bfloat16 where the device has instructions for it.
+        precision: inside the network; bfloat16 is PyTorch's autocast; auto takes it where the device is made for it.
         overwrite: replace files that are there, and do all again.
     """
     from tqdm import tqdm
 
     from hifacegan_lib.restoration import batch, pretrained, video
-    from hifacegan_lib.training import distributed
     from hifacegan_lib.utils import inputs
 
     film = source.suffix.lower() in video.SUFFIXES
@@ -154,7 +153,7 @@ def restore(
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
-    model = pretrained.load(weights, blend, str(distributed.pick_device(device)), precision)
+    model = pretrained.load_model(weights, blend, device, precision)
     if film:
         target = (out / source.name).with_suffix(".mp4")
         inputs.check_output(target, [source], overwrite)
@@ -221,12 +220,12 @@ def evaluate(
     """
     from hifacegan_lib import runs
     from hifacegan_lib.reports import folder_reports, run_report
-    from hifacegan_lib.training import distributed
     from hifacegan_lib.utils import inputs
+    from hifacegan_lib.utils.devices import find_device
 
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
     inputs.refuse_inputs([out / "metrics.csv"], [groups] if groups else [])
-    names, where = metrics or METRICS, str(distributed.pick_device(device))
+    names, where = metrics or METRICS, find_device(device)
     options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
     found = folder_reports.evaluate_folders(
         restored, reference, out, degraded, names, **options, seed=seed, device=where, overwrite=overwrite

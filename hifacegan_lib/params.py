@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hifacegan_lib.names import NOTEBOOK_NAMES, ParamsError
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 Size = Annotated[int, Field(ge=16, le=4096)]
@@ -22,18 +24,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
-
-METRICS = (
-    *("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg", "lpips_squeeze", "identity", "fed", "lle"),
-    *("niqe", "sharpness", "colour_cast", "colour_shift", "fid", "kid"),
-)
-"""What an evaluation can measure; :mod:`hifacegan_lib.metrics.registry` says how."""
-
 _PLAIN = (str, int, float, list, dict, type(None))
-
-
-class ParamsError(ValueError):
-    """A parameter that is unknown, missing, of the wrong type or out of range."""
 
 
 class Params(BaseModel):
@@ -294,12 +285,6 @@ class PhotoRestoration(Params):
     device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
 
 
-NOTEBOOKS: dict[str, type[Params]] = {
-    "01_data_preparation": DataPreparation,
-    "02_degradation_exploration": Degradation,
-    "03_module_prototyping": ModulePrototyping,
-    "04_training": Training,
-    "05_evaluation": Evaluation,
-    "06_photo_restoration": PhotoRestoration,
-}
+_MODELS = (DataPreparation, Degradation, ModulePrototyping, Training, Evaluation, PhotoRestoration)
+NOTEBOOKS: dict[str, type[Params]] = dict(zip(NOTEBOOK_NAMES, _MODELS, strict=True))
 """Notebook (in running order) -> the model of its parameters."""

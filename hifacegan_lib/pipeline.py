@@ -278,9 +278,9 @@ def training_record(p: Evaluation) -> TrainingRecord | None:
 def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
     """``p.weights``, shipped or a file, else the newest of ``p.run_name``, else the profile's run, trained now."""
     weights: str | Path = p.weights or _newest(p)
-    if p.weights.endswith(".safetensors"):
+    if p.weights.endswith((".safetensors", ".onnx")):
         weights = project_root() / Path(p.weights).expanduser()
-    return pretrained.load(weights, p.blend if blend is None else blend, str(distributed.pick_device(p.device)))
+    return pretrained.load_model(weights, p.blend if blend is None else blend, p.device)
 
 
 def _newest(p: Evaluation | PhotoRestoration) -> Path:

@@ -136,7 +136,10 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
 @pytest.mark.parametrize(
     ("command", "ratios"),
     [
-        (["inference.py", "--size", "64", "--width", "8"], {"float32_vs_authors", "bf16_vs_authors"}),
+        (
+            ["inference.py", "--variant", "shipped", "--size", "64"],
+            {"onnx_vs_torch", "bf16_vs_torch", "onnx_vs_authors"},
+        ),
         (["memory.py", "demo"], {"demo_gb"}),
         (
             ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],

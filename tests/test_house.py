@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hifacegan_lib"
 
 FLOORS = [
+    {"names"},
     {"params"},  # the models of parameters: they import nothing of the project, and anyone may read them
     {"utils", "models"},
     {"degradations", "restoration"},
@@ -15,22 +16,22 @@ FLOORS = [
     {"evaluation"},
     {"reports"},
     {"training", "widgets"},
-    {"runs", "pipeline", "sweeps", "sweep_tables", "cli_images", "cli"},  # the top level
+    {"runs", "pipeline", "sweeps", "sweep_tables", "api", "cli_images", "cli"},  # the top level
 ]
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 840,
-    "models": 2360,
+    "utils": 900,
+    "models": 2100,
     "degradations": 1430,
     "restoration": 1380,
-    "data": 1320,
-    "metrics": 842,
-    "evaluation": 1640,
+    "data": 1330,
+    "metrics": 850,
+    "evaluation": 1650,
     "reports": 1600,
-    "training": 1100,
+    "training": 1090,
     "widgets": 730,
-    "top level": 1980,
+    "top level": 2120,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -19,7 +19,7 @@ from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Lpips
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
-from hifacegan_lib.params import METRICS
+from hifacegan_lib.names import METRICS
 
 FACES = ("identity", "fed", "lle")  # have no value for a picture in which no face is found
 _OPENCV = f"OpenCV {cv2.__version__}"

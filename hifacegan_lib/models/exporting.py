@@ -7,33 +7,40 @@ frozen. One input, ``image``, N x 3 x H x W in [0, 1]; one output, ``restored``,
     OUT.pt2     torch.export.save; ``torch.export.load(path).module()`` draws
 
 What stays open is N, and with ``sizes="any"`` also H and W, in whole multiples of the network's block.
+:func:`export_graph` writes ONNX without the weights: one small file for all networks of a config.
 """
 
 import importlib.util
+import json
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from hifacegan_lib.models.baking import folded
+from hifacegan_lib.models import onnx_network
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import read_any
+from hifacegan_lib.models.torch_network import folded
+from hifacegan_lib.utils.files import atomic, write_bytes
 
 Sizes = Literal["any", "fixed"]
 
 OPSET = 18  # the oldest that torch.onnx.export writes without conversion
 
 
-def export(generator: Generator, path: str | Path, size: int = 512, sizes: Sizes = "any") -> Path:
+def export(
+    generator: Generator, path: str | Path, size: int = 512, sizes: Sizes = "any", info: dict[str, Any] | None = None
+) -> Path:
     """Write ``path`` by its suffix, whole or not at all.
 
     Args:
         generator: on any device, in any mode; stays as it is.
         path: ``.onnx`` or ``.pt2``.
         size: side of the example pictures in pixels, and the only one with ``sizes="fixed"``.
+        info: JSON values that an ONNX file keeps, ``image_size`` say, for whoever draws with it.
     Raises:
         ValueError: another suffix; a size that the network's blocks do not divide.
         ImportError: ONNX without its packages.
@@ -41,15 +48,38 @@ def export(generator: Generator, path: str | Path, size: int = 512, sizes: Sizes
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
-    program = exported(generator, size, sizes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial.{path.name}")  # both writers look at the suffix
     if path.suffix == ".onnx":
-        _save_onnx(program, partial)
+        written = _as_onnx(exported(generator, size, sizes), block_size(generator), info)
+        with atomic(path) as partial:
+            written.save(partial, external_data=False)
     else:
-        torch.export.save(program, partial)
-    partial.replace(path)
+        program = exported(generator, size, sizes)
+        with atomic(path) as partial:
+            torch.export.save(program, partial)
     return path
+
+
+def export_graph(generator: Generator, path: str | Path) -> Path:
+    """Write the graph of a network as ONNX, without its weights: :class:`onnx_network.OnnxNetwork` is given them.
+
+    They are those of ``folded(generator)``; a network without spectral norms and batch statistics is folded already.
+
+    Raises:
+        ImportError: without the packages onnx and onnxscript.
+    """
+    weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
+    program = exported(generator, 8 * block_size(generator))
+    model = _as_onnx(program, block_size(generator), None, weights).model_proto
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            tensor.ClearField("raw_data")
+            tensor.data_location = tensor.EXTERNAL
+            entry = tensor.external_data.add()
+            entry.key, entry.value = "location", "given beside the graph"
+    model.graph.ClearField("value_info")
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")  # where in PyTorch's code each node comes from: ten times the graph
+    return write_bytes(path, model.SerializeToString(deterministic=True))
 
 
 def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
@@ -58,7 +88,7 @@ def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
     example = size or info.get("image_size") or 256
     if not size:  # the nearest that its blocks divide, and that leaves the sides open
         example = max(2, round(example / block_size(generator))) * block_size(generator)
-    export(generator, out, example, sizes)
+    export(generator, out, example, sizes, info)
     block = block_size(generator)
     takes = f"sides in multiples of {block} pixels" if sizes == "any" else f"{example} x {example} pixels"
     return f"{out}: image, N x 3 x H x W in [0, 1] -> restored; {takes}; {out.stat().st_size / 2**20:.1f} MB"
@@ -99,10 +129,15 @@ class _Drawn(nn.Module):
         return self.network(image)
 
 
-def _save_onnx(program: ExportedProgram, path: Path) -> None:
+def _as_onnx(
+    program: ExportedProgram, block: int, info: dict[str, Any] | None, kept: frozenset[str] = frozenset()
+) -> torch.onnx.ONNXProgram:
+    """The program in ONNX's operators; nothing is computed beforehand from the tensors named in ``kept``."""
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"ONNX needs {' and '.join(missing)}: pip install hifacegan-workbench[export]")
+    from onnxscript import optimizer
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         written = torch.onnx.export(
@@ -111,8 +146,14 @@ def _save_onnx(program: ExportedProgram, path: Path) -> None:
             output_names=["restored"],
             opset_version=OPSET,
             dynamo=True,
+            optimize=False,
             verbose=False,
         )
-    if written is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    written.save(path, external_data=False)
+        if written is None:
+            raise RuntimeError("torch.onnx.export returned no program")
+        optimizer.optimize_ir(
+            written.model,
+            should_fold=lambda node: False if any(x is not None and x.name in kept for x in node.inputs) else None,
+        )
+    written.model.metadata_props[onnx_network.KEY] = json.dumps({"block": block, "info": info or {}})
+    return written

@@ -19,7 +19,7 @@ from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, score
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.params import METRICS
+from hifacegan_lib.names import METRICS
 from hifacegan_lib.reports import evaluation_plots, plots
 from hifacegan_lib.reports.html_pages import Section, Slider
 from hifacegan_lib.reports.run_report import write_comparison, write_report

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
@@ -25,6 +24,7 @@ from hifacegan_lib.utils.images import Pixels
 
 BATCH = 8  # faces that the network sees at once
 SCALES = (1, 2, 4)
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,31 @@ class Model:
     """A network that restores faces.
 
     Attributes:
-        network: float RGB N x 3 x size x size in [0, 1] -> the same, restored.
+        network: float32 RGB N x 3 x size x size in [0, 1], a NumPy array -> the same, restored. A PyTorch generator
+            becomes one by :class:`hifacegan_lib.models.torch_network.TorchNetwork`.
         size: side of the frame that it was trained at, pixels.
         name, sha256: of its weights, for the trace.
     """
 
-    network: Callable[[Tensor], Tensor]
+    network: Network
     size: int
     name: str
     sha256: str = ""
-    device: str = "cpu"
 
     def __call__(self, faces: Sequence[Pixels]) -> list[Pixels]:
-        """Restore faces, uint8 size x size x 3 each."""
+        """Restore faces, uint8 size x size x 3 each.
+
+        Raises:
+            ValueError: the network drew NaN, or another shape.
+        """
         found: list[Pixels] = []
-        with torch.inference_mode():
-            for start in range(0, len(faces), BATCH):
-                batch = torch.stack([images.to_float(face) for face in faces[start : start + BATCH]])
-                found += [images.to_uint8(face.float().cpu()) for face in self.network(batch.to(self.device))]
+        for start in range(0, len(faces), BATCH):
+            stacked = np.stack(faces[start : start + BATCH]).transpose(0, 3, 1, 2)  # N, 3, H, W
+            batch = np.ascontiguousarray(stacked, np.float32) / np.float32(255)
+            drawn = np.asarray(self.network(batch))
+            if drawn.shape != batch.shape or np.isnan(drawn).any():
+                raise ValueError(f"{self.name}: drew {drawn.shape} of {batch.shape}, {np.isnan(drawn).sum()} of it NaN")
+            found += list(np.rint(drawn.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
         return found
 
 
@@ -193,22 +200,3 @@ def _enlarged(pixels: Any, scale: int) -> Any:
     if scale == 1:
         return pixels.copy()
     return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LANCZOS4)
-
-
-@torch.no_grad()
-def restore_face(image: Pixels, generator: nn.Module, size: int | None = None) -> Pixels:
-    """Restore one face crop that is framed as the training's faces are.
-
-    Args:
-        image: uint8 H x W x 3.
-        generator: a ``Generator`` in ``eval()`` or what ``bake`` made of one, on any device.
-        size: the shorter side at which the network works, pixels: the size that it was trained at. None: as it is.
-    Returns:
-        uint8 H x W x 3, the input's size.
-    """
-    height, width = image.shape[:2]
-    scale = 1.0 if size is None else size / min(height, width)
-    work = images.resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    device = next(generator.parameters()).device
-    restored = images.to_uint8(generator(images.to_float(work)[None].to(device))[0])
-    return images.resize(restored, height, width)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hifacegan_lib.params import ParamsError
+from hifacegan_lib.utils.devices import find_device
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
@@ -57,12 +58,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ParamsError: the named device is not there.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, present in there.items() if present))
-    if not there[torch.device(name).type]:
-        raise ParamsError(f"device = {name!r}: not available here; available: {[k for k, v in there.items() if v]}")
-    return torch.device(name)
+    return torch.device(find_device(name))
 
 
 def parts(batch_size: int, world: int, accumulate: int) -> int:

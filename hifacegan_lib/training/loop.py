@@ -141,12 +141,14 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
         with run.fabric.autocast():  # one pass of each network
             restored = run.generator(degraded)
             picture = restored.detach().requires_grad_()  # the generator's graph is cut here
+            # before the discriminator's pass: the order of passes is that in which gradients are added, to the bit
+            image_losses = {name: loss(picture, clean, degraded) for name, (_, loss) in run.losses.items()}
             answers = None
             if active:
                 run.discriminator.train(first == 0)  # spectral norm moves once a step
                 with parametrize.cached():  # and is computed once for both faces
                     answers = run.discriminator(degraded, picture), run.discriminator(degraded, clean)
-        values, gradient_of_picture = generator_step(run, step, picture, clean, degraded, answers)
+        values, gradient_of_picture = generator_step(run, step, picture, image_losses, answers)
         if answers:
             values |= discriminator_step(run, step, clean, degraded, answers)
         restored.backward(gradient_of_picture)  # now that the discriminator's graph is gone
@@ -175,17 +177,12 @@ def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, ans
 
 
 def generator_step(
-    run: Run,
-    step: int,
-    picture: Tensor,
-    clean: Tensor,
-    degraded: Tensor,
-    answers: Judged | None,
+    run: Run, step: int, picture: Tensor, image_losses: Mapping[str, Tensor], answers: Judged | None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The generator's losses on a restored picture, and the gradient of their weighted sum by that picture."""
     p = run.p
     with run.fabric.autocast():
-        found = {name: loss(picture, clean, degraded) for name, (_, loss) in run.losses.items()}
+        found = dict(image_losses)
         weights = {name: weight for name, (weight, _) in run.losses.items()}
         if answers:
             restored_answers, clean_answers = answers

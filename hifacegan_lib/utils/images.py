@@ -9,14 +9,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hifacegan_lib.utils import files
+
+if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph on a CPU needs none of it
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -112,12 +115,14 @@ def check_pixels(image: Pixels, where: str = "") -> None:
         raise ValueError(f"{where}expected uint8 H x W x 3 with at least one pixel, got {image.dtype} {image.shape}")
 
 
-def to_float(image: Pixels) -> torch.Tensor:
+def to_float(image: Pixels) -> "Tensor":
     """uint8 H x W x 3 -> float32 3 x H x W in [0, 1]."""
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
 
 
-def to_uint8(image: torch.Tensor) -> Pixels:
+def to_uint8(image: "Tensor") -> Pixels:
     """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest.
 
     Raises:

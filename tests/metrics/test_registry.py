@@ -4,7 +4,7 @@ import pytest
 
 from hifacegan_lib.metrics import registry
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.params import METRICS
+from hifacegan_lib.names import METRICS
 from hifacegan_lib.utils import weight_registry
 
 

@@ -12,6 +12,7 @@ from hifacegan_lib import cli
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.exporting import block_size, export
 from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
+from hifacegan_lib.models.onnx_network import OnnxNetwork
 
 VARIANTS: dict[str, GeneratorConfig] = {
     "ours": GeneratorConfig(width=8, stages=1, patch=2, hidden=8),
@@ -52,6 +53,11 @@ def test_other_programs_draw_the_same_at_any_size(name: str, suffix: str, tmp_pa
         assert expected.std() > 0.01
         assert np.abs(drawn(path, image) - expected).max() < 1e-3
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    if suffix == ".onnx":  # ours draws it at sizes that its blocks do not divide
+        odd, network = faces(2, 3, 70, 41), OnnxNetwork(path)
+        with torch.no_grad():
+            assert np.abs(network(odd.numpy()) - made(odd).numpy()).max() < 1e-3
+        assert network.block == block_size(made) and network.fixed_size is None
 
 
 def test_a_fixed_size_is_fixed(tmp_path: Path) -> None:

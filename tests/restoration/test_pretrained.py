@@ -1,5 +1,7 @@
 """Weights by name: two flavours and what lies between them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,12 @@ import torch
 from skimage import data
 
 from hifacegan_lib.models.checkpoints import load_generator, save_generator
+from hifacegan_lib.models.exporting import export
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.utils import images
+from hifacegan_lib.utils.files import sha256
 
 SMALL = GeneratorConfig(width=4, stages=1, hidden=4)
 
@@ -36,32 +42,32 @@ def drawn(model: pretrained.Model) -> np.ndarray:
 
 def test_a_name_has_two_flavours_and_their_blend(folder: Path) -> None:
     assert pretrained.names() == ["tiny"]
-    ends = [pretrained.load("tiny", blend) for blend in (0.0, 1.0)]
-    alone = pretrained.load(folder / "tiny-realism.safetensors")
+    ends = [pretrained.load_model("tiny", blend) for blend in (0.0, 1.0)]
+    alone = pretrained.load_model(folder / "tiny-realism.safetensors")
     assert np.array_equal(drawn(ends[1]), drawn(alone))
-    between = pretrained.load("tiny", 0.5)
+    between = pretrained.load_model("tiny", 0.5)
     assert not np.array_equal(drawn(between), drawn(ends[0]))
     assert between.name == "tiny (blend 0.5)" and between.size == 16
     assert between.sha256 == f"{ends[0].sha256} + {ends[1].sha256}"
 
 
 def test_the_blend_is_of_the_weights() -> None:
-    first, second = random(0), random(1)
-    expected = {name: 0.75 * value + 0.25 * second.state_dict()[name] for name, value in first.state_dict().items()}
-    pretrained.mix(first, second, 0.25)
-    for name, value in first.state_dict().items():
-        torch.testing.assert_close(value, expected[name])
+    first, second = ({name: v.numpy() for name, v in random(seed).state_dict().items()} for seed in (0, 1))
+    for name, value in pretrained.mix(first, second, 0.25).items():
+        np.testing.assert_allclose(value, 0.75 * first[name] + 0.25 * second[name], rtol=1e-5, atol=1e-7)
+        assert value.dtype == np.float32
+    other = random(0, GeneratorConfig(width=8, stages=1, hidden=4)).state_dict()
     with pytest.raises(ValueError, match="one architecture"):
-        pretrained.mix(first, random(0, GeneratorConfig(width=8, stages=1, hidden=4)), 0.5)
+        pretrained.mix(first, {name: v.numpy() for name, v in other.items()}, 0.5)
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"'other': shipped are tiny; or a \.safetensors file"):
-        pretrained.load("other")
+    with pytest.raises(FileNotFoundError, match=r"'other': shipped are tiny; or a \.safetensors or \.onnx file"):
+        pretrained.load_model("other")
     with pytest.raises(ValueError, match="one network; only shipped weights"):
-        pretrained.load(folder / "tiny-realism.safetensors", 0.5)
+        pretrained.load_model(folder / "tiny-realism.safetensors", 0.5)
     with pytest.raises(ValueError, match="blend = 2"):
-        pretrained.load("tiny", 2)
+        pretrained.load_model("tiny", 2)
 
 
 def test_shipped_is_half_as_large_and_draws_the_same(folder: Path) -> None:
@@ -72,17 +78,46 @@ def test_shipped_is_half_as_large_and_draws_the_same(folder: Path) -> None:
     generator, info = load_generator(path)
     assert {value.dtype for value in generator.state_dict().values()} == {torch.float32}
     assert info == {"image_size": 16, "step": 7, "license": "CC BY-NC-SA 4.0"}
-    assert np.abs(drawn(pretrained.load(path)) - drawn(pretrained.load(source))).max() <= 1
+    assert np.abs(drawn(pretrained.load_model(path)) - drawn(pretrained.load_model(source))).max() <= 1
+    pretrained.ship(source, "small", "realism", {})
+    by_onnx = pretrained.load_model("small", 0.5)
+    assert isinstance(by_onnx.network, OnnxNetwork) and by_onnx.size == 16
+    assert np.abs(drawn(by_onnx) - drawn(pretrained.load_model(path))).max() <= 1
+
+
+def test_a_network_of_somebody_is_drawn_from_its_file(tmp_path: Path) -> None:
+    made = random(5)
+    path = export(made, tmp_path / "face.onnx", 16, info={"image_size": 16})
+    model = pretrained.load_model(path, device="auto")
+    assert (model.size, model.name, model.sha256) == (16, "face.onnx", sha256(path))
+    source = save_generator(tmp_path / "face.safetensors", made, {"image_size": 16})
+    assert np.abs(drawn(model) - drawn(pretrained.load_model(source))).max() <= 1
+    with pytest.raises(ValueError, match=r"drawn on the CPU in float32; got cpu, bfloat16"):
+        pretrained.load_model(path, precision="bfloat16")
+    with pytest.raises(ValueError, match="one network; only shipped weights"):
+        pretrained.load_model(path, 0.5)
+
+
+def test_restoring_by_the_shipped_weights_does_not_load_pytorch(tmp_path: Path) -> None:
+    images.save_image(tmp_path / "photo.png", data.astronaut())
+    code = (
+        "import sys; from hifacegan_lib import cli\n"
+        "assert cli.main(['restore', 'photo.png', 'out', '--blend', '0.5', '--device', 'cpu']) == 0\n"
+        "assert not {'torch', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    restored = images.load_image(tmp_path / "out" / "photo.png")
+    assert restored.shape == (512, 512, 3) and (restored != data.astronaut()).any()
 
 
 @pytest.mark.usefixtures("folder")
 def test_three_lines_restore_a_photograph() -> None:
     photo = data.astronaut()
-    pretrained._ready.cache_clear()
-    restored = pretrained.restore(photo, "tiny", 0.5, detector="haar", strength=0.7)
+    model = pretrained.load_model("tiny", 0.5)
+    restored = pretrained.restore(photo, model, detector="haar", strength=0.7)
     assert restored.image.shape == photo.shape and len(restored.faces) == 1
     assert restored.trace["weights"] == "tiny (blend 0.5)" and restored.trace["strength"] == 0.7
-    assert np.array_equal(restored.image, pretrained.restore(photo, "tiny", 0.5, detector="haar", strength=0.7).image)
+    assert np.array_equal(restored.image, pretrained.restore(photo, model, detector="haar", strength=0.7).image)
     with pytest.raises(FileNotFoundError, match="weights 'none': shipped are tiny"):
         pretrained.restore(photo, "none")
 

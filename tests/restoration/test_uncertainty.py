@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from skimage import data
 
 from hifacegan_lib.restoration.photos import Model
@@ -19,15 +18,15 @@ def test_a_model_that_copies_has_the_spread_of_the_noise_alone() -> None:
 
 
 def test_a_model_that_is_always_of_the_same_opinion_has_none() -> None:
-    found = spread(FACE, Model(lambda faces: torch.full_like(faces, 0.5), 64, "grey"))
+    found = spread(FACE, Model(lambda faces: np.full_like(faces, 0.5), 64, "grey"))
     assert not found.map.any()
 
 
 def test_what_does_not_follow_the_face_is_seen() -> None:
     """A model that draws a dark mark at a fixed place, wherever the face is."""
 
-    def marked(faces: torch.Tensor) -> torch.Tensor:
-        drawn = faces.clone()
+    def marked(faces: np.ndarray) -> np.ndarray:
+        drawn = faces.copy()
         drawn[..., 20:24, 10:14] = 0
         return drawn
 

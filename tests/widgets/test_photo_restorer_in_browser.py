@@ -19,7 +19,7 @@ from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.widgets.photo_restorer import Restorer
 damaged = load_recipe("report").sample(5, grid=256).apply(data.astronaut()[:300, 60:360], face=110)
-restorer = Restorer(damaged, lambda blend: pretrained.load("compact-256", blend), "haar")
+restorer = Restorer(damaged, lambda blend: pretrained.load_model("compact-256", blend), "haar")
 restorer
 """
 ROOT = ".rx"

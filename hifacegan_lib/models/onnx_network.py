@@ -1,0 +1,95 @@
+"""Draw with ONNX Runtime on the CPU: the graph from a file, its weights in the file or given beside it; no PyTorch.
+
+    picture = crop(graph(pad(image)))
+
+A graph takes sides in multiples of its block; ``pad`` extends them as :class:`Generator` does. Pictures are drawn one
+by one: none depends on its neighbours, and memory is that of one.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+KEY = "hifacegan"  # of the metadata: JSON with the block and what the checkpoint says
+QUIET = 3  # ONNX Runtime speaks of errors alone
+STORED = "network."  # stands before the name of each weight in an exported graph
+
+
+class OnnxNetwork:
+    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W.
+
+    Arrays give float32 arrays, tensors give tensors of their own kind and device. Anybody's network of one image input
+    and one image output can be drawn.
+
+    Args:
+        path: an ``.onnx`` file.
+        weights: name -> values, for a graph that was written without them (:func:`exporting.export_graph`).
+    Attributes:
+        block: what the graph's sides are multiples of, pixels. info: what the checkpoint says, ``image_size`` say.
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is no such network, or these are not its weights.
+    """
+
+    def __init__(self, path: str | Path, weights: Mapping[str, Floats] | None = None) -> None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: no such network")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = QUIET
+        values = {STORED + name: onnxruntime.OrtValue.ortvalue_from_numpy(v) for name, v in (weights or {}).items()}
+        try:
+            if values:
+                options.add_external_initializers(list(values), list(values.values()))
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own kinds, and RuntimeError
+            raise ValueError(f"{path}: ONNX Runtime cannot load it ({str(error).partition(chr(10))[0]})") from None
+        (self.input, *others), outputs = self.session.get_inputs(), self.session.get_outputs()
+        if others or len(outputs) != 1 or len(self.input.shape) != 4 or self.input.type != "tensor(float)":
+            raise ValueError(f"{path}: expected one float32 image N x 3 x H x W in, and one out")
+        about = json.loads(self.session.get_modelmeta().custom_metadata_map.get(KEY, "{}"))
+        self.block: int = about.get("block", 1)
+        self.info: dict[str, Any] = about.get("info", {})
+
+    @property
+    def fixed_size(self) -> int | None:
+        """The height of all pictures, pixels; None where any will do."""
+        height = self.input.shape[2]
+        return height if isinstance(height, int) else None
+
+    def __call__(self, image: Any) -> Any:
+        values: Floats = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
+        check(values)
+        drawn = np.concatenate([self._draw(one[None]) for one in values.astype(np.float32, copy=False)])
+        return drawn if isinstance(image, np.ndarray) else image.new_tensor(drawn)
+
+    def _draw(self, image: Floats) -> Floats:
+        (drawn,) = self.session.run(None, {self.input.name: padded(image, self.block)})
+        return drawn[:, :, : image.shape[2], : image.shape[3]].clip(0, 1)
+
+
+def check(image: Floats) -> None:
+    """Refuse what has no picture, in the words of :class:`Generator`.
+
+    Raises:
+        ValueError: not N x 3 x H x W with a pixel in it; NaN or infinity.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.size:
+        raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {image.shape}")
+    if broken := image.size - int(np.isfinite(image).sum()):
+        raise ValueError(f"the image: {broken} of {image.size} values are NaN or infinite; expected [0, 1]")
+
+
+def padded(image: Floats, block: int) -> Floats:
+    """Extended below and to the right to multiples of ``block``: by reflection, or by its border where it is small."""
+    height, width = image.shape[2:]
+    bottom, right = -height % block, -width % block
+    if not (bottom or right):
+        return image
+    reflects = bottom < height and right < width
+    return np.pad(image, ((0, 0), (0, 0), (0, bottom), (0, right)), "reflect" if reflects else "edge")

@@ -1,0 +1,85 @@
+"""Draw with PyTorch: on a GPU, in bfloat16, and what no ONNX file holds.
+
+The network is a copy without moving parts: spectral norms are divided into the weights, running statistics are frozen.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from hifacegan_lib.models.generator import Generator
+
+Precision = Literal["float32", "bfloat16", "auto"]
+
+
+def has_bfloat16(device: str | torch.device = "cpu") -> bool:
+    """Whether the device multiplies bfloat16 by instructions of its own."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+@torch.no_grad()
+def folded(generator: Generator) -> Generator:
+    """A copy in ``eval()`` without moving parts: spectral norms divided, running statistics frozen."""
+    state = {name: value.clone() for name, value in generator.state_dict().items() if ".parametrizations." not in name}
+    for name, layer in generator.named_modules():
+        if parametrize.is_parametrized(layer):
+            state[f"{name}.weight"] = layer.weight.detach().clone()
+    norm = "frozen" if generator.config.norm == "batch" else generator.config.norm
+    with torch.device("meta"):
+        still = Generator(dataclasses.replace(generator.config, norm=norm, spectral_norm=False))
+    still.load_state_dict(state, assign=True)
+    return still.eval().requires_grad_(False)
+
+
+class TorchNetwork:
+    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W.
+
+    Arrays give float32 arrays, tensors give float32 tensors on the generator's device.
+
+    Args:
+        generator: on its device; stays as it is. For what a published network draws in ``train()``, the way its authors
+            test it, give ``train_eval.eval_safe`` of it.
+        precision: ``bfloat16`` draws the features in it (autocast) and the picture itself in float32; ``auto`` takes it
+            where the device multiplies it faster.
+        compiled: by ``torch.compile``, which needs a C++ compiler and takes minutes at the first picture of a size.
+    Raises:
+        ValueError: another precision; in a call, what :class:`Generator` refuses.
+    """
+
+    def __init__(self, generator: Generator, precision: Precision = "float32", compiled: bool = False) -> None:
+        self.device = generator.draw.weight.device
+        if precision == "auto":
+            precision = "bfloat16" if has_bfloat16(self.device) else "float32"
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision is one of float32, bfloat16, auto; got {precision!r}")
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.network = folded(generator).to(memory_format=torch.channels_last)
+        self.network.draw = InFloat32(self.network.draw)  # type: ignore[assignment]
+        if compiled:
+            self.network.compile()
+
+    @torch.no_grad()
+    def __call__(self, image: Any) -> Any:
+        x = torch.as_tensor(image, dtype=torch.float32, device=self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            drawn: Tensor = self.network(x).float()
+        return drawn.cpu().numpy() if isinstance(image, np.ndarray) else drawn
+
+
+class InFloat32(nn.Module):
+    """A layer that no autocast reaches: the picture's own numbers."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
