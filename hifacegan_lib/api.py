@@ -1,4 +1,4 @@
-"""The front door: the verbs that a script or a notebook calls first, as ``hf.train`` after ``import hifacegan_lib as hf``.
+"""The front door: the verbs that a script or a notebook calls first.
 
 prepare -> pairs -> train -> load_model -> evaluate, restore
 """
@@ -109,7 +109,9 @@ def evaluate(
     Raises:
         ValueError: no pairs, no such metric, a restorer that changes the shape or draws NaN.
     """
-    methods = {name: given.network if isinstance(given, Model) else given for name, given in restorers.items()}
+    methods: dict[str, Any] = {
+        name: given.network if isinstance(given, Model) else given for name, given in restorers.items()
+    }
     chosen = standard(metrics) if metrics else None
     return scoring.evaluate(methods, batches, seed=seed, metrics=chosen, device=distributed.pick_device(device))
 

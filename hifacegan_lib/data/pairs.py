@@ -69,8 +69,8 @@ class FaceLoader:
 
     ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
     the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
-    epoch (``set_epoch``; 0 until then) without the rest that does not fill a batch. ``valid`` comes in the order of keys, whole,
-    so its last batch may be smaller.
+    epoch (``set_epoch``; 0 until then) without the rest that does not fill a batch. ``valid`` comes in the order of
+    keys, whole, so its last batch may be smaller.
     """
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
