@@ -32,7 +32,7 @@ def download(address: str, target: Path, size: int, sha256: str, progress: bool 
     """Bring ``address`` to ``target``; a second process that wants the same file waits for the first.
 
     Args:
-        address: http or https.
+        address: http, https, or file.
         size, sha256: what it must be, bytes and 64 hex digits.
     Raises:
         ConnectionError: no server, a refusal, or it breaks off; the bytes that came are kept for the next call.
@@ -77,7 +77,7 @@ def _append(address: str, partial: Path, size: int, title: str | bool) -> None:
         request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
         opener = urllib.request.build_opener()  # with the proxies of now: urlopen would keep those of its first call
         with opener.open(request, timeout=TIMEOUT) as answer:
-            if answer.status != 206:  # the whole file
+            if answer.status != 206:  # the whole file; None: of a folder
                 file.truncate(have := 0)
             bar: dict[str, Any] = {"initial": have, "desc": title, "disable": not title, "unit_divisor": 1024}
             with tqdm.wrapattr(answer, "read", total=size, **bar) as body:

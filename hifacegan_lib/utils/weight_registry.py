@@ -7,12 +7,10 @@ lie where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hifacegan_lib.utils import files
 from hifacegan_lib.utils.downloads import WrongContent, content_problem, download
 
 MIRROR = "HIFACEGAN_MIRROR"
@@ -156,7 +154,6 @@ def fetch(name: str, progress: bool = True) -> Path:
     Raises:
         ConnectionError: the server cannot be reached, refuses, or breaks off; the bytes that came are kept, and the
             same call goes on.
-        FileNotFoundError: the mirror is a folder without this file.
         ValueError: no such name, or a file that differs from its publisher's (:class:`WrongContent`).
     """
     item, target = _published(name), path(name)
@@ -166,19 +163,9 @@ def fetch(name: str, progress: bool = True) -> Path:
         pass
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if mirror and "://" not in mirror:
-        return _copy(Path(mirror).expanduser() / item.file, target, item)
+        mirror = Path(mirror).expanduser().resolve().as_uri()  # a folder
     address = f"{mirror}/{item.file}" if mirror else item.address
     return download(address, target, item.size, item.sha256, progress)
-
-
-def _copy(source: Path, target: Path, item: Weights) -> Path:
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file, and {MIRROR} names that folder")
-    if problem := content_problem(source, item.size, item.sha256):
-        raise WrongContent(f"{source}: {problem}")
-    with files.atomic(target) as partial:
-        shutil.copyfile(source, partial)
-    return target
 
 
 def command(action: str, names: Sequence[str]) -> int:
@@ -191,10 +178,8 @@ def command(action: str, names: Sequence[str]) -> int:
         return 0
     bad = 0
     for name in names or REGISTRY:
-        item, state = _published(name), "there" if is_present(name) else "missing"
-        if action == "verify":
-            state = _state(name)
-            bad += state == "damaged" or (state == "missing" and bool(names))
+        item, state = _published(name), _state(name, action == "verify")
+        bad += action == "verify" and (state == "damaged" or (state == "missing" and bool(names)))
         print(f"{name:11}{state:8}  {item.megabytes:>8}  for {item.purpose}")
         about = {"licence": item.licence, "address": item.address, "sha256": item.sha256, "file": path(name)}
         for word, value in about.items():
@@ -202,14 +187,13 @@ def command(action: str, names: Sequence[str]) -> int:
     return 1 if bad else 0
 
 
-def _state(name: str) -> str:
-    try:
-        verify(name)
-    except MissingWeights:
+def _state(name: str, read: bool) -> str:
+    if not is_present(name):
         return "missing"
+    try:
+        return "right" if read and verify(name) else "there"
     except WrongContent:
         return "damaged"
-    return "right"
 
 
 def _published(name: str) -> Weights:

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from skimage import data
 
 from hifacegan_lib.restoration import video
@@ -42,11 +42,11 @@ class Nervous:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, faces: torch.Tensor) -> torch.Tensor:
+    def __call__(self, faces: Any) -> Any:
         self.calls += 1
-        drawn = faces.clone()
+        drawn = faces + 0
         drawn[..., 20:44, 20:44] += 0.15 * (self.calls % 2)
-        return drawn.clamp(0, 1)
+        return drawn.clip(0, 1)
 
 
 def test_size_pace_and_length_stay(tmp_path: Path) -> None:
