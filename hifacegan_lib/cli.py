@@ -175,7 +175,7 @@ def sweep(
         scheduler: address of a Dask cluster; each of its threads takes a run; its machines must see the same folders.
         collect: run nothing; make table and pictures of the finished cells.
     """
-    from hifacegan_lib import sweep_tables, sweeps
+    from hifacegan_lib import sweep_cells, sweep_tables, sweeps
 
     if sum((jobs is not None, bool(scheduler), collect)) > 1:
         raise ParamsError("--jobs, --scheduler and --collect exclude each other")
@@ -184,14 +184,11 @@ def sweep(
         whole = sweeps.Sweep.load(name, notebook, profile)
     else:
         whole, cells = sweeps.plan(notebook, profile, sweeps.read_grid(p or []), name)
-        if not sweeps.run_all(whole, cells, jobs, scheduler):
+        if not sweep_cells.run_all(whole, cells, jobs, scheduler):
             return 130
-    found = sweep_tables.write(whole)
-    print(f"\n{sweep_tables.as_text(found)}\n")
-    for part in ("table.md", "table.csv", "table.json", "grid.png", "curves.png"):
-        if (whole.folder / part).exists():
-            print(whole.folder / part)
-    return 1 if found["open"] else 0
+    files = sweep_tables.write(whole)
+    print(f"\n{sweep_tables.as_text(whole)}\n", *files, sep="\n")
+    return int((whole.results()["status"] != "done").any())
 
 
 @app.command

@@ -16,7 +16,7 @@ FLOORS = [
     {"evaluation"},
     {"reports"},
     {"training", "widgets"},
-    {"runs", "pipeline", "sweeps", "sweep_tables", "cli_images", "cli"},  # the top level
+    {"runs", "pipeline", "sweeps", "sweep_cells", "sweep_tables", "cli_images", "cli"},  # the top level
 ]
 """A wing may import its own floor and those before it."""
 
@@ -109,7 +109,7 @@ def test_every_wing_keeps_its_size() -> None:
     modules: dict[Path, int] = {}
     for path in FILES.values():
         length = len(path.read_text(encoding="utf-8").splitlines())
-        assert length <= 325, f"{path.name}: {length} lines"
+        assert length <= 320, f"{path.name}: {length} lines"
         lines["top level" if path.parent == PACKAGE else path.parent.name] += length
         modules[path.parent] = modules.get(path.parent, 0) + (path.stem != "__init__")
     assert {wing: n for wing, n in lines.items() if n > BUDGET[wing]} == {}
