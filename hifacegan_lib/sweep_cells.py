@@ -21,7 +21,7 @@ from tqdm import tqdm
 from hifacegan_lib import pipeline
 from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoRestoration
 from hifacegan_lib.runs import home, load_notebook, notebook_folder, shown, working_folder
-from hifacegan_lib.sweeps import Result, Sweep, result
+from hifacegan_lib.sweeps import Sweep, result
 from hifacegan_lib.utils.files import read_json, write_json
 
 PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
@@ -40,13 +40,13 @@ def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, schedul
     """
     if jobs is not None and jobs < 1:
         raise ParamsError(f"--jobs {jobs}: expected at least 1")
-    todo = [cell for cell in cells if result(sweep, cell).status != "done"]
+    todo = [cell for cell in cells if result(sweep, cell)["status"] != "done"]
     print(f"{shown(sweep.folder)}: {len(cells)} cells, {len(cells) - len(todo)} done before", flush=True)
     prepare(sweep, todo)
     with tqdm(total=len(todo), desc="sweep", unit="cell", disable=not todo) as bar:
         try:
             for finished in run(sweep, todo, jobs or max(1, cpu_count() // 2), scheduler):
-                bar.write(str(finished))
+                bar.write(finished)
                 bar.update()
         except KeyboardInterrupt:
             print("hifacegan: stopped; the same command goes on, --collect compares finished cells", file=sys.stderr)
@@ -68,8 +68,8 @@ def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
             pipeline.find_data(p)
 
 
-def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") -> Iterator[Result]:
-    """Run cells, ``jobs`` at once; yield each result when its cell ends, failed cells too.
+def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") -> Iterator[str]:
+    """Run cells, ``jobs`` at once; yield a line about each cell when it ends or fails.
 
     On this machine joblib gives each cell its share of the cores, unless OMP_NUM_THREADS is set: kernels inherit it.
     """
@@ -83,7 +83,11 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
             if not (sweep.folder / cell / "cell.json").exists():
                 error = {"cell": None, "ename": "FileNotFoundError", "evalue": f"its worker has another {home()}"}
                 _close(sweep.folder / cell, sweep.cells[cell], 0, error)
-            yield result(sweep, cell)
+            found = result(sweep, cell)
+            numbers = [
+                f"{key} {x:.5g}" for key, x in found.items() if key not in sweep.grid and type(x) in (int, float)
+            ]
+            yield f"{found['status']:7} {cell}  {found['error'] or ', '.join(numbers[:5])}"
 
 
 @contextmanager

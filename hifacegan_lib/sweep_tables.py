@@ -162,7 +162,7 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     captions: dict[str, list[str]] = {}
     before: list[Pixels] = []
     for name, rows in strips.items():
-        if not _same(rows["degraded"], before):
+        if not np.array_equal(rows["degraded"], before):
             before = rows["degraded"]
             shown[_wrapped(f"degraded, {name}") if shown else "degraded"] = before
         shown[_wrapped(name)] = rows["restored"]
@@ -171,10 +171,6 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
             captions[line] = [f"{psnr(clean, image):.1f} dB" for clean, image in pairs]
     shown["clean"] = max((rows["clean"] for rows in strips.values()), key=lambda row: row[0].size)
     return image_rows({name: row[:count] for name, row in shown.items()}, 1.2, captions=captions)
-
-
-def _same(a: Sequence[Pixels], b: Sequence[Pixels]) -> bool:
-    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:

@@ -26,6 +26,8 @@ from hifacegan_lib.runs import load_notebook, run_folder, shown
 from hifacegan_lib.utils.files import read_json, write_json
 from hifacegan_lib.utils.statistics import t_interval
 
+STATUSES = ("done", "failed", "not run")
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -81,9 +83,9 @@ class Sweep:
 
     def results(self) -> pd.DataFrame:
         """A row for each cell: the values that vary, ``status``, ``error``, and the metrics of finished cells."""
-        found = [result(self, cell) for cell in self.cells]
-        rows = [{**r.values, "status": r.status, "error": r.error, **r.metrics} for r in found]
-        return pd.DataFrame(rows, pd.Index(self.cells, name="cell"))
+        frame = pd.DataFrame([result(self, cell) for cell in self.cells], pd.Index(self.cells, name="cell"))
+        first = [*self.grid, "status", "error"]
+        return frame[[*first, *(name for name in frame if name not in first)]]
 
     def frame(self) -> pd.DataFrame:
         """A row for each combination of the factors' values.
@@ -122,9 +124,6 @@ class Sweep:
         return pd.DataFrame(rows)
 
 
-STATUSES = ("done", "failed", "not run")
-
-
 def metrics(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     """The columns of :meth:`Sweep.results` that hold metrics."""
     return [str(name) for name in results if name not in {*sweep.grid, "status", "error"}]
@@ -132,45 +131,30 @@ def metrics(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 def _intervals(measured: pd.DataFrame) -> dict[str, float]:
     """Each column's mean, ``_low`` and ``_high``; NaN where the column has no value."""
-    found = {name: t_interval(measured[name].dropna().to_numpy(float)) for name in measured}
-    return {f"{name}{end}": x for name, interval in found.items() for end, x in zip(ENDS, interval, strict=True)}
+    found: dict[str, float] = {}
+    for name, values in measured.items():
+        mean, low, high = t_interval(values.dropna().to_numpy(float))
+        found |= {str(name): mean, f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
-ENDS = ("", "_low", "_high")
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a cell: ``status`` is one of ``STATUSES``; ``error`` is empty unless the cell failed."""
-
-    cell: str
-    values: dict[str, Any]
-    status: str
-    metrics: dict[str, float]
-    error: str
-
-    def __str__(self) -> str:
-        said = self.error or ", ".join(f"{name} {value:.5g}" for name, value in list(self.metrics.items())[:5])
-        return f"{self.status:7} {self.cell}  {said}"
-
-
-def result(sweep: Sweep, cell: str) -> Result:
-    """A cell's outcome by its cell.json, with the finite numbers of its result.json, which a notebook may write.
+def result(sweep: Sweep, cell: str) -> dict[str, Any]:
+    """A cell's row of :meth:`Sweep.results`: its cell.json, and the finite numbers of the notebook's result.json.
 
     A number of result.json under the name of a key that varies is left out: the table shows the key's value.
     """
     folder, values = sweep.folder / cell, sweep.cells[cell]
     if not (folder / "cell.json").exists():
-        return Result(cell, values, "not run", {}, "")
+        return {**values, "status": "not run", "error": ""}
     marker = read_json(folder / "cell.json")
-    error = marker.get("error")
-    if error:
+    if error := marker.get("error"):
         where = f"notebook cell {error['cell']}: " if error["cell"] else ""
-        return Result(cell, values, "failed", {}, f"{where}{error['ename']}: {error['evalue']}")
+        return {**values, "status": "failed", "error": f"{where}{error['ename']}: {error['evalue']}"}
     path = folder / "result.json"
     found = read_json(path) if path.exists() else {}
-    numbers = {k: v for k, v in found.items() if type(v) in (int, float) and math.isfinite(v) and k not in values}
-    return Result(cell, values, "done", {**numbers, "seconds": numbers.get("seconds", marker["seconds"])}, "")
+    numbers = {k: v for k, v in found.items() if type(v) in (int, float) and math.isfinite(v)}
+    numbers["seconds"] = numbers.get("seconds", marker["seconds"])
+    return {**numbers, **values, "status": "done", "error": ""}
 
 
 def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
