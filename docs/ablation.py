@@ -8,12 +8,13 @@ each other. The second sweep has one factor and several seeds, whose own tables 
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from hifacegan_lib.utils.files import read_json
+from hifacegan_lib.utils.statistics import t_interval
 
 METRICS = {"gain": ("gain, dB", 3), "ssim": ("SSIM", 4)}
 FIRST = {"suppression": "inner_product", "guidance": "features", "modulation": "gamma"}  # the paper's
@@ -21,8 +22,8 @@ FIRST = {"suppression": "inner_product", "guidance": "features", "modulation": "
 
 def effects(rows: list[dict[str, Any]]) -> list[list[str]]:
     """For each value of each factor less the paper's, setting by setting: mean, half interval, how many settings."""
-    found = {tuple(row["factors"].values()): row["metrics"] for row in rows}
-    names = list(rows[0]["factors"])
+    names = [key for key in rows[0] if key in FIRST]
+    found = {tuple(row[name] for name in names): row for row in rows}
     lines = []
     for place, name in enumerate(names):
         for value in dict.fromkeys(key[place] for key in found):
@@ -31,38 +32,36 @@ def effects(rows: list[dict[str, Any]]) -> list[list[str]]:
             pairs = [(key, (*key[:place], FIRST[name], *key[place + 1 :])) for key in found if key[place] == value]
             cells = []
             for metric, (_, digits) in METRICS.items():
-                less = np.array([found[a][metric]["mean"] - found[b][metric]["mean"] for a, b in pairs])
-                half = stats.t.ppf(0.975, len(less) - 1) * less.std(ddof=1) / len(less) ** 0.5
-                cells.append(f"{less.mean():+.{digits}f} ± {half:.{digits}f}")
+                less = t_interval(np.array([found[a][metric] - found[b][metric] for a, b in pairs]))
+                cells.append(f"{less.mean:+.{digits}f} ± {less.high - less.mean:.{digits}f}")
             lines.append([f"{name}: {value} less {FIRST[name]}", str(len(pairs)), *cells])
     return lines
 
 
 def grid(rows: list[dict[str, Any]]) -> list[list[str]]:
     """One line for each cell, best first."""
-    order = sorted(rows, key=lambda row: -row["metrics"]["gain"]["mean"])
+    order = sorted(rows, key=lambda row: -row["gain"])
     shown = [("gain", "+.3f"), ("psnr", ".3f"), ("ssim", ".4f"), ("seconds", ".0f")]
-    return [
-        [*row["factors"].values(), *(f"{row['metrics'][name]['mean']:{form}}" for name, form in shown)] for row in order
-    ]
+    factors = [key for key in rows[0] if key in FIRST]
+    return [[*(row[key] for key in factors), *(f"{row[name]:{form}}" for name, form in shown)] for row in order]
 
 
 def seeds(folder: Path) -> tuple[list[list[str]], list[list[str]]]:
     """For each operator its mean over seeds; and less the paper's, seed by seed; from the sweep's own table."""
 
-    def words(x: dict[str, float], digits: int, sign: str = "") -> str:
-        return f"{x['mean']:{sign}.{digits}f} ± {x['high'] - x['mean']:.{digits}f}"
+    def words(row: dict[str, Any], name: str, digits: int, sign: str = "") -> str:
+        return f"{row[name]:{sign}.{digits}f} ± {row[f'{name}_high'] - row[name]:.{digits}f}"
 
-    found = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    found = read_json(folder / "table.json")
     means, less = (
         [
-            [row["factors"]["suppression"], *(words(row["metrics"][m], d, sign) for m, (_, d) in METRICS.items())]
-            for row in found[part]
+            [row["suppression"], *(words(row, name, digits, sign) for name, (_, digits) in METRICS.items())]
+            for row in rows
         ]
-        for part, sign in (("rows", ""), ("differences", "+"))
+        for rows, sign in ((found["rows"], ""), (found["differences"], "+"))
     )
     for line, row in zip(means, found["rows"], strict=True):
-        line.append(words(row["metrics"]["seconds"], 0))
+        line.append(words(row, "seconds", 0))
     return means, less
 
 
@@ -75,11 +74,11 @@ def main() -> None:
     parser.add_argument("grid", type=Path, help="folder of the sweep over all choices")
     parser.add_argument("seeds", type=Path, help="folder of the sweep over suppression and seeds")
     choice = parser.parse_args()
-    rows = json.loads((choice.grid / "table.json").read_text(encoding="utf-8"))["rows"]
+    rows = read_json(choice.grid / "table.json")["rows"]
     titles = [title for title, _ in METRICS.values()]
-    print(markdown([*rows[0]["factors"], "gain, dB", "PSNR, dB", "SSIM", "seconds"], grid(rows)))
+    print(markdown([*(key for key in rows[0] if key in FIRST), "gain, dB", "PSNR, dB", "SSIM", "seconds"], grid(rows)))
     print(markdown(["effect", "settings", *titles], effects(rows)))
-    gains = [row["metrics"]["gain"]["mean"] for row in rows]
+    gains = [row["gain"] for row in rows]
     print(f"between the best and the worst of {len(rows)} cells: {max(gains) - min(gains):.3f} dB\n")
     means, less = seeds(choice.seeds)
     print(markdown(["suppression", *titles, "seconds"], means))

@@ -1,7 +1,7 @@
-"""``hifacegan``: the workbench from a shell. A command's signature and docstring are its help.
+"""``hifacegan``: the command line. The signature and docstring of a command are its help.
 
-Exit codes: 0 done, 1 failed or something was left out, 2 misused, 130 stopped by hand. Each command imports the
-library when it is called, so that ``--help`` and ``restore`` do not wait for PyTorch.
+Exit codes: 0 done, 1 failed or incomplete, 2 wrong arguments, 130 stopped by hand. Each command imports the library
+when it is called, so that ``--help`` and ``restore`` do not wait for PyTorch.
 """
 
 import os
@@ -32,7 +32,7 @@ Words = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Run one command. Returns its exit code."""
     try:
         return app(argv, exit_on_error=False, print_error=False) or 0
     except (ParamsError, CycloptsError) as error:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overrides(pairs: Sequence[tuple[str, str]] | None) -> dict[str, Any]:
-    """Values as YAML reads them: 8 is a number, true a truth value, the rest text."""
+    """Parse values as YAML: 8 is a number, true a Boolean, other words are text."""
     return {key: _value(value) if value else "" for key, value in pairs or ()}
 
 
@@ -56,7 +56,7 @@ def _value(text: str) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:  # a glob such as **
+    except yaml.YAMLError:  # a glob such as ** is no YAML
         return text
 
 
@@ -71,7 +71,7 @@ def run(profile: str, /, *, only: Words = None, p: Pairs = None) -> int:
 
     Args:
         profile: folder below params/: demo, folder256, colab, ffhq512 or your own.
-        only: some of the notebooks, by name.
+        only: names of the notebooks to execute (all).
     """
     from papermill import PapermillExecutionError
 
@@ -123,7 +123,7 @@ def train(profile: str, /, *, p: Pairs = None) -> int:
         torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512
 
     Args:
-        profile: folder below params/, whose 04_training.yaml holds.
+        profile: folder below params/, with 04_training.yaml.
     """
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.models import checkpoints
@@ -133,7 +133,7 @@ def train(profile: str, /, *, p: Pairs = None) -> int:
     chosen = runs.load_notebook(profile, "04_training", overrides(p))
     folder = pipeline.train_model(Training.checked(chosen.model_dump(), profile))
     if not (folder / "result.json").exists():
-        return 130  # stopped by hand, as the run has said itself
+        return 130  # stopped by hand; the run has printed it
     if int(os.environ.get("RANK", 0)) == 0:
         found = read_json(folder / "result.json")
         print(
@@ -165,17 +165,17 @@ def sweep(
         hifacegan sweep 04_training demo -p suppression=inner_product,lip,conv -p seed=0,1,2
         hifacegan sweep 04_training demo -p seed=0,1,2 --name again --scheduler tcp://10.0.0.1:8786
 
-    The same command goes on where it was stopped, and tries failed cells again; other values add cells.
+    The same command continues a stopped sweep and runs failed cells again. A command with other values adds cells.
 
     Args:
         notebook: its name, 04_training for example.
-        profile: folder below params/, whose values hold where -p gives none.
+        profile: folder below params/ with the values of all other parameters.
         name: folder below runs/ for the sweep (PROFILE-sweep).
-        jobs: runs at once on this machine (half as many as cores).
-        scheduler: address of a Dask cluster; each of its threads takes a run; its machines must see the same folders.
-        collect: run nothing; make table and pictures of the finished cells.
+        jobs: runs at once on this machine (half the number of cores).
+        scheduler: address of a Dask cluster; each thread executes one run; all machines must see the same folders.
+        collect: execute nothing; write the table and pictures of finished cells.
     """
-    from hifacegan_lib import sweep_tables, sweeps
+    from hifacegan_lib import sweep_cells, sweep_tables, sweeps
 
     if sum((jobs is not None, bool(scheduler), collect)) > 1:
         raise ParamsError("--jobs, --scheduler and --collect exclude each other")
@@ -184,14 +184,11 @@ def sweep(
         whole = sweeps.Sweep.load(name, notebook, profile)
     else:
         whole, cells = sweeps.plan(notebook, profile, sweeps.read_grid(p or []), name)
-        if not sweeps.run_all(whole, cells, jobs, scheduler):
+        if not sweep_cells.run_all(whole, cells, jobs, scheduler):
             return 130
-    found = sweep_tables.write(whole)
-    print(f"\n{sweep_tables.as_text(found)}\n")
-    for part in ("table.md", "table.csv", "table.json", "grid.png", "curves.png"):
-        if (whole.folder / part).exists():
-            print(whole.folder / part)
-    return 1 if found["open"] else 0
+    files = sweep_tables.write(whole)
+    print(f"\n{sweep_tables.as_text(whole)}\n", *files, sep="\n")
+    return int((whole.results()["status"] != "done").any())
 
 
 @app.command
@@ -204,8 +201,8 @@ def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) 
             -p train_size 900 -p valid_size 100
 
     Args:
-        profile: whose values hold where -p gives none.
-        overwrite: replace the data folder's former manifest.
+        profile: folder below params/ with the values of all other parameters.
+        overwrite: replace the data folder's manifest.
     """
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.params import DataPreparation
@@ -221,7 +218,7 @@ def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) 
 
 @app.command
 def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False, overwrite: bool = False) -> int:
-    """Write a checkpoint, ours or a published one, for other programs: ONNX or torch.export.
+    """Convert a checkpoint, ours or a published one, for other programs: ONNX or torch.export.
 
     For example:
 
@@ -231,9 +228,9 @@ def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False
     Args:
         checkpoint: .safetensors of ours; .pth or .safetensors of the published code.
         out: file to write: .onnx (needs the extra [export]) or .pt2.
-        size: side of the picture that the network is traced with, pixels (its training's).
-        fixed: for pictures of that size alone.
-        overwrite: replace a file that is there.
+        size: side of the example image for tracing, pixels (the training's image size).
+        fixed: the written network takes images of this size only.
+        overwrite: replace an existing file.
     """
     from hifacegan_lib.models import exporting
     from hifacegan_lib.utils import inputs
@@ -263,12 +260,12 @@ def doctor(
 
     Args:
         checkpoint: .safetensors of ours; .pth or .safetensors of the published code.
-        images: damaged images to examine it with (drawn faces when left out).
-        out: file to write, whose eval() is safe; --images, if given, freeze its statistics.
-        size: side of the images, pixels (its own, else 256).
-        count: how many of the images.
-        norm: for a file without batch statistics (instance).
-        overwrite: replace a file that is there.
+        images: damaged images for the examination (drawn faces).
+        out: file to write, with an eval() that is safe; --images, if given, freeze its statistics.
+        size: side of the images, pixels (the checkpoint's image size, else 256).
+        count: number of images.
+        norm: normalization for a file without batch statistics (instance).
+        overwrite: replace an existing file.
     """
     from hifacegan_lib.evaluation import doctor as examination
     from hifacegan_lib.utils import inputs
@@ -290,7 +287,7 @@ def weights(action: Literal["list", "fetch", "verify", "convert"], /, *names: st
         hifacegan weights convert vgg_normalised_conv3_1.pth vgg_first_layers.safetensors
 
     Args:
-        names: which weights (list, verify: all when left out); for convert SOURCE.pth TARGET.safetensors.
+        names: of weights (list, verify: all); for convert: SOURCE.pth TARGET.safetensors.
     """
     from hifacegan_lib.utils import weight_registry
 

@@ -1,6 +1,6 @@
 """The commands of ``hifacegan`` that read and write images: damage, replay, restore, score, compare.
 
-Signature and docstring of each are its help; ``cli`` registers them.
+The signature and docstring of a command are its help; ``cli`` registers the commands.
 """
 
 import json
@@ -36,9 +36,9 @@ def degrade(
         source: an image or a folder of them.
         out: folder for PNG files and traces.json.
         recipe: a shipped recipe's name or a JSON file.
-        size: crop each image to a square and resize it to this side first, pixels; noise is then of these pixels.
-        seed: another seed draws other damage.
-        overwrite: replace files that are there.
+        size: first crop each image to a square and resize it to this side, pixels; noise has the same pixel size.
+        seed: of the damage.
+        overwrite: replace existing files.
     """
     from hifacegan_lib.degradations import folders, recipes
 
@@ -50,18 +50,18 @@ def degrade(
 
 
 def replay(traces: Path, image: Path, out: Path, /, *, key: str = "", overwrite: bool = False) -> int:
-    """Make the pixels of a trace again.
+    """Apply a trace again, for the same pixels.
 
     For example:
 
         hifacegan replay damaged/traces.json faces/0001.png again.png
 
     Args:
-        traces: a trace, or traces.json, metrics.json, strip.json with many.
+        traces: a file with one trace; or traces.json, metrics.json or strip.json, which hold many.
         image: the source image, before the crop of the trace.
         out: image file to write; PNG keeps every pixel.
-        key: name of one of several traces (the image's name).
-        overwrite: replace a file that is there.
+        key: name of the trace in a file with many (the image's name).
+        overwrite: replace an existing file.
     """
     from hifacegan_lib.degradations import folders
 
@@ -121,25 +121,25 @@ def restore(
         hifacegan restore clip.mp4 restored/ --smooth 0.7
         hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors
 
-    A photograph without a face is copied. The same command goes on where it was interrupted. Unreadable files are
-    listed and make the exit code 1. restored.jsonl says what was done to each photograph.
+    A photograph without a face is copied. The same command continues an interrupted one. Unreadable files are listed
+    and make the exit code 1. restored.jsonl has a line about each photograph.
 
     Args:
         source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
-        out: folder for the results; names and formats are kept.
+        out: folder for the results, with the same names and formats.
         weights: a shipped name, a .safetensors or an .onnx file.
-        blend: of shipped weights: 0 fidelity to 1 realism.
-        detector: of faces; auto: YuNet when it was fetched.
+        blend: for shipped weights: from 0, fidelity, to 1, realism.
+        detector: face detector; auto: YuNet if it was fetched, else haar.
         strength: share of the network's change, 0 to 1.
-        scale: enlarge, with Lanczos around faces.
-        least: narrowest face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 by haar).
-        smooth: films: 0 each frame alone, to below 1.
-        only_faces: write the restored faces, not the photographs.
-        comparison: write before and after beside each other, too.
+        scale: factor of enlargement; Lanczos outside of the faces.
+        least: smallest width of a face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 for haar).
+        smooth: for films: from 0, each frame alone, to below 1.
+        only_faces: write the restored faces instead of the photographs.
+        comparison: also write an image with before and after side by side.
         aligned: each image is one face, framed as in training.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: inside the network; bfloat16 is PyTorch's autocast; auto takes it where the device is made for it.
-        overwrite: replace files that are there, and do all again.
+        overwrite: restore all again, and replace existing files.
     """
     from tqdm import tqdm
 
@@ -201,22 +201,22 @@ def evaluate(
         hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs
         hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4
 
-    Pictures pair by name (path without suffix). Names without a partner are an error. Unreadable pairs are counted,
-    listed, and make the exit code 1. `hifacegan weights list` names the files that some metrics need.
+    Images are paired by name (path without suffix). A name in one folder only is an error. Unreadable pairs are
+    counted, listed, and make the exit code 1. Some metrics need files: see `hifacegan weights list`.
 
     Args:
-        restored: folder of pictures to judge.
-        reference: folder of the clean ones.
+        restored: folder of restored images.
+        reference: folder of clean images.
         degraded: folder of the restorer's inputs, for the gain.
         out: folder for metrics.json, metrics.csv and report.html (runs/evaluate-NAME).
-        metrics: some of the metrics, by name (all).
-        resize: area, bilinear, bicubic or lanczos: bring pictures to the reference's size.
-        crop: pixels left out at each border.
-        groups: CSV file with a column key and one or more labels, for a breakdown.
+        metrics: names of metrics (all).
+        resize: area, bilinear, bicubic or lanczos: resize images to the reference's size.
+        crop: pixels to ignore at each border.
+        groups: CSV file with a column key and one or more columns of labels, for results by label.
         samples: bootstrap resamples.
         seed: of the resamples.
         device: of the metrics' networks: auto, cpu, cuda, cuda:N or mps.
-        overwrite: replace an evaluation that is there.
+        overwrite: replace an existing evaluation.
     """
     from hifacegan_lib import runs
     from hifacegan_lib.reports import folder_reports, run_report
@@ -245,7 +245,7 @@ def evaluate(
 
 
 def compare(run_a: str, run_b: str, /, *, method: str = "", metric: str = "", out: Path | None = None) -> int:
-    """Compare two evaluated runs face by face: differences, intervals, wins, the faces that changed most.
+    """Compare two evaluations face by face: differences, intervals, wins, the faces with the largest changes.
 
     For example:
 
@@ -254,9 +254,9 @@ def compare(run_a: str, run_b: str, /, *, method: str = "", metric: str = "", ou
 
     Args:
         run_a: a run's name, or a folder with metrics.json.
-        run_b: the other one.
-        method: row of both evaluations (model, or restored).
-        metric: the first of the table; orders the faces (psnr).
+        run_b: a second run's name or folder.
+        method: row to compare, in both evaluations (model, or restored).
+        metric: the table's first metric, which orders the faces (psnr).
         out: folder for comparison.json and comparison.html (runs/compare-A-B).
     """
     from hifacegan_lib import runs

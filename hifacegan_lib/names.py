@@ -1,10 +1,10 @@
-"""Names that the command line offers, and its error of misuse; nothing is loaded here, so that it starts at once."""
+"""Names of metrics and notebooks, and the error of a wrong parameter. No imports: the command line starts quickly."""
 
 METRICS = (
     *("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg", "lpips_squeeze", "identity", "fed", "lle"),
     *("niqe", "sharpness", "colour_cast", "colour_shift", "fid", "kid"),
 )
-"""What an evaluation can measure; :mod:`hifacegan_lib.metrics.registry` says how."""
+"""The metrics of an evaluation; :mod:`hifacegan_lib.metrics.registry` computes them."""
 
 NOTEBOOK_NAMES = (
     "01_data_preparation",

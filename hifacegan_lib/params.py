@@ -1,9 +1,9 @@
-"""The parameters of every notebook: names, types, ranges, defaults, in one place.
+"""The parameters of every notebook: names, types, ranges, defaults and meanings, in one place.
 
-A notebook's cell tagged ``parameters`` lists the same names with the same defaults (a test holds this), papermill
-injects values after it, and the next cell validates: ``p = params.Training.from_namespace(globals())``.
-Profiles are files ``params/<profile>/<notebook>.yaml``. Unknown keys, wrong types and values out of range are errors
-that name the file, the key and what is allowed. Defaults are the demo's: small enough for two CPU cores.
+The cell tagged ``parameters`` of a notebook lists the same names, defaults and meanings (a test compares them).
+papermill injects values after it, and the next cell validates: ``p = params.Training.from_namespace(globals())``.
+A profile is a folder of files ``params/<profile>/<notebook>.yaml``. The message about an unknown key, a wrong type or a
+value out of range names the file, the key and the allowed values. The defaults suit two CPU cores.
 """
 
 from collections.abc import Mapping
@@ -24,21 +24,33 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
+MAY_CHANGE = {
+    *("profile", "run_name", "data_dir", "resume", "overwrite", "progress"),
+    *("device", "workers", "accumulate", "activation_checkpointing"),
+    *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
+}
+"""Parameters that may change when a run is resumed: the weights do not depend on them, but for rounding."""
+
 _PLAIN = (str, int, float, list, dict, type(None))
 
 
+def param(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field of a model: its default, the text about it that notebooks, profiles and commands show, and its range."""
+    return Field(default, description=meaning, **limits)
+
+
 class Params(BaseModel):
-    """What all notebooks share. Frozen; unknown keys are refused; no silent conversion of types."""
+    """The parameters that all notebooks share. Frozen, with known keys only and no silent conversion of types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    profile: Name = Field("demo", description="folder below params/ that makes what is missing upstream")
-    data_dir: str = Field("data/demo", description="folder with manifest.json, made by notebook 01")
-    seed: Seed = Field(0, description="every draw follows from it")
+    profile: Name = param("demo", "folder below params/; its values make missing results of earlier notebooks")
+    data_dir: str = param("data/demo", "folder with manifest.json, made by notebook 01")
+    seed: Seed = param(0, "seed of all random numbers")
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], source: str) -> Self:
-        """Validate ``values``; ``source`` (a file, a command) opens the error message."""
+        """Validate ``values``. Raises ParamsError; the message begins with ``source``, a file or a command."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -46,10 +58,11 @@ class Params(BaseModel):
 
     @classmethod
     def from_namespace(cls, namespace: Mapping[str, Any]) -> Self:
-        """Take the model's names out of a notebook's ``globals()``.
+        """Read the parameters from a notebook's ``globals()``.
 
-        A name that is missing is an error; so is a plain value under a name that the model does not know, for that is
-        how papermill would inject a misspelt key.
+        Raises:
+            ParamsError: a parameter is missing or not allowed; or the notebook has another variable with a plain value,
+                because papermill injects a misspelt key as such a variable.
         """
         missing = [name for name in cls.model_fields if name not in namespace]
         if missing:
@@ -60,11 +73,11 @@ class Params(BaseModel):
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Read a profile file (keys it lacks keep their defaults), then ``overrides``."""
+        """Read a profile's file; ``overrides`` replace its values, and missing keys have their defaults."""
         return cls.checked({**read_yaml(path), **(overrides or {})}, str(path))
 
     def as_yaml(self, notebook: str) -> str:
-        """Every parameter of a notebook as a line ``key: value  # meaning``."""
+        """The parameters as YAML, a line ``key: value  # meaning`` each."""
         lines = [f"# {notebook}"]
         for key, field in type(self).model_fields.items():
             value = yaml.safe_dump(getattr(self, key), width=1000).removesuffix("...\n").strip()
@@ -117,7 +130,7 @@ def _allowed(model: type[BaseModel], key: str) -> str:
 
 
 def _hint(value: Any) -> str:
-    """YAML 1.1 wants a point in a number with an exponent."""
+    """Advice for 1e-4: YAML 1.1 reads a number with an exponent as text if it has no decimal point."""
     try:
         return f" (YAML reads {value} as text; write {float(value):#})" if isinstance(value, str) else ""
     except ValueError:
@@ -125,19 +138,19 @@ def _hint(value: Any) -> str:
 
 
 class DataPreparation(Params):
-    """Notebook 01: which images, split how, listed where."""
+    """Notebook 01: choose images and split them into training and validation."""
 
-    source: Literal["synthetic", "folder", "hub"] = Field("synthetic", description="where the images come from")
-    source_path: str = Field("", description="folder: any tree of images; hub: may hold local parquet files")
-    dataset_name: str = Field("", description="hub: name of a Hugging Face image dataset, 'parquet' for local files")
-    dataset_split: str = Field("train", description="hub: which of its splits to stream")
-    image_column: str = Field("image", description="hub: the column with the images")
-    synthetic_size: Size = Field(96, description="synthetic: side of a drawn portrait, pixels")
-    train_glob: str = Field("**", description="folder: keys (paths below it) that may train, as a glob")
-    valid_glob: str = Field("**", description="folder: keys that may validate; the same glob, or a disjoint one")
-    train_size: Count = Field(600, description="images to train on")
-    valid_size: Count = Field(64, description="images to validate on, disjoint from those")
-    overwrite: bool = Field(False, description="replace data_dir when it holds other data")
+    source: Literal["synthetic", "folder", "hub"] = param("synthetic", "where the images come from")
+    source_path: str = param("", "folder: folder with images, at any depth; hub: folder with local parquet files")
+    dataset_name: str = param("", "hub: name of a Hugging Face image dataset, 'parquet' for local files")
+    dataset_split: str = param("train", "hub: split of the dataset to read")
+    image_column: str = param("image", "hub: column with the images")
+    synthetic_size: Size = param(96, "synthetic: side of a drawn portrait, pixels")
+    train_glob: str = param("**", "folder: glob of the paths below it that may be trained on")
+    valid_glob: str = param("**", "folder: glob for validation; equal to train_glob, or disjoint from it")
+    train_size: Count = param(600, "images to train on")
+    valid_size: Count = param(64, "images to validate on; none of them is trained on")
+    overwrite: bool = param(False, "replace data_dir when it holds other data")
 
     @model_validator(mode="after")
     def _source_is_named(self) -> Self:
@@ -149,140 +162,124 @@ class DataPreparation(Params):
 
 
 class Degradation(Params):
-    """Notebook 02: look at a recipe's damage."""
+    """Notebook 02: show the damage of a recipe."""
 
-    run_name: RunName = Field("demo", description="folder below runs/ for figures")
-    image_size: Size = Field(64, description="side of the face, pixels")
-    recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
-    examples: Annotated[int, Field(ge=1, le=32)] = Field(8, description="faces in the contact sheet")
+    run_name: RunName = param("demo", "folder below runs/ for figures")
+    image_size: Size = param(64, "side of the face, pixels")
+    recipe: str = param("report", "a shipped recipe's name or a JSON file")
+    examples: int = param(8, "faces in the contact sheet", ge=1, le=32)
 
 
 class ModulePrototyping(Params):
-    """Notebook 03: the suppression operator and replenishment, taken apart."""
+    """Notebook 03: study suppression and replenishment alone."""
 
-    run_name: RunName = Field("demo", description="folder below runs/ for figures")
-    image_size: Size = Field(64, description="side of the face, pixels")
-    recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
-    window: Literal[3, 5] = Field(3, description="K, side of the suppression window, pixels")
-    correlation_dim: Annotated[int, Field(ge=1, le=256)] = Field(8, description="d, length of G(f)")
+    run_name: RunName = param("demo", "folder below runs/ for figures")
+    image_size: Size = param(64, "side of the face, pixels")
+    recipe: str = param("report", "a shipped recipe's name or a JSON file")
+    window: Literal[3, 5] = param(3, "K, side of the suppression window, pixels")
+    correlation_dim: int = param(8, "d, length of G(f)", ge=1, le=256)
 
 
 class Training(Params):
-    """Notebook 04: one training run."""
+    """Notebook 04: train a network."""
 
-    run_name: RunName = Field("demo", description="folder below runs/ for everything the run makes")
-    image_size: Size = Field(64, description="side of the face, pixels")
-    recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
-    crop_min: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="smallest random crop, share of the side")
-    flip_probability: Fraction = Field(0.5, description="chance of a left-right flip of the clean face")
-    suppression: Literal["inner_product", "lip", "conv"] = Field("inner_product", description="encoder's operator")
-    guidance: Literal["features", "image"] = Field("features", description="what guides the decoder's stages")
-    start: Literal["image", "features"] = Field(
-        "image", description="what it begins from: input made small, or features"
+    run_name: RunName = param("demo", "folder below runs/ for all files of the run")
+    image_size: Size = param(64, "side of the face, pixels")
+    recipe: str = param("report", "a shipped recipe's name or a JSON file")
+    crop_min: float = param(0.9, "smallest random crop, share of the side", gt=0, le=1)
+    flip_probability: Fraction = param(0.5, "chance of a left-right flip of the clean face")
+    suppression: Literal["inner_product", "lip", "conv"] = param("inner_product", "suppression operator of the encoder")
+    guidance: Literal["features", "image"] = param("features", "input of SPADE: encoder features or degraded image")
+    start: Literal["image", "features"] = param("image", "input of the decoder: subsampled image or last features")
+    modulation: Literal["one_plus_gamma", "gamma"] = param("one_plus_gamma", "scale of SPADE: 1 + gamma or gamma")
+    width: int = param(24, "channels at full resolution; paper 48 or 64", ge=4, le=256)
+    widest: int = param(16, "largest number of channels, as a multiple of width; paper 16", ge=1, le=16)
+    stages: int = param(2, "how often the resolution is halved; paper 5", ge=1, le=8)
+    patch: Literal[1, 2, 4] = param(2, "side of the pixel blocks that become channels of one pixel; paper 1")
+    hidden: int = param(24, "largest number of channels of SPADE's hidden layer; paper 128", ge=4, le=512)
+    skip: bool = param(True, "predict a correction of the degraded image; paper false")
+    spectral_norm: bool = param(False, "spectral normalization of the generator's decoder; paper true")
+    init_from: str = param("", "checkpoint to start from, ours or published; replaces the architecture above")
+    discriminator_width: int = param(16, "channels of the discriminator's first layer", ge=4, le=256)
+    discriminator_detail: Weight = param(0.0, "gain of extra channels with fine detail; paper 0: none")
+    batch_size: Count = param(8, "pairs in a step")
+    accumulate: Count = param(1, "parts of a batch, computed one after another: less memory, the same step")
+    steps: Count = param(400, "optimizer steps in all")
+    decay_steps: int = param(200, "number of last steps, in which the learning rates fall linearly", ge=0)
+    lr_generator: float = param(0.002, "learning rate of the generator; paper 1e-4", gt=0, le=1)
+    lr_discriminator: float = param(0.004, "learning rate of the discriminator; paper 4e-4", gt=0, le=1)
+    beta1: float = param(0.9, "Adam's first beta; paper 0", ge=0, lt=1)
+    beta2: float = param(0.99, "Adam's second beta; paper 0.9", ge=0, lt=1)
+    adversarial: Literal["lsgan", "hinge", "non_saturating"] = param("lsgan", "kind of adversarial loss; paper lsgan")
+    adversarial_weight: Weight = param(1.0, "weight of the adversarial loss; paper 1; 0 trains no discriminator")
+    adversary_from: int = param(350, "first step with adversarial loss; paper 0", ge=0)
+    discriminator_warmup: int = param(0, "steps before adversary_from with discriminator training", ge=0)
+    r1_weight: Weight = param(0.0, "weight of the gradient penalty on clean faces; 10 with non_saturating")
+    r1_every: Count = param(16, "steps between two penalties; each is multiplied by this number")
+    feature_matching_weight: Weight = param(10.0, "weight of multi-scale feature matching; paper 10")
+    perceptual_weight: Weight = param(0.0, "weight of the VGG-19 loss; paper 10; needs downloaded weights")
+    perceptual_file: str = param("", "safetensors file with VGG-19's first layers; empty: torchvision's VGG-19")
+    l1_weight: Weight = param(100.0, "weight of the L1 loss; paper 0")
+    charbonnier_weight: Weight = param(0.0, "weight of the Charbonnier loss, which is L1 made smooth at 0")
+    charbonnier_epsilon: float = param(
+        0.001, "error below which the Charbonnier loss is quadratic; 0.1 favours PSNR", gt=0
     )
-    modulation: Literal["one_plus_gamma", "gamma"] = Field("one_plus_gamma", description="SPADE's scale")
-    width: Annotated[int, Field(ge=4, le=256)] = Field(24, description="channels at full resolution; paper 48 or 64")
-    widest: Annotated[int, Field(ge=1, le=16)] = Field(16, description="most channels, in widths; paper 16")
-    stages: Annotated[int, Field(ge=1, le=8)] = Field(2, description="halvings down to the trunk; paper 5")
-    patch: Literal[1, 2, 4] = Field(2, description="side of the pixel blocks taken as one pixel; paper 1")
-    hidden: Annotated[int, Field(ge=4, le=512)] = Field(24, description="widest hidden layer of SPADE; paper 128")
-    skip: bool = Field(True, description="the network corrects its input; paper false: it draws anew")
-    spectral_norm: bool = Field(False, description="on the generator's decoder; paper true")
-    init_from: str = Field("", description="checkpoint to go on from, ours or published; its shape replaces these")
-    discriminator_width: Annotated[int, Field(ge=4, le=256)] = Field(16, description="first channels")
-    discriminator_detail: Weight = Field(
-        0.0, description="fine detail, so many times as strong, in channels of its own; paper 0"
-    )
-    batch_size: Count = Field(8, description="pairs a step")
-    accumulate: Count = Field(1, description="parts in which a batch is worked off: less memory, the same step")
-    steps: Count = Field(400, description="optimizer steps in all")
-    decay_steps: Annotated[int, Field(ge=0)] = Field(200, description="last steps, with linearly falling rates")
-    lr_generator: Annotated[float, Field(gt=0, le=1)] = Field(0.002, description="Adam's rate; paper 1e-4")
-    lr_discriminator: Annotated[float, Field(gt=0, le=1)] = Field(0.004, description="two time scales; paper 4e-4")
-    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="Adam's first beta; paper 0")
-    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="Adam's second beta; paper 0.9")
-    adversarial: Literal["lsgan", "hinge", "non_saturating"] = Field("lsgan", description="which game; paper lsgan")
-    adversarial_weight: Weight = Field(1.0, description="adversarial term; paper 1; 0 trains no discriminator")
-    adversary_from: Annotated[int, Field(ge=0)] = Field(
-        350, description="step at which the discriminator joins; paper 0"
-    )
-    discriminator_warmup: Annotated[int, Field(ge=0)] = Field(0, description="steps that it learns alone before")
-    r1_weight: Weight = Field(0.0, description="gradient penalty on clean faces; with non_saturating, 10")
-    r1_every: Count = Field(16, description="steps between penalties, each that much stronger")
-    feature_matching_weight: Weight = Field(10.0, description="multi-scale feature matching; paper 10")
-    perceptual_weight: Weight = Field(0.0, description="VGG-19 term; paper 10; needs downloaded weights")
-    perceptual_file: str = Field("", description="safetensors with VGG-19's first layers; empty: all of torchvision's")
-    l1_weight: Weight = Field(100.0, description="pixel term; paper 0")
-    charbonnier_weight: Weight = Field(0.0, description="pixel term that forgives outliers as L1 does, smooth at 0")
-    charbonnier_epsilon: Annotated[float, Field(gt=0)] = Field(
-        0.001, description="below it squares count, above it L1; 0.1 aims at PSNR"
-    )
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.99, description="exponential moving average of weights")
-    gradient_clip: Weight = Field(0.0, description="largest gradient norm; 0 is off")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast type")
-    activation_checkpointing: bool = Field(
-        False, description="recompute the generator's insides: less memory, a third more time"
-    )
-    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    workers: Annotated[int, Field(ge=0, le=64)] = Field(0, description="processes that make pairs")
-    progress: Literal["auto", "live", "bar", "plain", "none"] = Field("auto", description="how the run shows itself")
-    log_every: Count = Field(25, description="steps between lines of metrics.jsonl")
-    picture_every: Count = Field(200, description="steps between pictures of the validation strip")
-    checkpoint_every: Count = Field(200, description="steps between checkpoints")
-    keep_checkpoints: Count = Field(2, description="newest checkpoints that stay")
-    resume: bool = Field(True, description="go on from the run's last checkpoint")
-    overwrite: bool = Field(False, description="delete the run's own artefacts and start anew")
+    ema_decay: float = param(0.99, "decay of the exponential moving average of the weights", ge=0, lt=1)
+    gradient_clip: Weight = param(0.0, "largest gradient norm; 0 is off")
+    precision: Literal["float32", "bfloat16", "float16"] = param("float32", "number type of autocast")
+    activation_checkpointing: bool = param(False, "recompute activations: less memory, a third more time")
+    device: Device = param("auto", "auto, cpu, cuda, cuda:N or mps")
+    workers: int = param(0, "worker processes that make pairs", ge=0, le=64)
+    progress: Literal["auto", "live", "bar", "plain", "none"] = param("auto", "display of the run's progress")
+    log_every: Count = param(25, "steps between lines of metrics.jsonl")
+    picture_every: Count = param(200, "steps between pictures of the validation strip")
+    checkpoint_every: Count = param(200, "steps between checkpoints")
+    keep_checkpoints: Count = param(2, "number of newest checkpoints to keep")
+    resume: bool = param(True, "continue from the run's last checkpoint")
+    overwrite: bool = param(False, "delete the run's files and start again")
 
     @model_validator(mode="after")
-    def _decay_fits(self) -> Self:
-        if self.decay_steps > self.steps:
-            raise ValueError(f"decay_steps = {self.decay_steps} must not exceed steps = {self.steps}")
-        return self
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
-        if self.discriminator_warmup > self.adversary_from:
-            raise ValueError(
-                f"discriminator_warmup = {self.discriminator_warmup} must not exceed adversary_from = "
-                f"{self.adversary_from}: it is the last part of the steps before"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _something_is_asked(self) -> Self:
-        names = ("adversarial", "feature_matching", "perceptual", "l1", "charbonnier")
-        if not any(getattr(self, f"{name}_weight") for name in names):
-            raise ValueError(f"nothing to learn from: one of {', '.join(f'{name}_weight' for name in names)} above 0")
+    def _check_together(self) -> Self:
+        for key, most in (("decay_steps", "steps"), ("discriminator_warmup", "adversary_from")):
+            if getattr(self, key) > getattr(self, most):
+                raise ValueError(f"{key} = {getattr(self, key)} must not exceed {most} = {getattr(self, most)}")
+        weights = [f"{name}_weight" for name in ("adversarial", "feature_matching", "perceptual", "l1", "charbonnier")]
+        if not any(getattr(self, weight) for weight in weights):
+            raise ValueError(f"no loss: one of {', '.join(weights)} must be above 0")
         return self
 
 
 class Evaluation(Params):
-    """Notebook 05: a model against baselines on unseen faces."""
+    """Notebook 05: compare a model with baselines on unseen faces."""
 
-    run_name: RunName = Field("demo", description="the run to judge")
-    checkpoint: str = Field("", description="shipped weights' name or a safetensors; empty: the run's newest")
-    image_size: Size = Field(64, description="side of the face, pixels")
-    recipe: str = Field("report", description="a shipped recipe's name or a JSON file")
-    tuning_size: Count = Field(32, description="training faces on which the baselines are tuned")
-    batch_size: Count = Field(16, description="pairs at a time")
-    bootstrap_samples: Annotated[int, Field(ge=100)] = Field(1000, description="resamples behind an interval")
-    surface_faces: Count = Field(16, description="validation faces behind each cell of the robustness surface")
-    groups: str = Field("", description="CSV file: key and columns of labels, for a breakdown; empty: none")
-    keep_pictures: bool = Field(True, description="keep every face that is scored, for `hifacegan compare`")
-    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    run_name: RunName = param("demo", "folder below runs/ of the run to evaluate")
+    checkpoint: str = param("", "name of shipped weights or a safetensors file; empty: the run's newest checkpoint")
+    image_size: Size = param(64, "side of the face, pixels")
+    recipe: str = param("report", "a shipped recipe's name or a JSON file")
+    tuning_size: Count = param(32, "training faces on which the baselines are tuned")
+    batch_size: Count = param(16, "pairs at a time")
+    bootstrap_samples: int = param(1000, "bootstrap resamples for an interval", ge=100)
+    surface_faces: Count = param(16, "validation faces for each cell of the robustness surface")
+    groups: str = param("", "CSV file with key and label columns, for results by label; empty: none")
+    keep_pictures: bool = param(True, "save every evaluated face, for `hifacegan compare`")
+    device: Device = param("auto", "auto, cpu, cuda, cuda:N or mps")
 
 
 class PhotoRestoration(Params):
     """Notebook 06: restore the faces of a photograph."""
 
-    run_name: RunName = Field("demo", description="folder below runs/ for figures")
-    weights: str = Field("compact-256", description="shipped weights, a safetensors file, or empty: the run's newest")
-    blend: Fraction = Field(0.0, description="of shipped weights: 0 is fidelity, 1 realism")
-    strength: Fraction = Field(1.0, description="share of the network's change that is applied")
-    detector: Literal["auto", "yunet", "haar"] = Field("auto", description="what finds faces; auto: YuNet if fetched")
-    photo: str = Field("", description="an image file; empty: scikit-image's astronaut")
-    recipe: str = Field("report", description="damage for the demonstration; a recipe's name or a JSON file")
-    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    run_name: RunName = param("demo", "folder below runs/ for figures")
+    weights: str = param(
+        "compact-256", "name of shipped weights, a .safetensors or .onnx file; empty: the run's newest"
+    )
+    blend: Fraction = param(0.0, "of shipped weights: 0 is fidelity, 1 realism")
+    strength: Fraction = param(1.0, "share of the network's change that is applied")
+    detector: Literal["auto", "yunet", "haar"] = param(
+        "auto", "face detector; auto: YuNet if it was fetched, else haar"
+    )
+    photo: str = param("", "an image file; empty: scikit-image's astronaut")
+    recipe: str = param("report", "damage for the demonstration; a recipe's name or a JSON file")
+    device: Device = param("auto", "auto, cpu, cuda, cuda:N or mps")
 
 
 _MODELS = (DataPreparation, Degradation, ModulePrototyping, Training, Evaluation, PhotoRestoration)

@@ -1,11 +1,10 @@
-"""Runs: where things lie, what a profile says, and notebooks executed one after the other.
+"""Runs: their folders, the parameters of a profile, and notebooks executed one after the other.
 
 ``runs/<name>/`` holds everything that a number depends on: params.json, environment.json, manifest.json, metrics.jsonl,
 checkpoints/, figures/, the executed notebooks/ and report.html. Relative ``runs/`` and ``data/`` lie in the project's
 root, or in the folder that the environment variable HIFACEGAN_HOME names (a mounted drive, say).
 """
 
-import json
 import os
 import shutil
 import sys
@@ -15,47 +14,52 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hifacegan_lib.params import NOTEBOOKS, Params, ParamsError
+from hifacegan_lib.models.checkpoints import differences
+from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
 from hifacegan_lib.utils.environment import environment
-from hifacegan_lib.utils.files import write_json
+from hifacegan_lib.utils.files import read_json, write_json
 
 _PACKAGE = Path(__file__).resolve().parent
-RESUMABLE = frozenset(  # may differ on resume: the weights do not depend on them, but for rounding
-    {
-        *("profile", "run_name", "data_dir", "resume", "overwrite", "progress"),
-        *("device", "workers", "accumulate", "activation_checkpointing"),
-        *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
-    }
-)
 
 
 def project_root() -> Path:
-    """Where relative paths begin: the checkout above the working folder or beside the package; else that folder."""
+    """The start of relative paths: the checkout that holds the working folder or the package; else the former."""
     for folder in (Path.cwd(), *Path.cwd().parents, _PACKAGE.parent):
         if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
             return folder
     return Path.cwd()
 
 
+def project_path(path: str | Path) -> Path:
+    """A path of a parameter, absolute: relative ones begin at the project's root, ``~`` is the user's folder."""
+    return project_root() / Path(path).expanduser()
+
+
 def profile_folder() -> Path:
-    """The folder of the profiles: ``params/`` of the checkout, else the copy that a wheel carries."""
+    """The folder of the profiles: ``params/`` of the checkout, else the copy in an installed wheel."""
     folder = project_root() / "params"
     return folder if folder.is_dir() else _PACKAGE / "profiles"
 
 
 def notebook_folder() -> Path:
-    """The folder of the notebooks: ``notebooks/`` of the checkout, else the copy that a wheel carries."""
+    """The folder of the notebooks: ``notebooks/`` of the checkout, else the copy in an installed wheel."""
     folder = project_root() / "notebooks"
     return folder if folder.is_dir() else _PACKAGE / "notebooks"
 
 
+def working_folder() -> Path:
+    """The working folder of executed notebooks: ``notebooks/`` of the checkout, else the present working folder."""
+    folder = project_root() / "notebooks"
+    return folder if folder.is_dir() else project_root()
+
+
 def home() -> Path:
-    """Where data/ and runs/ lie: HIFACEGAN_HOME, else the project's root."""
+    """The folder of data/ and runs/: HIFACEGAN_HOME, else the project's root."""
     return Path(os.environ.get("HIFACEGAN_HOME") or project_root()).expanduser().resolve()
 
 
 def run_folder(name: str) -> Path:
-    """``runs/<name>``; not made here."""
+    """The path of ``runs/<name>``."""
     return home() / "runs" / name
 
 
@@ -65,7 +69,7 @@ def data_folder(data_dir: str | Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A path as people and notebooks should see it: below home without what lies above it."""
+    """A path for messages: relative to home if it lies below."""
     return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
 
 
@@ -74,22 +78,21 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
 
     Raises:
         FileExistsError: the folder holds a run with other parameters; the message lists them. ``overwrite`` removes
-            what that run made (never anything else in the folder).
+            the files of that run, and no other file in the folder.
     """
     folder, path = run_folder(name), run_folder(name) / "params.json"
-    asked = {key: value for key, value in p.model_dump().items() if key not in RESUMABLE}
     if path.exists() and overwrite:
         for part in ("checkpoints", "figures", "tensorboard"):
             shutil.rmtree(folder / part, ignore_errors=True)
         for part in ("metrics.jsonl", "warnings.jsonl", "metrics.json", "result.json", "report.html", "params.json"):
             (folder / part).unlink(missing_ok=True)
     elif path.exists():
-        defaults = {key: field.default for key, field in type(p).model_fields.items()}  # a run of before the key
-        there = {**defaults, **json.loads(path.read_text(encoding="utf-8"))}
-        differ = [f"{k}: {there.get(k)!r} there, {v!r} asked" for k, v in asked.items() if there.get(k) != v]
-        if differ:
+        asked = p.model_dump(exclude=MAY_CHANGE)
+        defaults = {key: field.default for key, field in type(p).model_fields.items()}  # of keys newer than the run
+        there = {**defaults, **read_json(path)}
+        if found := differences({key: there[key] for key in asked}, asked):
             raise FileExistsError(
-                f"{shown(folder)} holds a run with other parameters ({'; '.join(differ)}); "
+                f"{shown(folder)} holds a run with other parameters ({'; '.join(found)}); "
                 "choose another run_name, or overwrite = true"
             )
     write_json(path, p.model_dump())
@@ -98,16 +101,18 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
 
 
 def profiles() -> list[str]:
-    """Names of the folders below params/; ``recipes`` holds what the explorer saves."""
+    """Names of the folders below params/, but for ``recipes``, where the explorer saves recipes."""
     folders = (path for path in profile_folder().iterdir() if path.is_dir())
     return sorted(path.name for path in folders if path.name != "recipes")
 
 
 def load_profile(profile: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Params]:
-    """Notebook -> validated parameters, if the profile has a file for it; overrides go to all that know their key.
+    """Name of each notebook that the profile has a file for -> its validated parameters.
 
+    Args:
+        overrides: values by key; each replaces the value of all notebooks that have the key.
     Raises:
-        ParamsError: no such profile, a file that is no notebook's, or a key, type or value that is not allowed.
+        ParamsError: no such profile, a file without a notebook, or a key, type or value that is not allowed.
     """
     if profile not in profiles():
         raise ParamsError(f"params/{profile}: no such profile; there are: {', '.join(profiles())}")
@@ -135,7 +140,7 @@ def load_notebook(profile: str, notebook: str, overrides: Mapping[str, Any] | No
 
 @contextmanager
 def _plain_lines() -> Iterator[None]:
-    """Nobody looks at a notebook that papermill runs, wherever it was started: kernels inherit this."""
+    """Notebooks print plain progress lines, since nobody watches them: kernels inherit the variable."""
     before = os.environ.get("HIFACEGAN_PROGRESS")
     os.environ["HIFACEGAN_PROGRESS"] = before or "plain"
     try:
@@ -148,14 +153,17 @@ def _plain_lines() -> Iterator[None]:
 def run_profile(
     profile: str, overrides: Mapping[str, Any] | None = None, only: Sequence[str] = ()
 ) -> tuple[Path, dict[str, float]]:
-    """Execute a profile's notebooks in order with papermill; the run's folder, and seconds by notebook.
+    """Execute a profile's notebooks in order with papermill. Returns the run's folder, and each notebook's seconds.
 
-    Everything is validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``; their
-    printed lines pass to this process's output.
+    All parameters are validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``;
+    their printed lines go to this process's output.
 
+    Args:
+        overrides: as in :func:`load_profile`.
+        only: names of notebooks; empty: all.
     Raises:
-        ParamsError: see :func:`load_profile`; or ``only`` names no notebook of the profile.
-        papermill.PapermillExecutionError: a cell failed; the executed notebook shows which.
+        ParamsError: as :func:`load_profile`; or ``only`` has a name that is no notebook of the profile.
+        papermill.PapermillExecutionError: a notebook cell failed; the executed notebook shows it.
     """
     import papermill
     from traitlets.config import Config
@@ -164,7 +172,6 @@ def run_profile(
     if unknown := [name for name in only if name not in chosen]:
         raise ParamsError(f"{unknown[0]!r} is no notebook of this profile; there are: {', '.join(chosen)}")
     names = [name for name in chosen if not only or name in only]
-    beside = project_root() / "notebooks"  # a wheel's copies run in the working folder
     named = (p.model_dump().get("run_name") for p in reversed(chosen.values()))
     folder = run_folder(next(filter(None, named), profile))
     seconds: dict[str, float] = {}
@@ -178,7 +185,7 @@ def run_profile(
                 notebook_folder() / f"{name}.ipynb",
                 output,
                 parameters=chosen[name].model_dump(),
-                cwd=str(beside if beside.is_dir() else project_root()),
+                cwd=str(working_folder()),
                 progress_bar=False,
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,

@@ -1,13 +1,8 @@
-"""What a sweep found: a table over seeds, differences over the same seeds, a picture grid and curves.
+"""The files of a sweep's comparison: tables as text, Markdown, CSV and JSON, a grid of pictures, and curves.
 
-A metric's interval is Student's: mean ± t(0.975, n - 1) s / sqrt(n), for n seeds that are draws of one distribution.
-Seeds share images and damage across the combinations, so the difference of two combinations is measured seed by seed:
-what a seed does to both falls out of it.
+The tables are :meth:`Sweep.frame` and :meth:`Sweep.differences`, with each metric's mean and interval in one column.
 """
 
-import csv
-import io
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,181 +10,119 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
 
 from hifacegan_lib.reports.plots import canvas, image_rows, psnr, save
 from hifacegan_lib.reports.run_log import read_lines, read_pictures
-from hifacegan_lib.sweeps import Result, Sweep, result
-from hifacegan_lib.utils.files import write_json
+from hifacegan_lib.sweeps import Sweep, metrics
+from hifacegan_lib.utils.files import write_json, write_text
 from hifacegan_lib.utils.images import Pixels, load_image
 
+FILES = ("table.md", "table.csv", "table.json", "grid.png", "curves.png")
 FACES = 8  # at most, in a row of the picture grid
 GAP = 2  # pixels between the faces of a strip
 NOTE = "mean ± half of its 95 % interval over seeds (Student's t)"
-Interval = dict[str, float | int | None]
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """``mean``, ``low``, ``high`` and ``n`` of at least one value; one value has no interval."""
-    mean, n = float(np.mean(values)), len(values)
-    if n == 1:
-        return {"mean": mean, "low": None, "high": None, "n": n}
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+def number(mean: float, high: float = np.nan, sign: str = "") -> str:
+    """``25.93 ± 0.21``: two digits of the half interval and as many places of the mean; without one, five digits.
 
-
-def combinations(sweep: Sweep) -> list[tuple[dict[str, Any], list[Result]]]:
-    """The values of what varies besides the seed, and the results of the cells that have them."""
-    groups: dict[str, tuple[dict[str, Any], list[Result]]] = {}
-    for cell, values in sweep.cells.items():
-        factors = {key: value for key, value in values.items() if key != "seed"}
-        groups.setdefault(json.dumps(factors), (factors, []))[1].append(result(sweep, cell))
-    return list(groups.values())
-
-
-def table(sweep: Sweep) -> dict[str, Any]:
-    """Everything that is written of a sweep, as plain values: rows, differences, and the cells that are not done."""
-    groups = combinations(sweep)
-    rows = []
-    for factors, results in groups:
-        counts = {status: sum(r.status == status for r in results) for status in ("done", "failed", "not run")}
-        rows.append({"factors": factors, **counts, "metrics": _intervals([r.metrics for r in results])})
-    open_cells = [r for _, results in groups for r in results if r.status != "done"]
-    return {
-        "notebook": sweep.notebook,
-        "profile": sweep.profile,
-        "rows": rows,
-        "differences": differences(groups),
-        "open": [{"cell": r.cell, "status": r.status, "error": r.error} for r in open_cells],
-    }
-
-
-def differences(groups: Sequence[tuple[Mapping[str, Any], Sequence[Result]]]) -> list[dict[str, Any]]:
-    """Where one key varies besides the seed: each of its values less the first, over the seeds that both have done."""
-    if not groups or len(groups[0][0]) != 1:
-        return []
-    by_seed = [{r.values["seed"]: r.metrics for r in rs if r.metrics and "seed" in r.values} for _, rs in groups]
-    found = []
-    for (factors, _), mine in zip(groups[1:], by_seed[1:], strict=True):
-        pairs = [(mine[seed], by_seed[0][seed]) for seed in mine if seed in by_seed[0]]
-        less = [{name: a[name] - b[name] for name in a if name in b} for a, b in pairs]
-        if len(less) > 1:
-            found.append({"factors": factors, "against": groups[0][0], "metrics": _intervals(less)})
-    return found
-
-
-def _intervals(measured: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
-    names = dict.fromkeys(name for numbers in measured for name in numbers)
-    return {name: interval([numbers[name] for numbers in measured if name in numbers]) for name in names}
-
-
-def number(x: Interval, sign: str = "") -> str:
-    """``25.93 ± 0.21``: two digits of the interval and as many places of the mean; alone, five digits of it."""
-    mean, high = x["mean"], x["high"]
-    assert mean is not None
-    half = 0.0 if high is None else high - mean
-    if half <= 0:
+    Args:
+        high: upper end of the interval; NaN: there is none.
+        sign: "+" shows the sign of positive numbers too.
+    """
+    if np.isnan(mean):
+        return "-"
+    half = high - mean
+    if not half > 0:
         return f"{mean:{sign},.0f}" if mean == round(mean) else f"{mean:{sign}.5g}"
     places = max(0, 1 - int(np.floor(np.log10(half))))
     return f"{mean:{sign},.{places}f} ± {half:,.{places}f}"
 
 
-def constants(found: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics that are the same in every cell of several: no column is spent on them."""
-    rows = [row["metrics"] for row in found["rows"] if row["metrics"]]
-    same = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = {row[name][part] for row in rows if name in row for part in ("mean", "low", "high")} - {None}
-        if len(values) == 1 and sum(row["done"] for row in found["rows"]) > 1:
-            same[name] = values.pop()
-    return same
+def constants(sweep: Sweep) -> dict[str, float]:
+    """Metrics with the same value in all of several finished cells; the tables have no column for them."""
+    done = sweep.results().query("status == 'done'")
+    return {name: done[name].max() for name in metrics(sweep, done) if len(done) > 1 and done[name].nunique() == 1}
 
 
-def grids(found: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
-    """The tables to show, each a title and lines of words, the first of them the head."""
-    same, rows, less = constants(found), found["rows"], found["differences"]
-    names = [n for n in dict.fromkeys(n for row in rows for n in row["metrics"]) if n not in same]
-    counts = ["done", *(status for status in ("failed", "not run") if any(row[status] for row in rows))]
-    lines = [[*rows[0]["factors"], *counts, *names]]
-    for row in rows:
-        cells = [number(row["metrics"][n]) if n in row["metrics"] else "-" for n in names]
-        lines.append([*map(str, row["factors"].values()), *(str(row[c]) for c in counts), *cells])
-    note = f": {NOTE}" if any(row["done"] > 1 for row in rows) else ""
-    shown = [(f"{found['notebook']}, {found['profile']}{note}", lines)]
-    if less:
-        ((key, first),) = less[0]["against"].items()
-        lines = [[key, "seeds", *names]]
-        for row in less:
-            pairs = max(x["n"] for x in row["metrics"].values())
-            cells = [number(row["metrics"][n], "+") if n in row["metrics"] else "-" for n in names]
-            lines.append([str(row["factors"][key]), str(pairs), *cells])
-        shown.append((f"difference to {key} {first}, seed by seed", lines))
-    return shown
+def texts(sweep: Sweep) -> dict[str, pd.DataFrame]:
+    """The tables to show, by title: every value is a text."""
+    means, differences = sweep.frame(), sweep.differences()
+    names = [name for name in metrics(sweep, sweep.results()) if name not in constants(sweep)]
+    counts = ["done", *(status for status in ("failed", "not run") if means[status].any())]
+    note = f": {NOTE}" if (means["done"] > 1).any() else ""
+    tables = {f"{sweep.notebook}, {sweep.profile}{note}": _texts(means, [*sweep.factors, *counts], names)}
+    if len(differences):
+        (factor,), less = sweep.factors, differences["less"][0]
+        tables[f"difference to {factor} {less}, seed by seed"] = _texts(differences, [factor, "seeds"], names, "+")
+    return tables
 
 
-def notes(found: Mapping[str, Any]) -> list[str]:
-    """What is said below the tables: what is the same everywhere, and every cell that failed, with its error."""
-    same = ", ".join(f"{name} {number(interval([value]))}" for name, value in constants(found).items())
+def _texts(frame: pd.DataFrame, keys: list[str], names: list[str], sign: str = "") -> pd.DataFrame:
+    columns = {key: [str(value) for value in frame[key]] for key in keys}
+    for name in names:
+        columns[name] = [number(*ends, sign) for ends in zip(frame[name], frame[f"{name}_high"], strict=True)]
+    return pd.DataFrame(columns)
+
+
+def notes(sweep: Sweep) -> list[str]:
+    """The lines below the tables: constant metrics, metrics that some finished cells lack, cells that are not done."""
+    results = sweep.results()
+    done, failed = (results[results["status"] == status] for status in ("done", "failed"))
+    same = ", ".join(f"{name} {number(value)}" for name, value in constants(sweep).items())
     lines = [f"the same in every cell: {same}"] if same else []
-    failed = [f"failed: {r['cell']}: {_first_line(r['error'])}" for r in found["open"] if r["status"] == "failed"]
-    waiting = [r["cell"] for r in found["open"] if r["status"] == "not run"]
-    return [*lines, *failed, *([f"not run: {', '.join(waiting)}"] if waiting else [])]
+    for name, count in done[metrics(sweep, results)].count().items():
+        if count < len(done):
+            lines.append(f"{name}: only {count} of {len(done)} finished cells have it")
+    lines += [f"failed: {cell}: {(error.splitlines() or [''])[0][:200]}" for cell, error in failed["error"].items()]
+    waiting = ", ".join(map(str, results.index[results["status"] == "not run"]))
+    return [*lines, f"not run: {waiting}"] if waiting else lines
 
 
-def _first_line(error: str) -> str:
-    return (error.splitlines() or [""])[0][:200]
+def as_text(sweep: Sweep) -> str:
+    """The tables for a terminal."""
+    parts = [f"{title}\n{table.to_string(index=False)}" for title, table in texts(sweep).items()]
+    return "\n\n".join([*parts, "\n".join(notes(sweep))]).rstrip()
 
 
-def as_text(found: Mapping[str, Any]) -> str:
-    """For a terminal: aligned columns."""
+def as_markdown(sweep: Sweep) -> str:
+    """The tables as Markdown."""
     parts = []
-    for title, lines in grids(found):
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        body = ("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)) for line in lines)
-        parts.append("\n".join([title, *(line.rstrip() for line in body)]))
-    return "\n\n".join([*parts, *(["\n".join(notes(found))] if notes(found) else [])])
+    for title, table in texts(sweep).items():
+        lines = [[str(name) for name in table], ["---"] * table.shape[1], *table.to_numpy().tolist()]
+        parts.append("\n".join([title, "", *(f"| {' | '.join(line)} |" for line in lines)]))
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(sweep))]).rstrip() + "\n"
 
 
-def as_markdown(found: Mapping[str, Any]) -> str:
-    parts = []
-    for title, (head, *lines) in grids(found):
-        rule = ["---"] * len(head)
-        parts.append("\n".join([title, "", *(f"| {' | '.join(line)} |" for line in (head, rule, *lines))]))
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(found))]).rstrip() + "\n"
+def as_json(sweep: Sweep) -> dict[str, Any]:
+    """The rows of both frames (None for NaN), and the cells that are not done with their errors."""
+    waiting = sweep.results().query("status != 'done'").reset_index()[["cell", "status", "error"]]
+    frames = {"rows": sweep.frame(), "differences": sweep.differences(), "open": waiting}
+    records = {
+        name: frame.astype(object).where(frame.notna(), None).to_dict("records") for name, frame in frames.items()
+    }
+    return {"notebook": sweep.notebook, "profile": sweep.profile, "factors": sweep.factors, **records}
 
 
-def as_csv(found: Mapping[str, Any]) -> str:
-    """A line for each combination; of each metric its mean, and the ends of its interval."""
-    names = dict.fromkeys(name for row in found["rows"] for name in row["metrics"])
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    counts = ["done", "failed", "not run"]
-    ends = {"": "mean", "_low": "low", "_high": "high"}
-    writer.writerow([*found["rows"][0]["factors"], *counts, *(f"{name}{end}" for name in names for end in ends)])
-    for row in found["rows"]:
-        numbers = [row["metrics"].get(name, {}).get(part) for name in names for part in ends.values()]
-        writer.writerow([*row["factors"].values(), *(row[c] for c in counts), *numbers])
-    return lines.getvalue()
-
-
-def write(sweep: Sweep) -> dict[str, Any]:
-    """Write table.json, table.md, table.csv and, where runs left what they need, grid.png and curves.png."""
-    found = table(sweep)
-    write_json(sweep.folder / "table.json", found)
-    for name, text in (("table.md", as_markdown(found)), ("table.csv", as_csv(found))):
-        partial = sweep.folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(sweep.folder / name)
-    groups = {words(factors): [sweep.folder / r.cell for r in results] for factors, results in combinations(sweep)}
+def write(sweep: Sweep) -> list[Path]:
+    """Write the tables and, if the runs have what they show, grid.png and curves.png. Returns the paths."""
+    folder = sweep.folder
+    write_text(folder / "table.md", as_markdown(sweep))
+    write_text(folder / "table.csv", sweep.frame().to_csv(index=False, lineterminator="\n"))
+    write_json(folder / "table.json", as_json(sweep))
+    groups: dict[str, list[Path]] = {}
+    for cell, values in sweep.cells.items():
+        groups.setdefault(words({key: values[key] for key in sweep.factors}), []).append(folder / cell)
     for name, figure in (("grid.png", pictures(groups)), ("curves.png", curves(groups))):
         if figure:
-            save(figure, sweep.folder / name)
-    return found
+            save(figure, folder / name)
+    return [path for name in FILES if (path := folder / name).exists()]
 
 
 def words(factors: Mapping[str, Any]) -> str:
-    """A combination's name in pictures: words stand for themselves, numbers after their key."""
+    """A combination's name in pictures: texts without their key, numbers after their key."""
     texts = [str(value) if value and isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
     return ", ".join(texts).replace("_", " ") or "restored"
 
@@ -199,7 +132,11 @@ def _wrapped(name: str) -> str:
 
 
 def faces(strip: Pixels) -> dict[str, list[Pixels]]:
-    """A training strip cut into its squares: rows degraded, restored and clean, ``GAP`` pixels between the faces."""
+    """The faces of a training strip: rows degraded, restored and clean, ``GAP`` pixels between the faces.
+
+    Args:
+        strip: uint8, height x width x 3.
+    """
     side = (strip.shape[0] - 2 * GAP) // 3
     starts = range(0, strip.shape[1] - side + 1, side + GAP)
     return {
@@ -209,9 +146,9 @@ def faces(strip: Pixels) -> dict[str, list[Pixels]]:
 
 
 def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
-    """Faces of each combination's first run that has a strip: degraded, restored by each, clean; None without strips.
+    """Rows of faces: degraded, restored by each combination's first run that has a strip, clean. None without strips.
 
-    Degraded faces are shown anew where a combination has others: another recipe, or another size.
+    A combination with other degraded faces (another recipe or size) has its own row of them.
     """
     strips = {}
     for name, folders in groups.items():
@@ -225,7 +162,7 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     captions: dict[str, list[str]] = {}
     before: list[Pixels] = []
     for name, rows in strips.items():
-        if not _same(rows["degraded"], before):
+        if not np.array_equal(rows["degraded"], before):
             before = rows["degraded"]
             shown[_wrapped(f"degraded, {name}") if shown else "degraded"] = before
         shown[_wrapped(name)] = rows["restored"]
@@ -236,14 +173,10 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     return image_rows({name: row[:count] for name, row in shown.items()}, 1.2, captions=captions)
 
 
-def _same(a: Sequence[Pixels], b: Sequence[Pixels]) -> bool:
-    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
 def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
-    """PSNR while training, over steps and over seconds: a colour for each combination, a thin line for each run.
+    """PSNR during training, over steps and over seconds: a colour for each combination, a thin line for each run.
 
-    The thick line is their mean, as far as all of them went. None when no run has noted a PSNR.
+    The thick line is the mean of the runs, up to the end of the shortest. None if no run has logged a PSNR.
     """
     logs = {
         name: [log for folder in folders if (log := [line for line in read_lines(folder) if "psnr" in line])]

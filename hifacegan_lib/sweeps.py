@@ -1,41 +1,43 @@
-"""Sweeps: one notebook over a grid of parameters, a run for each cell of the grid.
+"""Sweeps: one notebook over a grid of parameters. Each cell of the grid is a run; tables compare the runs.
 
-``runs/<name>/`` holds sweep.json (what varies, what is fixed, which cells there are) and a folder for each cell: a run
-like any other, with its executed notebook, log.txt and, at the end, cell.json, which says done or failed. What is done
-is not run again, so the same command goes on where it stopped; another one adds cells. Each cell is a papermill process
-of its own, started by joblib's workers on this machine or by Dask's on many: cells share files and nothing else.
+``runs/<name>/`` holds sweep.json (:class:`Sweep`) and a folder for each cell: a run like any other, with its executed
+notebook, log.txt and, at its end, cell.json with the status "done" or "failed". :mod:`hifacegan_lib.sweep_cells` runs
+the cells, :mod:`hifacegan_lib.sweep_tables` writes tables and pictures.
+
+A metric's interval is Student's over the seeds. Seeds share images and damage across combinations, so that two
+combinations are compared by the differences over the same seeds: a seed's effect on both cancels.
 """
 
-import base64
 import hashlib
 import itertools
 import math
-import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
 import yaml
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from tqdm import tqdm
 
-from hifacegan_lib import pipeline
-from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoRestoration, Training
-from hifacegan_lib.runs import RESUMABLE, home, load_notebook, project_root, run_folder, shown
+from hifacegan_lib.models.checkpoints import differences
+from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, ParamsError, Training
+from hifacegan_lib.runs import load_notebook, run_folder, shown
 from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.statistics import t_interval
 
-PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
+STATUSES = ("done", "failed", "not run")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What varies, key -> values; the notebook's other parameters; each cell's folder -> its values of what varies."""
+    """A grid of parameters of one notebook, and its runs.
+
+    Attributes:
+        grid: the keys that vary, and their values.
+        fixed: the notebook's other parameters.
+        cells: folder of each cell -> its values of the keys that vary.
+    """
 
     name: str
     notebook: str
@@ -48,12 +50,17 @@ class Sweep:
     def folder(self) -> Path:
         return run_folder(self.name)
 
+    @property
+    def factors(self) -> list[str]:
+        """The keys that vary, without the seed: a combination of their values is a row of the tables."""
+        return [key for key in self.grid if key != "seed"]
+
     @classmethod
     def load(cls, name: str, notebook: str = "", profile: str = "") -> Self:
         """The sweep in ``runs/<name>``.
 
         Raises:
-            ParamsError: there is none, or it is of another notebook or profile than the ones named.
+            ParamsError: there is no sweep, or it has another notebook or profile than the given ones.
         """
         path = run_folder(name) / "sweep.json"
         if not path.exists():
@@ -66,6 +73,7 @@ class Sweep:
         return found
 
     def save(self) -> None:
+        """Write sweep.json."""
         write_json(self.folder / "sweep.json", {key: value for key, value in asdict(self).items() if key != "name"})
 
     def parameters(self, cell: str) -> dict[str, Any]:
@@ -73,27 +81,87 @@ class Sweep:
         own = {"run_name": f"{self.name}/{cell}"} if "run_name" in NOTEBOOKS[self.notebook].model_fields else {}
         return {**self.fixed, **self.cells[cell], **own}
 
+    def results(self) -> pd.DataFrame:
+        """A row for each cell: the values that vary, ``status``, ``error``, and the metrics of finished cells."""
+        frame = pd.DataFrame([result(self, cell) for cell in self.cells], pd.Index(self.cells, name="cell"))
+        first = [*self.grid, "status", "error"]
+        return frame[[*first, *(name for name in frame if name not in first)]]
 
-@dataclass(frozen=True)
-class Result:
-    """What came of a cell: ``status`` is done, failed or not run; ``error`` is empty unless it failed."""
+    def frame(self) -> pd.DataFrame:
+        """A row for each combination of the factors' values.
 
-    cell: str
-    values: dict[str, Any]
-    status: str
-    metrics: dict[str, float]
-    error: str
+        Columns: the factors; the numbers of cells ``done``, ``failed``, ``not run``; for each metric its mean over the
+        seeds, and ``_low`` and ``_high``, the ends of its 95 % interval (NaN for one seed).
+        """
+        results = self.results()
+        groups = results.groupby(self.factors, sort=False) if self.factors else [((), results)]
+        rows = []
+        for values, cells in groups:
+            counts = {status: int((cells["status"] == status).sum()) for status in STATUSES}
+            means = _intervals(cells[metrics(self, results)])
+            rows.append({**dict(zip(self.factors, values, strict=True)), **counts, **means})
+        return pd.DataFrame(rows)
 
-    def __str__(self) -> str:
-        said = self.error or ", ".join(f"{name} {value:.5g}" for name, value in list(self.metrics.items())[:5])
-        return f"{self.status:7} {self.cell}  {said}"
+    def differences(self) -> pd.DataFrame:
+        """A row for each value of the only factor but its first: this value's metrics less the first value's.
+
+        Differences are taken over the seeds that both have finished. Columns: the factor, ``less`` (its first value),
+        ``seeds`` (how many), and the metrics as in :meth:`frame`. Empty for more than one factor, or less than two
+        common seeds.
+        """
+        results, rows = self.results(), []
+        done = results[results["status"] == "done"]
+        if len(self.factors) != 1 or "seed" not in self.grid:
+            return pd.DataFrame()
+        (factor,), names = self.factors, metrics(self, results)
+        by_seed = {value: done[done[factor] == value].set_index("seed")[names] for value in results[factor].unique()}
+        (first, reference), *others = by_seed.items()
+        for value, measured in others:
+            common = measured.index.intersection(reference.index)
+            if len(common) > 1:
+                less = _intervals(measured.loc[common] - reference.loc[common])
+                rows.append({factor: value, "less": first, "seeds": len(common), **less})
+        return pd.DataFrame(rows)
+
+
+def metrics(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    """The columns of :meth:`Sweep.results` that hold metrics."""
+    return [str(name) for name in results if name not in {*sweep.grid, "status", "error"}]
+
+
+def _intervals(measured: pd.DataFrame) -> dict[str, float]:
+    """Each column's mean, ``_low`` and ``_high``; NaN where the column has no value."""
+    found: dict[str, float] = {}
+    for name, values in measured.items():
+        mean, low, high = t_interval(values.dropna().to_numpy(float))
+        found |= {str(name): mean, f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def result(sweep: Sweep, cell: str) -> dict[str, Any]:
+    """A cell's row of :meth:`Sweep.results`: its cell.json, and the finite numbers of the notebook's result.json.
+
+    A number of result.json under the name of a key that varies is left out: the table shows the key's value.
+    """
+    folder, values = sweep.folder / cell, sweep.cells[cell]
+    if not (folder / "cell.json").exists():
+        return {**values, "status": "not run", "error": ""}
+    marker = read_json(folder / "cell.json")
+    if error := marker.get("error"):
+        where = f"notebook cell {error['cell']}: " if error["cell"] else ""
+        return {**values, "status": "failed", "error": f"{where}{error['ename']}: {error['evalue']}"}
+    path = folder / "result.json"
+    found = read_json(path) if path.exists() else {}
+    numbers = {k: v for k, v in found.items() if type(v) in (int, float) and math.isfinite(v)}
+    numbers["seconds"] = numbers.get("seconds", marker["seconds"])
+    return {**numbers, **values, "status": "done", "error": ""}
 
 
 def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     """``["seed=0,1", "suppression=lip"]`` -> key -> values, each as YAML reads it.
 
     Raises:
-        ParamsError: not KEY=V1,V2,..., or a key or a value twice.
+        ParamsError: a text is not KEY=V1,V2,..., or a key or a value comes twice.
     """
     grid: dict[str, list[Any]] = {}
     for text in texts:
@@ -111,14 +179,14 @@ def read_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def plan(notebook: str, profile: str, choices: Mapping[str, Sequence[Any]], name: str) -> tuple[Sweep, list[str]]:
-    """The sweep ``runs/<name>`` with the grid of ``choices`` in it, and that grid's cells. Writes nothing.
+    """The sweep ``runs/<name>``, extended by the grid of ``choices``, and the cells of this grid. Writes nothing.
 
-    A key with several values varies; one value holds for every cell. In a sweep that is there already the same keys
-    vary, with the old values or new ones, and all else must be as it was.
+    A key with several values varies; a key with one value has it in every cell. If ``runs/<name>`` is a sweep already,
+    the same keys vary, with old or new values, and all other parameters must be equal.
 
     Raises:
-        ParamsError: a notebook, profile, key or value that is not allowed; nothing varies; or ``runs/<name>`` holds
-            something else. The message says which, and what there is.
+        ParamsError: a notebook, profile, key or value is not allowed; no key varies; or ``runs/<name>`` holds another
+            sweep or a run. The message names the fault and the alternatives.
     """
     base = _base(notebook, profile, choices)
     Training.checked({"run_name": name}, "--name")
@@ -147,30 +215,27 @@ def plan(notebook: str, profile: str, choices: Mapping[str, Sequence[Any]], name
 
 
 def _base(notebook: str, profile: str, choices: Iterable[str]) -> dict[str, Any]:
-    """The profile's parameters of a notebook that knows the chosen keys."""
+    """The profile's parameters of the notebook; ParamsError if the notebook or a chosen key does not exist."""
     if notebook not in NOTEBOOKS:
         raise ParamsError(f"{notebook!r} is no notebook; there are: {', '.join(NOTEBOOKS)}")
     base = load_notebook(profile, notebook).model_dump()
-    known = sorted(base.keys() - {"run_name"})  # a cell's own; --name is for all of them
+    known = sorted(base.keys() - {"run_name"})  # --name sets it
     if unknown := [key for key in choices if key not in known]:
         raise ParamsError(f"-p {unknown[0]}: {notebook} has no such key to choose; it has: {', '.join(known)}")
     return base
 
 
 def _refuse_other(there: Sweep, asked: Sweep, choices: Mapping[str, Sequence[Any]]) -> None:
-    """Raise ParamsError unless the sweep that is there is the one that is asked for, but for its cells."""
-    differ = [f"{key} does not vary" for key, values in choices.items() if key in asked.fixed and len(values) > 1]
-    differ += [
-        f"{key}: {there.fixed.get(key)!r} there, {value!r} asked"
-        for key, value in asked.fixed.items()
-        if there.fixed.get(key) != value and key not in RESUMABLE
-    ]
-    if differ:
-        raise ParamsError(f"{shown(there.folder)} holds another sweep ({'; '.join(differ)}); choose another --name")
+    """Raise ParamsError if the existing sweep differs from the requested one in more than its cells."""
+    found = [f"{key} does not vary" for key, values in choices.items() if key in asked.fixed and len(values) > 1]
+    fixed = {key: value for key, value in asked.fixed.items() if key not in MAY_CHANGE}
+    found += differences({key: there.fixed.get(key) for key in fixed}, fixed)
+    if found:
+        raise ParamsError(f"{shown(there.folder)} holds another sweep ({'; '.join(found)}); choose another --name")
 
 
 def label(values: Mapping[str, Any]) -> str:
-    """A cell's folder, such as ``suppression-lip_seed-1``; values that are no file names get a piece of their hash."""
+    """A cell's folder, such as ``suppression-lip_seed-1``; a value that is no file name gets a piece of its hash."""
     parts = []
     for key, value in values.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -179,143 +244,3 @@ def label(values: Mapping[str, Any]) -> str:
             slug += "-" + hashlib.sha256(text.encode()).hexdigest()[:6]
         parts.append(f"{key}-{slug}")
     return "_".join(parts)
-
-
-def result(sweep: Sweep, cell: str) -> Result:
-    """What a cell's folder says: cell.json, and the numbers of result.json, which a notebook may write."""
-    folder = sweep.folder / cell
-    if not (folder / "cell.json").exists():
-        return Result(cell, sweep.cells[cell], "not run", {}, "")
-    marker = read_json(folder / "cell.json")
-    error = marker.get("error")
-    if error:
-        where = f"notebook cell {error['cell']}: " if error["cell"] else ""
-        return Result(cell, sweep.cells[cell], "failed", {}, f"{where}{error['ename']}: {error['evalue']}")
-    path = folder / "result.json"
-    said = read_json(path) if path.exists() else {}
-    numbers = {k: v for k, v in said.items() if type(v) in (int, float) and math.isfinite(v)}
-    return Result(cell, sweep.cells[cell], "done", numbers | {"seconds": numbers.get("seconds", marker["seconds"])}, "")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell as a worker gets it, wherever it is: it must see the same checkout and home, and needs nothing else."""
-
-    cell: str
-    notebook: str
-    root: Path
-    home: Path
-    sweep: Path
-    values: dict[str, Any]
-    parameters: dict[str, Any]
-
-
-def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") -> Iterator[Result]:
-    """Run cells, ``jobs`` at once here or as many at once as a Dask cluster has threads; each result as it comes.
-
-    Here each cell gets its share of the cores (unless OMP_NUM_THREADS says otherwise): joblib tells its workers, and
-    kernels inherit it. A cell that fails says so in its result; the others go on.
-
-    Raises:
-        ImportError: ``scheduler`` without Dask.
-        OSError: no scheduler at that address, or no worker.
-    """
-    at = (sweep.notebook, project_root(), home(), sweep.folder)
-    tasks = [Task(cell, *at, sweep.cells[cell], sweep.parameters(cell)) for cell in cells]
-    with _cluster(scheduler) if scheduler else parallel_config("loky", n_jobs=jobs):
-        parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all" if scheduler else jobs)
-        for cell in parallel(delayed(run_cell)(task) for task in tasks):
-            if not (sweep.folder / cell / "cell.json").exists():
-                error = {"cell": None, "ename": "FileNotFoundError", "evalue": f"its worker has another {home()}"}
-                _close(sweep.folder / cell, sweep.cells[cell], 0, error)
-            yield result(sweep, cell)
-
-
-def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, scheduler: str = "") -> bool:
-    """Run the cells that are not done yet, with a bar and a line for each; whether all came to their end.
-
-    Args:
-        jobs: cells at once on this machine; None: half of the cores, because PyTorch uses two at least.
-    Raises:
-        ParamsError: ``jobs`` below 1. Otherwise as :func:`run`.
-    """
-    if jobs is not None and jobs < 1:
-        raise ParamsError(f"--jobs {jobs}: expected at least 1")
-    todo = [cell for cell in cells if result(sweep, cell).status != "done"]
-    print(f"{shown(sweep.folder)}: {len(cells)} cells, {len(cells) - len(todo)} done before", flush=True)
-    prepare(sweep, todo)
-    with tqdm(total=len(todo), desc="sweep", unit="cell", disable=not todo) as bar:
-        try:
-            for came in run(sweep, todo, jobs or max(1, cpu_count() // 2), scheduler):
-                bar.write(str(came))
-                bar.update()
-        except KeyboardInterrupt:
-            print("hifacegan: stopped; the same command goes on, --collect compares what is done", file=sys.stderr)
-            return False
-    return True
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[None]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError("--scheduler needs Dask: pip install 'hifacegan-workbench[cluster]'") from error
-    with Client(address, timeout=PATIENCE) as client:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        with parallel_config("dask"):
-            yield
-
-
-def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
-    """Write sweep.json; make images that are missing once, before cells would at the same time, each with its seed."""
-    sweep.save()
-    model, missing = NOTEBOOKS[sweep.notebook], {}
-    for cell in reversed(cells):
-        missing[sweep.parameters(cell)["data_dir"]] = sweep.parameters(cell)
-    for values in missing.values():
-        if "seed" in sweep.grid:
-            values["seed"] = load_notebook(sweep.profile, sweep.notebook).seed
-        p = model.checked(values, "sweep")
-        if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.weights):
-            pipeline.find_data(p)
-
-
-def run_cell(task: Task) -> str:
-    """Execute a cell's notebook with papermill and write cell.json, in whatever way it ends; the cell."""
-    folder = task.sweep / task.cell
-    executed, log = folder / "notebooks" / f"{task.notebook}.ipynb", folder / "log.txt"
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    for old in (executed, folder / "cell.json"):
-        old.unlink(missing_ok=True)
-    given = base64.b64encode(yaml.safe_dump(task.parameters).encode()).decode()
-    notebook, start = task.root / "notebooks" / f"{task.notebook}.ipynb", time.monotonic()
-    command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--parameters_base64", given]
-    command += ["--cwd", str(notebook.parent), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
-    with log.open("w", encoding="utf-8") as lines:
-        ended = subprocess.run(
-            command,
-            env={"HIFACEGAN_PROGRESS": "plain", **os.environ, "HIFACEGAN_HOME": str(task.home)},
-            stdin=subprocess.DEVNULL,
-            stdout=lines,
-            stderr=subprocess.STDOUT,
-        )
-    _close(folder, task.values, time.monotonic() - start, _error(executed, log) if ended.returncode else None)
-    return task.cell
-
-
-def _close(folder: Path, values: dict[str, Any], seconds: float, error: dict[str, Any] | None) -> None:
-    marker = {"status": "failed" if error else "done", "seconds": round(seconds, 2), "params": values}
-    write_json(folder / "cell.json", marker | ({"error": error} if error else {}))
-
-
-def _error(executed: Path, log: Path) -> dict[str, Any]:
-    """What failed, and in which notebook cell; the log's last line when no cell did (a kernel that was killed)."""
-    cells = read_json(executed)["cells"] if executed.exists() else []
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                return {"cell": cell["execution_count"], "ename": output["ename"], "evalue": output["evalue"]}
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    name, _, said = (lines or ["no word"])[-1].partition(": ")
-    return {"cell": None, "ename": name.rpartition(".")[2], "evalue": said}

@@ -21,7 +21,7 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 880,
+    "utils": 890,
     "models": 2100,
     "degradations": 1430,
     "restoration": 1380,
@@ -31,7 +31,7 @@ BUDGET = {
     "reports": 1600,
     "training": 1090,
     "widgets": 730,
-    "top level": 2120,
+    "top level": 2130,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
@@ -109,7 +109,7 @@ def test_every_wing_keeps_its_size() -> None:
     modules: dict[Path, int] = {}
     for path in FILES.values():
         length = len(path.read_text(encoding="utf-8").splitlines())
-        assert length <= 325, f"{path.name}: {length} lines"
+        assert length <= 320, f"{path.name}: {length} lines"
         lines["top level" if path.parent == PACKAGE else path.parent.name] += length
         modules[path.parent] = modules.get(path.parent, 0) + (path.stem != "__init__")
     assert {wing: n for wing, n in lines.items() if n > BUDGET[wing]} == {}

@@ -106,11 +106,11 @@ def test_training_beside_the_checkpoints_of_a_run_is_refused(home: Path) -> None
 def test_a_run_that_is_stopped_before_its_first_line_returns() -> None:
     import signal
 
-    begin = pipeline.training.Journal.step
+    begin = pipeline.loop.Journal.step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.training.Journal, "step", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr(pipeline.loop.Journal, "step", lambda *_: signal.raise_signal(signal.SIGINT))
         folder = pipeline.train_model(parameters(run_name="at_once", log_every=4, picture_every=4, checkpoint_every=4))
-    assert pipeline.training.Journal.step is begin
+    assert pipeline.loop.Journal.step is begin
     assert [path.name for path in checkpoints.steps(folder / "checkpoints")] == ["step_000001"]
     assert not (folder / "report.html").exists()
 
@@ -167,7 +167,9 @@ def test_other_images_under_the_same_name_are_refused_and_counted(home: Path) ->
     manifest["files"].remove(trained[1])
     try:
         path.write_text(json.dumps(manifest))
-        with pytest.raises(FileExistsError, match=r"runs/run holds a run on other images: 1 gone \(.*\), 1 changed \("):
+        with pytest.raises(
+            FileExistsError, match=r"runs/run holds a run on other images: 1 missing \(.*\), 1 changed \("
+        ):
             pipeline.train_model(parameters())
     finally:
         path.write_text(text)
@@ -178,7 +180,7 @@ def test_other_images_under_the_same_name_are_refused_and_counted(home: Path) ->
 
 
 def first_picture(p: Training) -> torch.Tensor:
-    networks = pipeline.begin_from(p, torch.device("cpu"))
+    networks = pipeline.initial_networks(p, torch.device("cpu"))
     assert networks is not None
     return networks[0].eval()(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
 
@@ -189,7 +191,7 @@ def test_a_run_goes_on_from_a_file_with_a_fresh_discriminator(home: Path) -> Non
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     loaded, _ = checkpoints.load_generator(file)
     torch.testing.assert_close(first_picture(p), loaded(image))  # its width counts, not ours
-    generator, discriminator = pipeline.begin_from(p, torch.device("cpu"))
+    generator, discriminator = pipeline.initial_networks(p, torch.device("cpu"))
     fresh = loop.build(p, torch.device("cpu"), generator.config)[1]
     assert all(torch.equal(a, b) for a, b in zip(discriminator.parameters(), fresh.parameters(), strict=True))
     folder = pipeline.train_model(p)
@@ -199,11 +201,11 @@ def test_a_run_goes_on_from_a_file_with_a_fresh_discriminator(home: Path) -> Non
 
 def test_a_checkpoint_s_folder_gives_its_discriminator_too(home: Path) -> None:
     folder = home / "runs/run/checkpoints/step_000004"
-    _, discriminator = pipeline.begin_from(parameters(init_from=str(folder)), torch.device("cpu"))
+    _, discriminator = pipeline.initial_networks(parameters(init_from=str(folder)), torch.device("cpu"))
     kept = checkpoints.load_state(folder)["discriminator"]
     assert all(torch.equal(value, kept[name]) for name, value in discriminator.state_dict().items())
     with pytest.raises(ParamsError, match="its discriminator is not of discriminator_width = 8; name its generator"):
-        pipeline.begin_from(parameters(init_from=str(folder), discriminator_width=8), torch.device("cpu"))
+        pipeline.initial_networks(parameters(init_from=str(folder), discriminator_width=8), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("variant", ["spade", "lipspade", "hifacegan"])
@@ -217,7 +219,7 @@ def test_a_published_network_is_fine_tuned(tmp_path: Path, variant: str) -> None
         folder = pipeline.train_model(p)
     tuned, _ = checkpoints.load_generator(checkpoints.latest_generator(folder))
     assert tuned.config.published and tuned.config.norm == "batch"
-    start = pipeline.begin_from(p, torch.device("cpu"))[0]
+    start = pipeline.initial_networks(p, torch.device("cpu"))[0]
     assert not torch.equal(next(tuned.parameters()), next(start.parameters()))
 
 

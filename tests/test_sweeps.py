@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hifacegan_lib import cli, sweep_tables, sweeps
+from hifacegan_lib import cli, sweep_cells, sweep_tables, sweeps
 from hifacegan_lib.params import ParamsError
 from hifacegan_lib.sweeps import Sweep
 from hifacegan_lib.utils import images
+from hifacegan_lib.utils.statistics import t_interval
 
 ROOT = Path(__file__).parents[1]
 DATA = "source: synthetic\nsynthetic_size: 16\ntrain_size: 2\nvalid_size: 1\n"
@@ -147,16 +148,16 @@ def test_a_sweep_grows_but_does_not_change(project: Path) -> None:
         planned("seed=0,1", name="run")
 
 
-def test_the_interval_is_students() -> None:
-    values = [25.9, 26.4, 25.1, 26.0]
-    found = sweep_tables.interval(values)
-    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert found == {"mean": pytest.approx(25.85), "low": pytest.approx(low), "high": pytest.approx(high), "n": 4}
-    assert sweep_tables.interval([3.0]) == {"mean": 3.0, "low": None, "high": None, "n": 1}
-    assert sweep_tables.number(sweep_tables.interval([1.0, 3.0])) == "2 ± 13"  # t(0.975, 1) = 12.7
-    assert sweep_tables.number(sweep_tables.interval([25.93, 25.95, 25.97])) == "25.950 ± 0.050"
-    assert sweep_tables.number(sweep_tables.interval([0.5]), "+") == "+0.5"
-    assert sweep_tables.number(sweep_tables.interval([570544, 570544])) == "570,544"
+def test_numbers_show_two_digits_of_their_interval() -> None:
+    def shown(*values: float) -> str:
+        found = t_interval(np.array(values))
+        return sweep_tables.number(found.mean, found.high)
+
+    assert shown(1.0, 3.0) == "2 ± 13"  # t(0.975, 1) = 12.7
+    assert shown(25.93, 25.95, 25.97) == "25.950 ± 0.050"
+    assert shown(570544, 570544) == "570,544"
+    assert shown() == "-"
+    assert sweep_tables.number(0.5, sign="+") == "+0.5"
 
 
 def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
@@ -166,36 +167,56 @@ def test_the_table_compares_over_seeds_and_seed_by_seed() -> None:
     for cell, values in sweep.cells.items():
         gain = {"lip": 0.0, "conv": 1.0}[values["suppression"]] + 0.1 * (values["seed"] == 2)
         pretend(sweep, cell, {"psnr": 25 + noise[values["seed"]] + gain, "steps": 40, "device": "cpu"}, seconds=7)
-    found = sweep_tables.table(sweep)
-    lip, conv = found["rows"]
-    assert lip["factors"] == {"suppression": "lip"} and lip["done"] == 3 and not found["open"]
-    assert conv["metrics"]["psnr"] == sweep_tables.interval([25.0, 26.5, 28.1])
-    (less,) = found["differences"]
-    assert less["metrics"]["psnr"]["mean"] == pytest.approx(1.0)
-    width = {
-        name: x["high"] - x["low"]
-        for name, x in (("alone", conv["metrics"]["psnr"]), ("pair", less["metrics"]["psnr"]))
-    }
-    assert width["pair"] < width["alone"] / 100, "what a seed does to both falls out"
-    assert sweep_tables.constants(found) == {"steps": 40, "seconds": 7}
+    frame = sweep.frame()
+    assert list(frame["suppression"]) == ["lip", "conv"] and list(frame["done"]) == [3, 3]
+    low, high = stats.t.interval(0.95, 2, 79.6 / 3, stats.sem([25.0, 26.5, 28.1]))
+    np.testing.assert_allclose(frame.loc[1, ["psnr", "psnr_low", "psnr_high"]].astype(float), [79.6 / 3, low, high])
+    less = sweep.differences()
+    assert less[["suppression", "less", "seeds"]].values.tolist() == [["conv", "lip", 3]]
+    assert less["psnr"][0] == pytest.approx(1.0)
+    alone, pair = ((x["psnr_high"] - x["psnr_low"]).iloc[-1] for x in (frame, less))
+    assert pair < alone / 100, "a seed's effect on both cancels"
+    assert sweep_tables.constants(sweep) == {"steps": 40, "seconds": 7}
 
 
-def test_the_table_is_shown_in_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_metric_under_the_name_of_what_varies_is_the_value_that_varies() -> None:
+    sweep, cells = planned("steps=200,400")
+    for cell in cells:
+        pretend(sweep, cell, {"psnr": 25.0, "steps": sweep.cells[cell]["steps"]})
+    assert list(sweep.frame()["steps"]) == [200, 400]
+    assert next(iter(sweep_tables.texts(sweep).values())).columns.tolist() == ["steps", "done"]
+
+
+def test_seeds_alone_are_one_row() -> None:
+    sweep, cells = planned("seed=0,1,2")
+    pretend(sweep, cells[0], {"psnr": 25.0})
+    pretend(sweep, cells[1], {"psnr": 26.0, "ssim": 0.5})
+    frame = sweep.frame()
+    assert frame[["done", "not run", "psnr"]].values.tolist() == [[2, 1, 25.5]]
+    assert sweep.differences().empty
+    assert "ssim: only 1 of 2 finished cells have it" in sweep_tables.notes(sweep)
+    assert [path.name for path in sweep_tables.write(sweep)] == ["table.md", "table.csv", "table.json"]
+
+
+def test_the_table_is_shown_in_four_forms(capsys: pytest.CaptureFixture[str]) -> None:
     sweep, cells = planned("suppression=lip,conv", "seed=0,1,2")
     sweep.save()
     for cell, psnr in zip(cells[:4], (25.0, 25.4, None, 24.0), strict=True):
         pretend(sweep, cell, {"psnr": psnr, "steps": 40} if psnr else None)
     assert cli.main(["sweep", "04_training", "demo", "--name", "s", "--collect"]) == 1
     text = capsys.readouterr().out
-    for said in ("lip          2     1       0        25.2 ± 2.5", "conv         1     0       2        24"):
-        assert said in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["lip", "2", "1", "0", "25.2", "±", "2.5"] in rows and ["conv", "1", "0", "2", "24"] in rows
     assert "failed: suppression-lip_seed-2: notebook cell 3: ValueError: too\n" in text
     assert "not run: suppression-conv_seed-1, suppression-conv_seed-2" in text
     assert "seed by seed" not in text, "one common seed has no interval"
     assert "| lip | 2 | 1 | 0 | 25.2 ± 2.5 |" in (sweep.folder / "table.md").read_text()
     first, second = csv.DictReader(io.StringIO((sweep.folder / "table.csv").read_text()))
     assert (first["suppression"], first["psnr"], second["psnr"], second["psnr_low"]) == ("lip", "25.2", "24.0", "")
-    assert json.loads((sweep.folder / "table.json").read_text()) == sweep_tables.table(sweep)
+    found = json.loads((sweep.folder / "table.json").read_text())
+    assert [(row["done"], row["psnr"], row["steps"]) for row in found["rows"]] == [(2, 25.2, 40), (1, 24.0, 40)]
+    assert found["rows"][1]["psnr_low"] is None and found["differences"] == []
+    assert [row["status"] for row in found["open"]] == ["failed", "not run", "not run"]
     assert not (sweep.folder / "grid.png").exists(), "these runs left no strips"
 
 
@@ -307,7 +328,7 @@ def test_a_cluster_runs_it_too_and_a_cell_that_fails_leaves_the_others(
 
 def test_no_cluster_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sweep", "04_training", "demo", "-p", "seed=0,1", "--scheduler", "tcp://127.0.0.1:9"]
-    monkeypatch.setattr(sweeps, "PATIENCE", 0.1)
+    monkeypatch.setattr(sweep_cells, "PATIENCE", 0.1)
     assert cli.main(command) == 1
     assert "tcp://127.0.0.1:9" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -321,6 +342,6 @@ def test_a_sweep_stopped_by_hand_says_how_to_go_on(
     def stopped(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "run_cell", stopped)
+    monkeypatch.setattr(sweep_cells, "run_cell", stopped)
     assert cli.main(["sweep", "04_training", "demo", "-p", "seed=0,1", "--jobs", "1"]) == 130
     assert "the same command goes on" in capsys.readouterr().err

@@ -1,6 +1,7 @@
-"""How sure a mean is: bootstrap intervals over faces, and paired differences.
+"""How sure a mean is: bootstrap intervals over faces, Student's intervals over seeds, and paired differences.
 
-    interval = 2.5 % to 97.5 % of the means of B resamples of the n faces, drawn with replacement (Efron 1979)
+    faces: 2.5 % to 97.5 % of the means of B resamples of the n faces, drawn with replacement (Efron 1979)
+    seeds: mean ± t(0.975, n - 1) s / sqrt(n), for n draws of one distribution (Student 1908)
 
 The faces are the sample: an interval says how far the mean would move with other faces of the same kind. Two results on
 the same faces are compared face by face, which is far sharper than to compare their intervals.
@@ -10,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Values = NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap interval."""
+    """A mean and its 95 % interval."""
 
     mean: float
     low: float
@@ -51,6 +53,14 @@ def finite_interval(values: Values, samples: int = 1000, seed: int = 0) -> Inter
     """:func:`mean_interval` of the values that are finite; None where there is none."""
     finite = values[np.isfinite(values)]
     return mean_interval(finite, samples, seed) if len(finite) else None
+
+
+def t_interval(values: Values) -> Interval:
+    """Mean of n values and Student's 95 % interval; NaN for the ends when n is 1, for all when n is 0."""
+    n = len(values)
+    mean = float(values.mean()) if n else np.nan
+    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else np.nan
+    return Interval(mean, mean - half, mean + half)
 
 
 def paired(first: Values, second: Values) -> Values:

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import bootstrap
 
-from hifacegan_lib.utils.statistics import Interval, mean_interval, paired
+from hifacegan_lib.utils.statistics import Interval, mean_interval, paired, t_interval
 
 
 def test_interval_matches_scipy() -> None:
@@ -49,3 +50,11 @@ def test_an_interval_reads_well() -> None:
 def test_pairs_without_a_finite_value_on_both_sides_are_left_out() -> None:
     a, b = np.array([1, np.inf, 3, np.nan]), np.array([0.5, 1, np.nan, 2])
     assert paired(a, b).tolist() == [0.5]
+
+
+def test_the_interval_over_seeds_is_students() -> None:
+    values = np.array([25.9, 26.4, 25.1, 26.0])
+    low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert t_interval(values) == (pytest.approx(25.85), pytest.approx(low), pytest.approx(high))
+    np.testing.assert_equal(t_interval(values[:1]), (25.9, math.nan, math.nan))
+    np.testing.assert_equal(t_interval(values[:0]), (math.nan,) * 3)
