@@ -16,8 +16,8 @@ from typing import Any
 
 from hifacegan_lib.models.checkpoints import differences
 from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
-from hifacegan_lib.utils.environment import environment
 from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.versions import environment
 
 _PACKAGE = Path(__file__).resolve().parent
 

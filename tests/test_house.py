@@ -16,7 +16,7 @@ FLOORS = [
     {"evaluation"},
     {"reports"},
     {"training", "widgets"},
-    {"runs", "pipeline", "sweeps", "sweep_tables", "api", "cli_images", "cli"},  # the top level
+    {"runs", "pipeline", "sweeps", "sweep_cells", "sweep_tables", "api", "cli_images", "cli"},  # the top level
 ]
 """A wing may import its own floor and those before it."""
 

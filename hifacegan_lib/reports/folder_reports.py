@@ -23,9 +23,9 @@ from hifacegan_lib.names import METRICS
 from hifacegan_lib.reports import evaluation_plots, plots
 from hifacegan_lib.reports.html_pages import Section, Slider
 from hifacegan_lib.reports.run_report import write_comparison, write_report
-from hifacegan_lib.utils.environment import environment
 from hifacegan_lib.utils.files import write_json, write_text
 from hifacegan_lib.utils.images import Pixels, load_image, resize, save_image
+from hifacegan_lib.utils.versions import environment
 
 WORST, CHANGED, SHOWN = 20, 12, 2  # faces in a page: drifted, changed, and of each of best, median, worst
 ABREAST = 10  # faces of a figure

@@ -1,3 +1,4 @@
+from . import batch as batch
 from . import photos as photos
 from . import pretrained as pretrained
 from . import uncertainty as uncertainty

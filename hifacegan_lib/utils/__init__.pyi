@@ -1,7 +1,7 @@
 from . import files as files
 from . import images as images
 from . import measures as measures
-from .environment import environment as environment
 from .statistics import mean_interval as mean_interval
 from .statistics import paired as paired
+from .versions import environment as environment
 from .weight_registry import fetch as fetch
