@@ -42,6 +42,8 @@ class OnnxNetwork:
             raise FileNotFoundError(f"{path}: no such network")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it burns cores that others need
+        options.add_session_config_entry("session.dynamic_block_base", "4")  # no thread waits for one that was paused
         values = {STORED + name: onnxruntime.OrtValue.ortvalue_from_numpy(v) for name, v in (weights or {}).items()}
         try:
             if values:
