@@ -163,7 +163,7 @@ def _cells(found: Evaluation, name: str, metric: Metric) -> dict[str, Any]:
     return {
         "metric": name,
         "title": metric.title,
-        "wanted": metric.wanted,
+        "wanted": metric.direction,
         "cells": [cell(row, name, metric.digits) for row in found.rows],
         "best": found.best(name),
         "clean": f"{clean.mean:.{metric.digits}f}" if clean else "",
