@@ -185,9 +185,9 @@ def page(runs: Mapping[str, Mapping[str, Any]]) -> str:
         "# Results\n",
         f"`python docs/results.py {' '.join(f'runs/{name}' for name in runs)}` (`--help`) wrote this page from the "
         "results of notebook 05 in the folders of these runs. Brackets contain the 95 % interval of the mean over "
-        "faces (bootstrap); the best value is bold; gains are means of the differences of each face. Every output is rounded "
-        "to 8 bits before it is scored, both baselines are tuned on training faces, and no validation face was used in "
-        "training.\n",
+        "faces (bootstrap); the best value is bold; gains are means of the differences of each face. Every output is "
+        "rounded to 8 bits before it is scored, both baselines are tuned on training faces, and no validation face was "
+        "used in training.\n",
     ]
     return "\n".join([*parts, *(_run(name, found) for name, found in runs.items()), _rules(runs)])
 
@@ -267,7 +267,7 @@ def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> 
 def _rules(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """The description of each protocol, once for all runs."""
     says = {row["protocol"]: f"{row['kind']}. {row['says']}" for found in runs.values() for row in found["protocols"]}
-    return "\n".join(["## The protocols\n", *(f"- `{name}`: {text}" for name, text in says.items()), ""])
+    return "\n".join(["## What the protocols do\n", *(f"- `{name}`: {text}" for name, text in says.items()), ""])
 
 
 def _conditions(values: Mapping[str, Any]) -> list[str]:
