@@ -123,20 +123,23 @@ def save_training(
     return target
 
 
-def refuse_differences(checkpoint: str, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
-    """Raise unless two nested mappings are equal.
-
-    Raises:
-        ValueError: they differ; the message names the checkpoint and lists up to eight differences, each as
-            ``steps: 750 saved, 900 requested``.
-    """
+def differences(saved: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """The differences between two nested mappings, as texts like ``steps: 750 saved, 900 requested``."""
     old, new = _flatten(saved), _flatten(requested)
-    found = [
+    return [
         f"{key}: {old.get(key, 'nothing')!r} saved, {new.get(key, 'nothing')!r} requested"
         for key in [*new, *(key for key in old if key not in new)]
         if old.get(key, ...) != new.get(key, ...)
     ]
-    if found:
+
+
+def refuse_differences(checkpoint: str, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
+    """Raise unless two nested mappings are equal.
+
+    Raises:
+        ValueError: they differ; the message names the checkpoint and lists up to eight differences.
+    """
+    if found := differences(saved, requested):
         more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
         raise ValueError(f"{checkpoint} belongs to another run ({'; '.join(found[:8])}{more})")
 
