@@ -153,11 +153,6 @@ def _sets(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Matrix, Matrix]:
     return found[0], found[1]
 
 
-def fid_row(a: ArrayLike, b: ArrayLike) -> tuple[float, None, None]:
-    """FID as value, low and high of an evaluation; it has no interval."""
-    return fid(a, b), None, None
-
-
 def kid_row(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
     """KID as value, low and high (95 %) of an evaluation."""
     found = kid(a, b)

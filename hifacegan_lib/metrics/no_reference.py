@@ -4,9 +4,8 @@
     colour_cast    |mean (a*, b*)| in CIELAB; 0: grey on average                              faces have a natural cast
     colour_shift   |mean (a*, b*) of the image - of the clean face|                           a tint that was added
 
-Sharpness does not distinguish noise from detail. So it is compared with the value of the clean faces: blur lies below
-this value and invented detail above it, and a value near it is good. Luma is that of ITU-R BT.601; CIELAB has the white
-point D65.
+Sharpness does not distinguish noise from detail. It is compared with the value of the clean faces: blur lies below it,
+invented detail above, and a value near it is good. Luma is that of ITU-R BT.601; CIELAB has the white point D65.
 """
 
 import cv2

@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 from torch import Tensor
 
-from hifacegan_lib.metrics import fid_kid, no_reference
+from hifacegan_lib.metrics import no_reference
+from hifacegan_lib.metrics.fid_kid import Inception, fid, kid_row
 from hifacegan_lib.metrics.full_reference import ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Lpips
@@ -39,7 +40,7 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise ValueError(f"metric '{unknown[0]}': unknown; expected one of: {', '.join(METRICS)}")
-    faces, inception = Identity(), fid_kid.Inception()
+    faces, inception = Identity(), Inception()
     both = ("sface", "yunet")
     everything = {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
@@ -66,8 +67,8 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
         "colour_shift": Metric(
             *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
         ),
-        "fid": _sets(inception, fid_kid.fid_row, "FID", 2, "; biased upwards below 2048 images"),
-        "kid": _sets(inception, fid_kid.kid_row, "KID", 4, ", cubic kernel, unbiased"),
+        "fid": _sets(inception, lambda a, b: (fid(a, b), None, None), "FID", 2, "; biased upwards below 2048 images"),
+        "kid": _sets(inception, kid_row, "KID", 4, ", cubic kernel, unbiased"),
     }
     return {name: everything[name] for name in names}
 
@@ -87,6 +88,6 @@ def _lpips(score: Lpips, label: str, network: str) -> Metric:
     return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}", (score.backbone,))
 
 
-def _sets(inception: fid_kid.Inception, distance: Any, label: str, digits: int, words: str) -> Metric:
+def _sets(inception: Inception, distance: Any, label: str, digits: int, words: str) -> Metric:
     common = (None, label, "", False, digits, f"{_INCEPTION}{words}", ("inception",))
     return Metric(*common, features=inception, distance=distance)

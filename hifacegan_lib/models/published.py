@@ -75,7 +75,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
         first = str(error).strip().partition("\n")[0]
         raise ValueError(f"not a file with only tensors ({first or type(error).__name__})") from None
@@ -239,7 +239,3 @@ def _shape(tensor: Tensor | None) -> str:
 
 def _some(names: Mapping[str, Tensor]) -> str:
     return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _load_pickle(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)

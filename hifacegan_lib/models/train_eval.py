@@ -40,14 +40,10 @@ class Sigma(NamedTuple):
 def spectral_sigmas(generator: Generator) -> list[Sigma]:
     """Stored and true sigma of every layer, in the network's order."""
     return [
-        Sigma(name, _sigma(layer), _largest_singular_value(spectral_parts(layer)[0]))
+        Sigma(name, torch.dot(vectors._u, matrix @ vectors._v).item(), _largest_singular_value(matrix))
         for name, layer in spectral_layers(generator).items()
+        for matrix, vectors in [spectral_parts(layer)]
     ]
-
-
-def _sigma(layer: nn.Module) -> float:
-    matrix, vectors = spectral_parts(layer)
-    return torch.dot(vectors._u, matrix @ vectors._v).item()
 
 
 def _largest_singular_value(matrix: Tensor) -> float:
@@ -130,10 +126,7 @@ def _switched(generator: Generator, statistics: bool, step: bool) -> Iterator[No
 
 @torch.no_grad()
 def draw(generator: Generator, batch: Tensor, statistics: bool, step: bool, together: bool = False) -> Tensor:
-    """The generator's output with statistics and step of ``train()`` on or off; ``together``: the batch in one pass.
-
-    By default each image is a batch of its own, as in the authors' test code.
-    """
+    """The generator's output, image by image as in the authors' test code, or with the whole batch ``together``."""
     pictures = []
     for part in batch.split(len(batch) if together else 1):
         with _switched(generator, statistics, step):

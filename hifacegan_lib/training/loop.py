@@ -190,9 +190,9 @@ def generator_step(
             restored_answers, clean_answers = answers
             losses["adversarial"] = generator_loss(p.adversarial, restored_answers)
             losses["feature_matching"] = feature_matching(restored_answers, clean_answers)
-            listens = adversary_active(p, step)  # False: only the discriminator learns from the answers
-            weights["adversarial"] = p.adversarial_weight * listens
-            weights["feature_matching"] = p.feature_matching_weight * listens
+            active = step >= p.adversary_from  # before, only the discriminator learns
+            weights["adversarial"] = p.adversarial_weight * active
+            weights["feature_matching"] = p.feature_matching_weight * active
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     scaled = run.scaler.scale(total / p.accumulate)
     (gradient,) = torch.autograd.grad(scaled, picture, retain_graph=answers is not None)
@@ -201,17 +201,8 @@ def generator_step(
 
 def discriminator_active(p: Training, step: int) -> bool:
     """Whether the discriminator learns at this step; it may begin before the generator uses the adversarial losses."""
-    return has_adversary(p) and step >= p.adversary_from - p.discriminator_warmup
-
-
-def adversary_active(p: Training, step: int) -> bool:
-    """Whether the generator uses the adversarial losses at this step."""
-    return has_adversary(p) and step >= p.adversary_from
-
-
-def has_adversary(p: Training) -> bool:
-    """Whether a loss needs a discriminator."""
-    return p.adversarial_weight > 0 or p.feature_matching_weight > 0
+    needed = p.adversarial_weight > 0 or p.feature_matching_weight > 0
+    return needed and step >= p.adversary_from - p.discriminator_warmup
 
 
 def decay(step: int, steps: int, decay_steps: int) -> float:
