@@ -137,7 +137,7 @@ def test_a_sweep_grows_but_does_not_change(project: Path) -> None:
     _, cells = planned("seed=0")
     assert cells == ["suppression-inner_product_seed-0"], "the profile's value of what varies there"
     with pytest.raises(
-        ParamsError, match=r"runs/s holds another sweep \(width: 24 saved, 8 requested\); choose another"
+        ParamsError, match=r"runs/s holds another sweep \(width: 24 saved, 8 requested\)"
     ):
         planned("seed=0", "width=8")
     with pytest.raises(ParamsError, match="width does not vary"):

@@ -22,7 +22,7 @@ def faces_of_crop(image: Pixels) -> list[Detection]:
     """Faces of a crop, uint8 H x W x 3, the largest first; lengths in pixels of the crop, a box may extend beyond it.
 
     Raises:
-        MissingWeights: YuNet is not downloaded. ValueError: the image has another form, or the file of weights is damaged.
+        MissingWeights: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
     """
     check_pixels(image)
     network = yunet(str(weight_registry.verify("yunet")), -2, SCORE, OVERLAP)
