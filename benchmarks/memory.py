@@ -42,7 +42,7 @@ def two_steps(p: Training, device: str) -> None:
         raise Enough
 
     networks = loop.build(p, torch.device(device))
-    vgg = mock.patch.object(perceptual, "load", lambda _: perceptual.whole(vgg19().features))
+    vgg = mock.patch.object(perceptual, "load", lambda _: perceptual.full_loss(vgg19().features))
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough), vgg:
         loop.train(p, lambda _: twice(), {}, folder, networks)
 

@@ -1,8 +1,8 @@
-"""Paper against code: what each choice does, read off two sweeps: docs/ablation.md's tables.
+"""Compare the choices of paper and code: the tables of docs/ablation.md, from two sweeps.
 
-The grid has one seed. A choice's effect is the difference that it makes in each setting of the other choices, and the
-interval says how far these differences lie apart (Student's t): they hold the noise of a seed and what choices do to
-each other. The second sweep has one factor and several seeds, whose own tables say the rest.
+The first sweep is a grid with one seed. The effect of a choice is the mean difference that it makes over all settings
+of the other choices. The interval (Student's t) describes the spread of these differences, which contain the noise of
+the seed and interactions of the choices. The second sweep has one factor and several seeds; its own tables are used.
 
     python docs/ablation.py runs/ablation runs/ablation-seeds
 """
@@ -21,7 +21,7 @@ FIRST = {"suppression": "inner_product", "guidance": "features", "modulation": "
 
 
 def effects(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """For each value of each factor less the paper's, setting by setting: mean, half interval, how many settings."""
+    """Per value of each factor, the difference from the paper's value: settings, mean and half interval."""
     names = [key for key in rows[0] if key in FIRST]
     found = {tuple(row[name] for name in names): row for row in rows}
     lines = []
@@ -39,7 +39,7 @@ def effects(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def grid(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """One line for each cell, best first."""
+    """One line per cell, the best first."""
     order = sorted(rows, key=lambda row: -row["gain"])
     shown = [("gain", "+.3f"), ("psnr", ".3f"), ("ssim", ".4f"), ("seconds", ".0f")]
     factors = [key for key in rows[0] if key in FIRST]
@@ -47,21 +47,21 @@ def grid(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def seeds(folder: Path) -> tuple[list[list[str]], list[list[str]]]:
-    """For each operator its mean over seeds; and less the paper's, seed by seed; from the sweep's own table."""
+    """Per operator, the mean over seeds and the difference from the paper's operator; from the table of the sweep."""
 
-    def words(row: dict[str, Any], name: str, digits: int, sign: str = "") -> str:
+    def text(row: dict[str, Any], name: str, digits: int, sign: str = "") -> str:
         return f"{row[name]:{sign}.{digits}f} ± {row[f'{name}_high'] - row[name]:.{digits}f}"
 
     found = read_json(folder / "table.json")
     means, less = (
         [
-            [row["suppression"], *(words(row, name, digits, sign) for name, (_, digits) in METRICS.items())]
+            [row["suppression"], *(text(row, name, digits, sign) for name, (_, digits) in METRICS.items())]
             for row in rows
         ]
         for rows, sign in ((found["rows"], ""), (found["differences"], "+"))
     )
     for line, row in zip(means, found["rows"], strict=True):
-        line.append(words(row, "seconds", 0))
+        line.append(text(row, "seconds", 0))
     return means, less
 
 
@@ -73,14 +73,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", type=Path, help="folder of the sweep over all choices")
     parser.add_argument("seeds", type=Path, help="folder of the sweep over suppression and seeds")
-    choice = parser.parse_args()
-    rows = read_json(choice.grid / "table.json")["rows"]
+    options = parser.parse_args()
+    rows = read_json(options.grid / "table.json")["rows"]
     titles = [title for title, _ in METRICS.values()]
     print(markdown([*(key for key in rows[0] if key in FIRST), "gain, dB", "PSNR, dB", "SSIM", "seconds"], grid(rows)))
     print(markdown(["effect", "settings", *titles], effects(rows)))
     gains = [row["gain"] for row in rows]
     print(f"between the best and the worst of {len(rows)} cells: {max(gains) - min(gains):.3f} dB\n")
-    means, less = seeds(choice.seeds)
+    means, less = seeds(options.seeds)
     print(markdown(["suppression", *titles, "seconds"], means))
     print(markdown(["less inner_product, seed by seed", *titles], less))
 

@@ -1,13 +1,13 @@
-"""Train variants of the generator on real faces, one change at a time and at equal cost: docs/compact.md's tables.
+"""Train variants of the generator on real faces, with one change each and equal cost: the tables of docs/compact.md.
 
-Every variant gets the same processor time on one thread, the same damaged faces in the same order, Adam at 0.002 with
-rates that fall over the second half, L1 alone, and a moving average of its weights. A hundred faces of the training
-folder are set aside to choose by; the validation folder is only looked at for the table.
+All variants get the same processor time on one thread, the same damaged faces in the same order, Adam at 0.002 with
+rates that fall over the second half, L1 only, and averaged weights. A hundred faces of the training folder are set
+aside for the choice of a variant; the validation folder is used for the table only.
 
     python docs/compact.py ~/faces --seconds 180 --out compact.jsonl
     python docs/compact.py ~/faces --size 128 --variants compact authors --out compact.jsonl
 
-FACES holds train/ and valid/. Each finished variant is one line of the output file. The page's picture, from the lines:
+FACES contains train/ and valid/. Each finished variant is one line of the output file. To draw the figure of the page:
 
     python docs/compact.py --draw docs/compact.jsonl docs/compact.png
 """
@@ -70,7 +70,7 @@ VARIANTS: dict[str, GeneratorConfig] = {
 
 
 def cost(config: GeneratorConfig, side: int = 512) -> dict[str, float]:
-    """Parameters in millions, and GFLOP of one picture of ``side`` pixels: two for a product and its addition."""
+    """Parameters in millions, and GFLOP for an image of ``side`` pixels; a multiply-add counts as two operations."""
     with torch.device("meta"):
         generator = Generator(config).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -94,7 +94,7 @@ def pairs(files: list[Path], size: int, draws: int, seed: int) -> tuple[Tensor, 
 def train(
     config: GeneratorConfig, damaged: Tensor, clean: Tensor, seconds: float, batch: int, rate: float, seed: int
 ) -> tuple[Generator, int]:
-    """The averaged generator after ``seconds`` of processor time, and its steps."""
+    """The averaged generator after ``seconds`` of processor time, and the number of steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = Generator(config).to(memory_format=torch.channels_last).train()
@@ -104,12 +104,12 @@ def train(
     while (spent := (time.process_time() - begun) / seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, 2 * (1 - spent))
-        who, draw = rng.integers(len(clean), size=batch), rng.integers(len(damaged), size=batch)
-        bad, good = (_float(faces) for faces in (damaged[draw, who], clean[who]))
+        face, draw = rng.integers(len(clean), size=batch), rng.integers(len(damaged), size=batch)
+        x, y = (_float(faces) for faces in (damaged[draw, face], clean[face]))
         if rng.random() < 0.5:
-            bad, good = bad.flip(3), good.flip(3)
+            x, y = x.flip(3), y.flip(3)
         generator.step_spectral_norm()
-        loss = F.l1_loss(generator(bad), good)
+        loss = F.l1_loss(generator(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -120,11 +120,11 @@ def train(
 
 @torch.no_grad()
 def judge(generator: Generator, damaged: Tensor, clean: Tensor) -> dict[str, float]:
-    """Mean gains over the damaged faces, in dB and SSIM, with the half width of PSNR's 95% interval."""
+    """Mean gain over the damaged faces in PSNR (dB) and SSIM, and the half width of the 95% interval of PSNR."""
     gains, structures, begun = [], [], time.process_time()
     for bad, good in zip(damaged.split(10), clean.split(10), strict=True):
         x, y = _float(bad), _float(good)
-        if generator.config.norm == "batch":  # as its authors test: each picture normalised by its own
+        if generator.config.norm == "batch":  # as the authors test: each image is a batch of its own
             restored = torch.cat([generator.train()(one[None]) for one in x])
         else:
             restored = generator(x)
@@ -141,7 +141,7 @@ def judge(generator: Generator, damaged: Tensor, clean: Tensor) -> dict[str, flo
 
 
 def draw(lines: Path, picture: Path) -> None:
-    """Gain of each variant at 64 pixels and the common budget, best first, with its interval."""
+    """Draw the gain and interval of each variant at 64 pixels and the common budget, the best first."""
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if (row["size"], row["seconds"], row["rate"]) == (64, 150.0, 0.002)]
     rows.sort(key=lambda row: row["valid"]["psnr"])
@@ -164,16 +164,16 @@ def _float(faces: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draw", nargs=2, type=Path, metavar=("LINES", "PICTURE"), help="only draw finished lines")
+    parser.add_argument("--draw", nargs=2, type=Path, metavar=("LINES", "PICTURE"), help="draw finished variants only")
     parser.add_argument("faces", type=Path, nargs="?", help="folder with train/ and valid/")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--size", type=int, default=64, help="side of the faces, pixels (64)")
-    parser.add_argument("--seconds", type=float, default=180, help="processor time for each (180)")
-    parser.add_argument("--batch", type=int, default=16, help="faces a step (16)")
-    parser.add_argument("--rate", type=float, default=0.002, help="Adam's (0.002)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and order (0)")
+    parser.add_argument("--seconds", type=float, default=180, help="processor time of each variant (180)")
+    parser.add_argument("--batch", type=int, default=16, help="faces per step (16)")
+    parser.add_argument("--rate", type=float, default=0.002, help="learning rate of Adam (0.002)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and order (0)")
     parser.add_argument("--draws", type=int, default=4, help="damaged copies of each training face (4)")
-    parser.add_argument("--out", type=Path, help="gets a line of JSON for each variant")
+    parser.add_argument("--out", type=Path, help="output file, one line of JSON per variant")
     options = parser.parse_args()
     if options.draw:
         draw(*options.draw)

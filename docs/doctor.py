@@ -1,13 +1,15 @@
-"""Train a small published generator as its authors do, and see what ``eval()`` makes of it: docs/doctor.md's tables.
+"""Train a small published generator like its authors, and compare ``train()`` and ``eval()``: docs/doctor.md's tables.
 
-Why do the authors test in ``train()``? Two explanations are about, and each is a way of training here:
+Why do the authors test in ``train()``? There are two explanations, and this script trains in both ways:
 
-    kept    batch norm's running averages do not fit: everything else is in order
-    lost    spectral norm's vectors never move: PyTorch's DataParallel moved those of copies until 1.0
+    kept    spectral norm works; only the running averages of batch norm may not fit
+    lost    the vectors of spectral norm never change: until 1.0 PyTorch's DataParallel updated only those of replicas
 
-In 2018 the divided weight was a buffer too, lost with the copies, and ``eval()`` used it: the row of the old PyTorch.
+In 2018 the divided weight was a buffer, which was also lost with the replicas and which ``eval()`` used: the table row
+"old PyTorch".
 
-Faces are drawn, damaged by ``face_renov``, and restored by L1 alone; initial weights, batch and betas are the authors'.
+The faces are drawn, damaged by ``face_renov``, and the loss is L1 only; initialisation, batch and betas are the
+authors'.
 
     python docs/doctor.py --steps 600 --variant hifacegan lipspade
 """
@@ -36,11 +38,11 @@ REGIMES = ("kept", "lost")
 def train_as_published(
     regime: str, variant: str, width: int, size: int, steps: int, seed: int = 0
 ) -> tuple[Generator, Generator]:
-    """A small published generator after ``steps`` of L1 on drawn faces, two at a time, and what it began as."""
+    """A small published generator after ``steps`` of L1 on drawn faces, two per step, and its initial state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = Generator(dataclasses.replace(PUBLISHED[variant], width=width))
-        _begin_as_published(generator)
+        _initialise_as_published(generator)
     beginning = copy.deepcopy(generator).eval()
     optimizer = torch.optim.Adam(generator.parameters(), 1e-3, (0.0, 0.9))
     faces = list(pairs(range(1000, 1064), size))
@@ -49,7 +51,7 @@ def train_as_published(
         degraded, clean = (
             torch.stack(part) for part in zip(*(faces[(2 * step + k) % 64] for k in (0, 1)), strict=True)
         )
-        with _vectors(generator, keep=regime == "kept"):
+        with _vector_changes(generator, keep=regime == "kept"):
             step_as_published(generator)
             loss = F.l1_loss(generator(degraded), clean)
             optimizer.zero_grad()
@@ -66,8 +68,8 @@ def pairs(seeds: range, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield to_float(recipe.sample(seed, grid=size).apply(face)), to_float(face)
 
 
-def _begin_as_published(generator: Generator) -> None:
-    """Xavier with gain 0.02, no biases, and vectors drawn at random."""
+def _initialise_as_published(generator: Generator) -> None:
+    """Xavier initialisation with gain 0.02, zero biases, random vectors of spectral norm."""
     for module in generator.modules():
         if isinstance(module, nn.Conv2d):
             holder = module.parametrizations.weight.original if hasattr(module, "parametrizations") else module.weight
@@ -80,8 +82,8 @@ def _begin_as_published(generator: Generator) -> None:
 
 
 @contextlib.contextmanager
-def _vectors(generator: Generator, keep: bool) -> Iterator[None]:
-    """What happens to the vectors inside is kept, or lost as a replica's."""
+def _vector_changes(generator: Generator, keep: bool) -> Iterator[None]:
+    """Keep the changes of the spectral norms' vectors, or undo them, as with the replicas of DataParallel."""
     held = [vector for layer in spectral_layers(generator).values() for vector in spectral_parts(layer)[1].buffers()]
     before = [vector.clone() for vector in held]
     yield
@@ -91,8 +93,8 @@ def _vectors(generator: Generator, keep: bool) -> Iterator[None]:
 
 
 @torch.no_grad()
-def of_the_beginning(generator: Generator, beginning: Generator) -> Generator:
-    """The trained network, its normalised layers as they began and undivided: old PyTorch after DataParallel."""
+def as_old_pytorch(generator: Generator, beginning: Generator) -> Generator:
+    """The trained network with initial, undivided weights in normalised layers, as in old PyTorch's DataParallel."""
     old = copy.deepcopy(generator)
     for layer, first in zip(spectral_layers(old).values(), spectral_layers(beginning).values(), strict=True):
         (matrix, vectors), (initial, _) = spectral_parts(layer), spectral_parts(first)
@@ -104,7 +106,7 @@ def of_the_beginning(generator: Generator, beginning: Generator) -> Generator:
 
 @torch.no_grad()
 def without_v(generator: Generator) -> Generator:
-    """As an import sets up a file that has no v: W^T u to unit length."""
+    """The network as imported from a file without the vectors v: v = W^T u, normalised to unit length."""
     old = copy.deepcopy(generator)
     for layer in spectral_layers(old).values():
         matrix, vectors = spectral_parts(layer)
@@ -114,7 +116,7 @@ def without_v(generator: Generator) -> Generator:
 
 @torch.no_grad()
 def pictures(generator: Generator, beginning: Generator, degraded: Tensor) -> dict[str, Tensor]:
-    """Both halves of ``train()`` on and off, one picture at a time as the authors test; remedies; older PyTorch."""
+    """Outputs with both parts of ``train()`` on and off (one image per batch), of repaired networks and old PyTorch."""
     return {
         "train()": train_eval.draw(generator, degraded, statistics=True, step=True),
         "batch statistics alone": train_eval.draw(generator, degraded, statistics=True, step=False),
@@ -123,7 +125,7 @@ def pictures(generator: Generator, beginning: Generator, degraded: Tensor) -> di
         "eval-safe, frozen": train_eval.eval_safe(generator, degraded)(degraded),
         "eval-safe, own": train_eval.eval_safe(generator)(degraded),
         "eval(), file without v": without_v(generator)(degraded),
-        "eval(), old PyTorch": of_the_beginning(generator, beginning)(degraded),
+        "eval(), old PyTorch": as_old_pytorch(generator, beginning)(degraded),
     }
 
 
@@ -132,7 +134,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--size", type=int, default=64, help="side of the faces, pixels")
-    parser.add_argument("--seed", type=int, default=0, help="of the initial weights")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the initial weights")
     parser.add_argument("--variant", choices=sorted(PUBLISHED), nargs="+", default=["hifacegan"])
     options = parser.parse_args()
     degraded, clean = (torch.stack(part) for part in zip(*pairs(range(16), options.size), strict=True))

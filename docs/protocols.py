@@ -1,13 +1,14 @@
-"""The same pictures, scored by other rules: how far do the numbers move, though no picture got better or worse?
+"""Score the same images by other protocols, and measure the shift of the numbers.
 
-    moved = mean of the values under a protocol - mean of the values under ours
+    moved = mean of the values under a protocol - mean of the values under this project's protocol
 
-Some protocols are conventions, to be named beside the number; some are mistakes of papers and of public code. Ours:
-eight bits as PNG keeps them, RGB, whole pictures, every face, the plain mean. Infinite values are left out.
+Some protocols are conventions, which should be reported with the number; some are mistakes of papers and public code.
+This project's protocol: eight bits as in PNG, RGB, whole images, every face, the plain mean. Infinite values are left
+out.
 
-    python docs/protocols.py runs/demo          # a run that notebook 05 judged, with its pictures
+    python docs/protocols.py runs/demo          # a run that notebook 05 evaluated, with its images
 
-writes protocols.json and figures/05_protocols.png into the run's folder; docs/results.py takes both to docs/results.md.
+writes protocols.json and figures/05_protocols.png into the folder of the run; docs/results.py copies both into docs/.
 """
 
 import argparse
@@ -27,15 +28,15 @@ from hifacegan_lib.reports import plots
 from hifacegan_lib.utils.files import write_json
 from hifacegan_lib.utils.images import Pixels, to_float
 
-METRICS = ("psnr", "ssim", "lpips", "colour_shift")  # those of them that the run has
-FACES = 256  # most
-BATCH = 24  # faces, of the protocols that go by batches; seldom a divisor of their number
+METRICS = ("psnr", "ssim", "lpips", "colour_shift")  # if the run has them
+FACES = 256  # largest number of faces
+BATCH = 24  # batch size of the protocols with batches; rarely a divisor of the number of faces
 NOT_FOUND, UNREADABLE = 0.1, 0.05  # shares of the faces
 Values = NDArray[np.float64]
 
 
 class Face(NamedTuple):
-    """Three pictures of a face: uint8 RGB, H x W x 3, of one size."""
+    """Three images of a face: uint8 RGB, H x W x 3, of equal size."""
 
     degraded: Pixels
     restored: Pixels
@@ -43,7 +44,7 @@ class Face(NamedTuple):
 
 
 def triptych(face: Face, quality: int) -> tuple[Pixels, Pixels]:
-    """Restored and clean, cut out of one JPEG file in which the three stand side by side."""
+    """Restored and clean image, cut out of one JPEG file with all three images side by side."""
     width = face.clean.shape[1]
     sheet = jpeg(np.hstack(face), quality)
     return sheet[:, width : 2 * width], sheet[:, 2 * width :]
@@ -54,7 +55,7 @@ def swap(image: Pixels) -> Pixels:
 
 
 def luma(image: Pixels) -> Pixels:
-    """Y of ITU-R BT.601 in 8 bits, 16 to 235, three times: metrics of three channels then see it alone."""
+    """Y of ITU-R BT.601 in 8 bits, 16 to 235, copied to three channels for metrics of RGB images."""
     y = 16 + image @ np.array([65.481, 128.553, 24.966]) / 255
     return np.repeat(y.round().astype(np.uint8)[..., None], 3, 2)
 
@@ -72,55 +73,55 @@ PICTURES: dict[str, tuple[str, str, Callable[[Face], tuple[Pixels, Pixels]]]] = 
     **{
         f"jpeg_triptych_{quality}": (
             "mistake",
-            "Scores are read from the picture that was saved for looking, degraded, restored and clean in one JPEG of "
-            f"quality {quality}: output and reference are damaged alike, and colours run over the seams.",
+            "Scores are computed from a preview image with degraded, restored and clean face in one JPEG of quality "
+            f"{quality}: output and reference get the same damage, and colours leak across the borders.",
             lambda face, quality=quality: triptych(face, quality),  # type: ignore[misc]
         )
         for quality in (95, 75)
     },
     "jpeg_outputs_90": (
         "mistake",
-        "Outputs are saved as JPEG of quality 90 before they are scored, the reference is not: its loss, "
-        "or the noise that it smooths away, counts as the method's.",
+        "Only the outputs are saved as JPEG of quality 90 before they are scored: the loss of JPEG, or its removal of "
+        "noise, counts as the method's.",
         lambda face: (jpeg(face.restored, 90), face.clean),
     ),
     "bgr_both": (
         "mistake",
-        "Both are read by OpenCV and never turned to RGB: PSNR and SSIM over channels do not see it, networks trained "
-        "on RGB (LPIPS, FID, identity) score other colours.",
+        "OpenCV reads both images, and they are never converted to RGB: PSNR and SSIM over channels do not change, but "
+        "networks trained on RGB (LPIPS, FID, identity) score wrong colours.",
         lambda face: (swap(face.restored), swap(face.clean)),
     ),
     "bgr_restored": (
         "mistake",
-        "The output is read by OpenCV, the reference by Pillow: red is compared with blue.",
+        "OpenCV reads the output, Pillow the reference: red is compared with blue.",
         lambda face: (swap(face.restored), face.clean),
     ),
     "luma_only": (
         "convention",
-        "Super-resolution scores Y of BT.601, 16 to 235, against a peak of 255: errors of colour do not count, and the "
-        "narrower range alone is worth 1.3 dB.",
+        "Super-resolution papers score Y of BT.601, 16 to 235, with a peak of 255: errors of colour do not count, and "
+        "the narrower range alone adds 1.3 dB.",
         lambda face: (luma(face.restored), luma(face.clean)),
     ),
     "luma_of_bgr": (
         "mistake",
-        "Y is computed from what OpenCV read as if it were RGB: blue weighs as red should, in output and reference.",
+        "Y is computed from BGR images as if they were RGB: blue gets the weight of red, in output and reference.",
         lambda face: (luma(swap(face.restored)), luma(swap(face.clean))),
     ),
     **{
         f"cropped_border_{border}": (
             "convention",
-            f"Super-resolution leaves out {border} pixels at each side, where networks lack context.",
+            f"Super-resolution papers leave out {border} pixels at each side, where networks lack context.",
             lambda face, border=border: (inner(face.restored, border), inner(face.clean, border)),  # type: ignore[misc]
         )
         for border in (4, 8)
     },
     "resized_references": (
         "mistake",
-        "Both are made half as large (bilinear) before they are scored: fine errors are averaged away.",
+        "Both images are halved in size (bilinear) before they are scored: fine errors are averaged out.",
         lambda face: (halved(face.restored), halved(face.clean)),
     ),
 }
-"""Protocols that score other pictures: name -> kind, sentence, what becomes of restored and clean."""
+"""Protocols that change the images: name -> kind, description, function of a face -> restored and clean image."""
 
 
 def full_batches(values: Values, *_: Any) -> float:
@@ -128,11 +129,11 @@ def full_batches(values: Values, *_: Any) -> float:
 
 
 def without_the_worst(values: Values, psnr: Values, _: int) -> float:
-    return mean(np.delete(values, np.argsort(psnr, kind="stable")[: few(NOT_FOUND, len(values))]))
+    return mean(np.delete(values, np.argsort(psnr, kind="stable")[: face_count(NOT_FOUND, len(values))]))
 
 
 def unreadable_as_80(values: Values, _: Values, seed: int) -> float:
-    gone = np.random.default_rng(seed).choice(len(values), few(UNREADABLE, len(values)), replace=False)
+    gone = np.random.default_rng(seed).choice(len(values), face_count(UNREADABLE, len(values)), replace=False)
     read = finite(np.delete(values, gone))
     return float((read.sum() + 80 * len(gone)) / (len(read) + len(gone)))
 
@@ -149,34 +150,34 @@ def mean_of_batches(values: Values, *_: Any) -> float:
 MEANS: dict[str, tuple[str, str, Callable[[Values, Values, int], float]]] = {
     "dropped_last_batch": (
         "mistake",
-        f"A loader made for training drops the last batch when it has fewer than {BATCH} faces: they are never scored.",
+        f"A loader for training drops a last batch of fewer than {BATCH} faces: these faces are never scored.",
         full_batches,
     ),
     "faces_not_found_dropped": (
         "mistake",
-        "Faces that a detector does not find after restoring are silently left out: the worst do not count; here the "
-        f"{NOT_FOUND:.0%} lowest by PSNR stand for them.",
+        "Faces that a detector does not find after restoration are silently left out, so the worst do not count; here "
+        f"the {NOT_FOUND:.0%} with the lowest PSNR are left out instead.",
         without_the_worst,
     ),
     "unreadable_as_80": (
         "mistake",
-        "A bare `except` counts a pair that cannot be read as 80 dB, an almost perfect one; here "
-        f"{UNREADABLE:.0%} of them.",
+        "A bare `except` counts an unreadable pair as 80 dB, an almost perfect value; here "
+        f"{UNREADABLE:.0%} of the pairs.",
         unreadable_as_80,
     ),
     "mean_of_mse": (
         "convention",
-        "The squared errors are averaged over faces and made one PSNR: never higher than the mean of PSNRs, and led by "
-        "the worst faces.",
+        "The squared errors are averaged over faces before one PSNR is computed: it is never above the mean of PSNRs, "
+        "and the worst faces dominate it.",
         mean_of_errors,
     ),
     "mean_of_batches": (
         "mistake",
-        f"Each batch of {BATCH} gives its mean, and those are averaged: a face in a smaller last batch weighs more.",
+        f"The means of batches of {BATCH} are averaged: a face in a smaller last batch has more weight.",
         mean_of_batches,
     ),
 }
-"""Protocols that make another number of the same values: name -> kind, sentence, (values, PSNRs, seed) -> number."""
+"""Protocols that change the mean: name -> kind, description, (values, PSNRs, seed) -> number."""
 
 PSNR_ALONE = ("unreadable_as_80", "mean_of_mse")
 
@@ -186,29 +187,29 @@ def finite(values: Values) -> Values:
 
 
 def mean(values: Values) -> float:
-    """Of the finite ones; NaN where there is none."""
+    """Mean of the finite values; NaN without any."""
     return float(finite(values).mean()) if len(finite(values)) else float("nan")
 
 
-def few(share: float, faces: int) -> int:
+def face_count(share: float, faces: int) -> int:
     return min(faces, max(1, round(share * faces)))
 
 
 def moved(faces: Sequence[Face], metrics: Mapping[str, Metric], seed: int = 0) -> list[dict[str, Any]]:
-    """A row for each protocol and metric: ``protocol``, ``kind``, ``says``, ``metric``, ``value``, ``moved``.
+    """A row per protocol and metric: ``protocol``, ``kind``, ``says`` (description), ``metric``, ``value``, ``moved``.
 
-    ``value`` and ``moved`` are None where there is no value.
+    ``value`` and ``moved`` are None if the metric has no value.
     """
     pairs = [(face.restored, face.clean) for face in faces]
     ours = {name: measure(metric, pairs) for name, metric in metrics.items()}
-    says = "PNG, RGB, whole pictures, every face, the mean over faces."
+    says = "PNG, RGB, whole images, every face, the mean over faces."
     numbers = {("ours", "ours", says): {name: mean(values) for name, values in ours.items()}}
     for name, (kind, says, change) in PICTURES.items():
         pairs = [change(face) for face in faces]
         numbers[name, kind, says] = {m: mean(measure(metric, pairs)) for m, metric in metrics.items()}
     for name, (kind, says, number) in MEANS.items():
-        asked = [m for m in metrics if m == "psnr" or name not in PSNR_ALONE]
-        numbers[name, kind, says] = {m: number(ours[m], ours["psnr"], seed) for m in asked}
+        affected = [m for m in metrics if m == "psnr" or name not in PSNR_ALONE]
+        numbers[name, kind, says] = {m: number(ours[m], ours["psnr"], seed) for m in affected}
     rows = []
     for (name, kind, says), by_metric in numbers.items():
         for m, value in by_metric.items():
@@ -219,7 +220,7 @@ def moved(faces: Sequence[Face], metrics: Mapping[str, Metric], seed: int = 0) -
 
 
 def measure(metric: Metric, pairs: Sequence[tuple[Pixels, Pixels]]) -> Values:
-    """A value a pair; NaN where pictures of this size have none."""
+    """A value per pair; NaN if the metric is not defined for this size."""
     assert metric.compute is not None
     try:
         return np.array([float(metric.compute(*(to_float(x)[None] for x in pair))) for pair in pairs])
@@ -228,7 +229,7 @@ def measure(metric: Metric, pairs: Sequence[tuple[Pixels, Pixels]]) -> Values:
 
 
 def bars(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Figure:
-    """How far each protocol moves each metric from ours: a panel a metric; mistakes are red, conventions blue."""
+    """The shift of each metric under each protocol, one panel per metric; mistakes are red, conventions blue."""
     protocols = list(dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"))
     kinds = {row["protocol"]: row["kind"] for row in rows}
     size = (2.2 + 2.7 * len(metrics), 0.42 * len(protocols) + 0.9)
@@ -239,14 +240,14 @@ def bars(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Fi
         for place, protocol in enumerate(protocols):
             step = found.get(protocol)
             if step is None:
-                axis.text(0, place, "  not concerned", va="center", color="0.5", fontsize=9)
+                axis.text(0, place, "  not affected", va="center", color="0.5", fontsize=9)
                 continue
             axis.barh(place, step, color="C3" if kinds[protocol] == "mistake" else "C0", height=0.62)
             text = f"{round(step, metric.digits) + 0.0:+.{metric.digits}f}"  # + 0.0: no minus before a zero
             side = {"ha": "left" if step >= 0 else "right", "va": "center", "fontsize": 9}
             axis.annotate(text, (step, place), (4 if step >= 0 else -4, 0), textcoords="offset points", **side)
         axis.axvline(0, color="0.3", linewidth=1)
-        axis.set_title(f"{metric.title}, moved by", fontsize=11, loc="left")
+        axis.set_title(f"{metric.title}, shift", fontsize=11, loc="left")
         axis.set(xlim=(-1.7 * widest, 1.7 * widest), ylim=(len(protocols) - 0.5, -0.5))
         axis.set_yticks(range(len(protocols)), [name.replace("_", " ") for name in protocols], fontsize=10)
         axis.tick_params(axis="y", length=0)
@@ -255,18 +256,18 @@ def bars(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> Fi
     return figure
 
 
-def judged(folder: Path) -> tuple[list[Face], dict[str, Metric], int]:
-    """The faces of a run, the metrics that it has, and its seed.
+def load_run(folder: Path) -> tuple[list[Face], dict[str, Metric], int]:
+    """The faces, metrics and seed of a run.
 
     Raises:
-        FileNotFoundError: notebook 05 has not judged the run, or kept no pictures (keep_pictures).
+        FileNotFoundError: notebook 05 has not evaluated the run, or not kept its images (keep_pictures).
     """
     side = Side.load(folder)
     faces = []
     for key in side.evaluation.keys[:FACES]:
         pictures = [side.picture(column, key) for column in ("degraded", side.method, "clean")]
         if any(picture is None for picture in pictures):
-            raise FileNotFoundError(f"{folder}: no picture of {key}; notebook 05 keeps them with keep_pictures = true")
+            raise FileNotFoundError(f"{folder}: no image of {key}; notebook 05 keeps images with keep_pictures = true")
         faces.append(Face(*pictures))  # type: ignore[arg-type]
     metrics = {name: side.evaluation.metrics[name] for name in METRICS if name in side.evaluation.available}
     return faces, metrics, side.evaluation.conditions["seed"]
@@ -274,9 +275,9 @@ def judged(folder: Path) -> tuple[list[Face], dict[str, Metric], int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run that notebook 05 judged")
+    parser.add_argument("run", type=Path, help="folder of a run that notebook 05 evaluated")
     folder = parser.parse_args(arguments).run
-    faces, metrics, seed = judged(folder)
+    faces, metrics, seed = load_run(folder)
     rows = moved(faces, metrics, seed)
     write_json(folder / "protocols.json", rows)
     plots.save(bars(rows, metrics), folder / "figures" / "05_protocols.png")

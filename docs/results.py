@@ -1,11 +1,11 @@
-"""Make docs/results.md: the numbers of evaluated runs, with the command and the conditions of each.
+"""Write docs/results.md: the numbers of evaluated runs, with the command and the conditions of each run.
 
-With folders of runs, docs/results.json takes what notebook 05 left in them, and their pictures are copied; a run that
-is not named keeps what it has there. Then the page is written anew from docs/results.json alone; a test asks for that.
+For each given folder, the results of notebook 05 are copied into docs/results.json, and the figures into docs/. Other
+runs in docs/results.json do not change. Then the page is written from docs/results.json alone; a test compares both.
 
-    python docs/protocols.py runs/demo                  # the same pictures by other rules, once for each run
+    python docs/protocols.py runs/demo                  # the same images by other protocols, once per run
     python docs/results.py runs/demo runs/folder64
-    python docs/results.py                              # the page again, from results.json
+    python docs/results.py                              # only the page, from results.json
 """
 
 import argparse
@@ -25,64 +25,65 @@ NUMBERS = DOCS / "results.json"
 
 
 class Run(NamedTuple):
-    """What the numbers do not say: how to make them, of what, and which of a run's figures are shown."""
+    """Text and figures for a run: command, faces, the figures that are shown, remarks."""
 
     title: str
     command: str
     faces: str
-    pictures: dict[str, tuple[str, str]]  # file in docs/ -> (figure of the run; empty: drawn elsewhere, caption)
+    pictures: dict[str, tuple[str, str]]  # file in docs/ -> (figure of the run or "", caption)
     remarks: str = ""
-    cost: str = ""  # instead of the run's own steps and time
+    cost: str = ""  # replaces the steps and time of the run
 
 
+SURFACE = "Columns: severity. Rows: kinds of damage."
+PROTOCOLS = "Shift of the numbers under each protocol, for the same images."
 RUNS = {
     "demo": Run(
         "Drawn faces, 64 pixels",
         "hifacegan run demo",
-        "600 drawn portraits to learn from, 64 others to judge on. `make demo` is the same command.",
+        "600 drawn portraits for training, 64 others for validation. `make demo` is the same command.",
         {
-            "demo.png": ("04_restored.png", "Damaged, restored and clean faces that the network never saw."),
-            "demo_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
-            "demo_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers of the same pictures."),
+            "demo.png": ("04_restored.png", "Damaged, restored and clean validation faces."),
+            "demo_surface.png": ("05_surface.png", SURFACE),
+            "demo_protocols.png": ("05_protocols.png", PROTOCOLS),
         },
     ),
     "folder64": Run(
         "Real faces, 64 pixels",
         "hifacegan weights fetch yunet\n"
         "hifacegan run folder64 -p source_path FACES --only 01_data_preparation 04_training 05_evaluation",
-        "1,800 aligned faces to learn from (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
-        "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` to judge on.",
+        "1,800 aligned faces for training (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
+        "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` for validation.",
         {
             "folder64.png": (
                 "05_gallery.png",
                 "Best, median and worst of the validation faces. Faces from FFHQ (NVIDIA, CC BY-NC-SA 4.0; each "
                 "photograph by its Flickr author), at 64 pixels for non-commercial research.",
             ),
-            "folder64_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
-            "folder64_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
+            "folder64_surface.png": ("05_surface.png", SURFACE),
+            "folder64_protocols.png": ("05_protocols.png", PROTOCOLS),
         },
-        "**Our goal was 2 dB above the input in ten minutes of two CPU cores; it is not reached.** What limits it: the "
-        "8 to 16 pixels a side that the recipe leaves of a face, 1,800 training faces, and an L1 loss, which aims at "
-        "the median and not at the mean that PSNR rewards.",
+        "**The goal was a gain of 2 dB over the input after ten minutes on two CPU cores; it was not reached.** The "
+        "limits are the recipe, which leaves 8 to 16 pixels per side of a face, the 1,800 training faces, and the L1 "
+        "loss, which aims at the median and not at the mean that PSNR rewards.",
     ),
     "shipped256": Run(
         "The weights that ship, 256 pixels",
         "hifacegan weights fetch yunet niqe\n"
         "hifacegan run shipped256 -p source_path FACES --only 01_data_preparation 05_evaluation",
-        "`hifacegan_lib/weights/compact-256-fidelity.safetensors` as it ships, on FFHQ's images 0 to 99 in "
-        "`FACES/valid`, which had no part in its training; the baselines are tuned on faces of `FACES/train`.",
+        "The shipped file `hifacegan_lib/weights/compact-256-fidelity.safetensors`, on FFHQ's images 0 to 99 in "
+        "`FACES/valid`, which were not used in its training; the baselines are tuned on faces of `FACES/train`.",
         {
             "../hifacegan_lib/weights/faces.jpg": (
                 "",
-                "Damaged, restored by both flavours, clean: generated faces (CC0) that were not trained on.",
+                "Damaged, restored by both flavours, clean: generated faces (CC0) that were not used in training.",
             ),
-            "shipped256_surface.png": ("05_surface.png", "Severity to the right, kinds of damage below each other."),
-            "shipped256_protocols.png": ("05_protocols.png", "How far each protocol moves the numbers."),
+            "shipped256_surface.png": ("05_surface.png", SURFACE),
+            "shipped256_protocols.png": ("05_protocols.png", PROTOCOLS),
         },
         "The other flavour, a third baseline, the perceptual distance, faces that need no restoring, and failures: "
         "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers).",
-        "How it was trained, and for how long: "
-        "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#how-it-was-made).",
+        "Training and its duration: [MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#how-it-was-made).",
     ),
 }
 RULES = (
@@ -99,10 +100,10 @@ RULES = (
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What the page says of a run, from its folder; small enough to commit.
+    """The content of the page for a run, from its folder; small enough to commit.
 
     Raises:
-        FileNotFoundError: notebook 05 has not judged it.
+        FileNotFoundError: notebook 05 has not evaluated the run.
     """
     found = Evaluation.load(folder / "metrics.json")
     methods = [row["method"] for row in found.rows]
@@ -110,7 +111,7 @@ def read(folder: Path) -> dict[str, Any]:
     surfaces, protocols = (_json(folder / f"{name}.json") for name in ("surfaces", "protocols"))
     gains = {m: {o: found.gain("model", o, m)._asdict() for o in over} for m in ("psnr", "ssim")}
     c = found.conditions
-    made = _training(folder) if (folder / "result.json").exists() else {}  # of shipped weights their card tells it
+    made = _training(folder) if (folder / "result.json").exists() else {}  # shipped weights: see their model card
     return {
         "methods": methods,
         "table": [_cells(found, name, metric) for name, metric in found.available.items()],
@@ -163,7 +164,7 @@ def _cells(found: Evaluation, name: str, metric: Metric) -> dict[str, Any]:
     return {
         "metric": name,
         "title": metric.title,
-        "wanted": metric.wanted,
+        "wanted": metric.direction,
         "cells": [cell(row, name, metric.digits) for row in found.rows],
         "best": found.best(name),
         "clean": f"{clean.mean:.{metric.digits}f}" if clean else "",
@@ -175,17 +176,18 @@ def _identity(found: Evaluation) -> str:
         moved = drift(found, "model")
     except MetricUnavailable as error:
         return f"{error}."
-    return f"{moved.another_person} of {len(moved.keys)} faces are another person to SFace after restoring."
+    return f"After restoration SFace takes {moved.another_person} of {len(moved.keys)} faces for another person."
 
 
 def page(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of docs/results.md."""
     parts = [
-        "# Results, with the command that made each\n",
-        f"Made by `python docs/results.py {' '.join(f'runs/{name}' for name in runs)}` (`--help`) from what notebook "
-        "05 left in the folders of these runs. In brackets the 95 % interval of the mean over faces (bootstrap), bold "
-        "the best; gains are means of differences face by face. Every output is rounded to 8 bits before it is "
-        "scored, both baselines are tuned on training faces, and no validation face was trained on.\n",
+        "# Results\n",
+        f"`python docs/results.py {' '.join(f'runs/{name}' for name in runs)}` (`--help`) wrote this page from the "
+        "results of notebook 05 in the folders of these runs. Brackets contain the 95 % interval of the mean over "
+        "faces (bootstrap); the best value is bold; gains are means of the differences of each face. Every output is "
+        "rounded to 8 bits before it is scored, both baselines are tuned on training faces, and no validation face was "
+        "used in training.\n",
     ]
     return "\n".join([*parts, *(_run(name, found) for name, found in runs.items()), _rules(runs)])
 
@@ -204,13 +206,13 @@ def _run(name: str, found: Mapping[str, Any]) -> str:
         ]
         lines.append([f"{line['title']}, {line['wanted']}", *cells, *([line["clean"]] if shows_clean else [])])
     gains = [
-        ["model over", "PSNR, dB", "SSIM"],
+        ["gain of the model over", "PSNR, dB", "SSIM"],
         *([o.replace("_", " "), *(_gain(found["gains"][m][o], d) for m, d in (("psnr", 2), ("ssim", 4)))]
           for o in found["gains"]["psnr"]),
     ]  # fmt: skip
-    seen = f"{counts['n']} faces; {counts['unreadable']} pairs could not be read."
+    counted = f"{counts['n']} faces; {counts['unreadable']} unreadable pairs."
     if counts["faces_not_found"] is not None:
-        seen += f" No face was found in {counts['faces_not_found']} of the model's."
+        counted += f" No face was found in {counts['faces_not_found']} outputs of the model."
     missing = [f"- {label} is missing: {reason}" for label, reason in found["missing"].items()]
     says = [f"- {sentence}" for sentence in found["cliffs"]["within"]]
     alone = [f"- {sentence}" for sentence in found["cliffs"]["alone"]]
@@ -221,20 +223,20 @@ def _run(name: str, found: Mapping[str, Any]) -> str:
             f"{about.faces} {about.cost or _cost(found)}\n",
             gallery,
             table(lines),
-            "Noise counts as sharpness; only near the clean faces' is it good.\n",
+            "Noise also raises sharpness; a good value is near that of the clean faces.\n",
             table(gains),
             *([about.remarks + "\n"] if about.remarks else []),
-            f"{seen} {' '.join(found['left_out'])}".strip() + "\n",
-            "### Where it breaks\n",
-            f"{found['surface_faces']} faces in each cell; within the recipe's other damage:\n",
+            f"{counted} {' '.join(found['left_out'])}".strip() + "\n",
+            "### Limits of the model\n",
+            f"{found['surface_faces']} faces per cell. One kind of damage varies, the rest of the recipe is kept:\n",
             others[0],
             *says,
-            "\nThat damage alone:\n",
+            "\nThe same without the rest of the recipe:\n",
             *alone,
-            "\n### The same pictures, other rules\n",
+            "\n### The same images under other protocols\n",
             others[1],
             table(_protocols(found["protocols"], found["labels"])),
-            "<details><summary>Conditions, and what was not measured</summary>\n",
+            "<details><summary>Conditions and missing metrics</summary>\n",
             *_conditions(found["conditions"]),
             f"- identity: {found['identity']}",
             *missing,
@@ -251,7 +253,7 @@ def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> 
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     digits = {"psnr": 2, "colour_shift": 2}
     found = {(row["protocol"], row["metric"]): row for row in rows}
-    lines = [["protocol", *(f"{labels[m]}, moved by" for m in metrics)]]
+    lines = [["protocol", *(f"{labels[m]}, shift" for m in metrics)]]
     for name in dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != "ours"):
         cells = []
         for m in metrics:
@@ -263,7 +265,7 @@ def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> 
 
 
 def _rules(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """What each protocol does, once for all runs."""
+    """The description of each protocol, once for all runs."""
     says = {row["protocol"]: f"{row['kind']}. {row['says']}" for found in runs.values() for row in found["protocols"]}
     return "\n".join(["## What the protocols do\n", *(f"- `{name}`: {text}" for name, text in says.items()), ""])
 
@@ -293,7 +295,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="*", help=f"folders of runs named {', '.join(RUNS)}")
     folders = parser.parse_args().folders
     if unknown := [folder for folder in folders if folder.resolve().name not in RUNS]:
-        parser.error(f"{unknown[0]}: nothing is known of such a run; there are: {', '.join(RUNS)}")
+        parser.error(f"{unknown[0]}: unknown run; expected one of: {', '.join(RUNS)}")
     known = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
     for folder in folders:
         name = folder.resolve().name

@@ -122,7 +122,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
         open_run(p, p.run_name, p.overwrite)
         copy_manifest(find_data(p), folder)
     fabric.barrier()
-    pairs, found = training_pairs(p), checkpoints.steps(folder / "checkpoints")
+    pairs, found = training_pairs(p), checkpoints.list_complete(folder / "checkpoints")
     if found and not p.resume:
         raise FileExistsError(
             f"{shown(folder)} has checkpoints, and resume = false would train beside them; "
@@ -185,7 +185,7 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
         FileExistsError: the run has checkpoints of other images; the message counts added, missing and changed images.
     """
     kept = folder / "manifest.json"
-    if kept.exists() and checkpoints.steps(folder / "checkpoints"):
+    if kept.exists() and checkpoints.list_complete(folder / "checkpoints"):
         there = {entry.key: (entry.split, entry.sha256) for entry in Manifest.load(folder).files()}
         asked = {entry.key: (entry.split, entry.sha256) for entry in manifest.files()}
         kinds = {
@@ -295,7 +295,7 @@ def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
 
 def _newest(p: Evaluation | PhotoRestoration) -> Path:
     folder = run_folder(p.run_name)
-    if not checkpoints.steps(folder / "checkpoints"):
+    if not checkpoints.list_complete(folder / "checkpoints"):
         t = upstream("04_training", p)
         folder = train_model(t.checked({**t.model_dump(), "run_name": p.run_name}, "04_training"))
     return checkpoints.latest_generator(folder)

@@ -111,7 +111,7 @@ def test_a_run_that_is_stopped_before_its_first_line_returns() -> None:
         patch.setattr(pipeline.loop.Journal, "step", lambda *_: signal.raise_signal(signal.SIGINT))
         folder = pipeline.train_model(parameters(run_name="at_once", log_every=4, picture_every=4, checkpoint_every=4))
     assert pipeline.loop.Journal.step is begin
-    assert [path.name for path in checkpoints.steps(folder / "checkpoints")] == ["step_000001"]
+    assert [path.name for path in checkpoints.list_complete(folder / "checkpoints")] == ["step_000001"]
     assert not (folder / "report.html").exists()
 
 
@@ -153,7 +153,7 @@ def test_another_recipe_under_the_same_name_is_refused(tmp_path: Path) -> None:
     pipeline.train_model(p)
     mine.write_text(json.dumps({**recipe, "operations": [{**noise, "sigma": [5, 20]}]}))
     with pytest.raises(
-        ValueError, match=r"step_000002 is of another run \(recipe\.operations.*10.* there, .*20.* asked\)"
+        ValueError, match=r"step_000002 belongs to another run \(recipe\.operations.*10.* saved, .*20.* requested\)"
     ):
         pipeline.train_model(p)
 
@@ -230,7 +230,7 @@ def test_other_weights_to_begin_from_are_another_run(home: Path, tmp_path: Path)
     p = parameters(run_name="moved", init_from=str(mine), steps=2, decay_steps=0)
     pipeline.train_model(p)
     mine.write_bytes(second.read_bytes())
-    with pytest.raises(ValueError, match=r"is of another run \(init_from: '.*' there, '.*' asked\)"):
+    with pytest.raises(ValueError, match=r"belongs to another run \(init_from: '.*' saved, '.*' requested\)"):
         pipeline.train_model(p)
 
 

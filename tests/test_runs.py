@@ -40,7 +40,7 @@ def test_a_run_notes_parameters_and_environment(home: Path) -> None:
 def test_other_parameters_are_refused_with_the_difference() -> None:
     runs.open_run(Training(), "demo")
     runs.open_run(Training(workers=1), "demo")  # the pixels do not depend on it
-    with pytest.raises(FileExistsError, match=r"steps: 400 there, 900 asked.*overwrite = true"):
+    with pytest.raises(FileExistsError, match=r"steps: 400 saved, 900 requested.*overwrite = true"):
         runs.open_run(Training(steps=900), "demo")
 
 

@@ -48,7 +48,7 @@ def test_the_stop_button_saves_and_returns(tmp_path: Path) -> None:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    (saved,) = checkpoints.steps(tmp_path / "runs" / "stopped" / "checkpoints")
+    (saved,) = checkpoints.list_complete(tmp_path / "runs" / "stopped" / "checkpoints")
     last = json.loads(journal.read_text().splitlines()[-1])["step"]
     assert checkpoints.load_state(saved)["step"] >= last
     assert (tmp_path / "runs" / "stopped" / "report.html").exists()

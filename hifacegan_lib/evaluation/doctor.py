@@ -21,7 +21,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import read_any, variant
 from hifacegan_lib.models.replenishment import Norm
-from hifacegan_lib.models.train_eval import FEW, Drift, Sigma, batch_norm_drift, draw, eval_safe, spectral_sigmas
+from hifacegan_lib.models.train_eval import CHUNK, Drift, Sigma, batch_norm_drift, draw, eval_safe, spectral_sigmas
 from hifacegan_lib.utils import images, measures
 from hifacegan_lib.utils.inputs import images_in
 
@@ -33,7 +33,7 @@ def command(
     folder: str | Path | None = None,
     out: str | Path | None = None,
     size: int | None = None,
-    count: int = FEW,
+    count: int = CHUNK,
     norm: Norm | None = None,
 ) -> str:
     """Examine a checkpoint and, with ``out``, write its eval-safe file; the report to print.
@@ -43,9 +43,9 @@ def command(
         folder: images of the kind that it restores, which also freeze the batch norms of ``out``; None: drawn faces,
             and in ``out`` each picture is normalised by its own statistics.
         size: side of the squares that it is shown; None: the checkpoint's own, else 256.
-        norm: see :func:`hifacegan_lib.models.published.read_foreign`.
+        norm: see :func:`hifacegan_lib.models.published.read_published`.
     Raises:
-        ValueError: what :func:`hifacegan_lib.models.published.read_foreign` refuses.
+        ValueError: what :func:`hifacegan_lib.models.published.read_published` refuses.
     """
     generator, info = read_any(checkpoint, norm)
     batch = sample_images(folder, size or info.get("image_size") or 256, count)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hifacegan_lib.metrics.metric import Metric
-from hifacegan_lib.metrics.registry import known
+from hifacegan_lib.metrics.registry import recorded
 from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, mean_interval, paired
 
@@ -163,7 +163,7 @@ class Evaluation:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             conditions, rows, lines = found["conditions"], found["rows"], found["per_image"]
-            metrics = {name: known(name, said) for name, said in conditions["metrics"].items()}
+            metrics = {name: recorded(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
             by_method = pd.DataFrame(lines).groupby("method", sort=False)
             scores = {str(method): {m: _array(part[m], m) for m in single} for method, part in by_method}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.fid_kid import caution
+from hifacegan_lib.metrics.fid_kid import small_set_warning
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.registry import FACES, standard
 from hifacegan_lib.utils import weight_registry
@@ -136,7 +136,7 @@ def score(
         "unreadable": unreadable,
         "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
     }
-    if "fid" in found.open() and (said := caution(len(keys))):
+    if "fid" in found.open() and (said := small_set_warning(len(keys))):
         known["fid_caution"] = said
     return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
 

@@ -1,4 +1,4 @@
-"""Metrics: one or one family a file, and the registry that names them all."""
+"""Metrics: one metric or family in each file, and a registry of all."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
-"""How far two SETS of pictures lie apart: no pair needs to match, only the two clouds of features, n x d each.
+"""Distances between two sets of images, computed from their features, n x d; the images need not form pairs.
 
     FID = |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))                         Heusel et al. 2017
     KID = mean k(x, x') + mean k(y, y') - 2 mean k(x, y),   k(x, y) = (x . y / d + 1)^3      Binkowski et al. 2018
 
-x, x' are features of different pictures of one set, y of the other. Features are the 2048 of TensorFlow's Inception of
-2015, in torch-fidelity's port. FID takes the clouds for Gaussians and is biased: its value falls as n grows, and n
-pictures give a covariance of rank n - 1, singular up to 2048 of them. So FIDs compare at equal n only
-(:func:`caution` says it). KID has no bias; near 0 it is as often negative, which is right.
+x and x' are features of different images of one set, y and y' of the other. The features are the 2048 of TensorFlow's
+Inception of 2015, in torch-fidelity's port. FID assumes Gaussian features and is biased: its value falls as n grows,
+and the covariance of n images has rank n - 1, so it is singular for up to 2048 images. FIDs are therefore comparable at
+equal n only (:func:`small_set_warning`). KID has no bias; near 0 it is correctly negative in half of the cases.
 """
 
 from importlib import import_module
@@ -21,19 +21,19 @@ from hifacegan_lib.metrics.metric import MetricUnavailable, check
 from hifacegan_lib.utils import weight_registry
 
 FEATURES = 2048
-BLOCK = 1024  # pictures of a set whose kernel values are in memory at once
+BLOCK = 1024  # images of a set whose kernel values are in memory at the same time
 Matrix = NDArray[np.float64]
 
 
 class Inception:
     """Float RGB, N x 3 x H x W in [0, 1] -> features, N x 2048 float32; the network is loaded at the first call.
 
-    Values are rounded to 8 bits and the network resizes to 299 x 299 itself, as TensorFlow 1 did (bilinear, corners
-    where it puts them, no filter against aliasing): pictures resized beforehand give other features.
+    Values are rounded to 8 bits. The network itself resizes to 299 x 299, as TensorFlow 1 did (bilinear, its alignment
+    of corners, no filter against aliasing); images that are resized before give different features.
 
     Raises (when called):
         MetricUnavailable: torch-fidelity is not installed, or the weights are not downloaded.
-        ValueError: no such images, or the file of weights is damaged.
+        ValueError: the images have another form, or the file of weights is damaged.
     """
 
     def __init__(self) -> None:
@@ -50,73 +50,74 @@ class Inception:
 def _inception() -> Any:
     try:
         module = import_module("torch_fidelity.feature_extractor_inceptionv3")
-        file = weight_registry.verify("inception")  # torch-fidelity would take any pickle that it is given
+        file = weight_registry.verify("inception")  # torch-fidelity itself accepts any pickle
     except ImportError as error:
         raise MetricUnavailable(
             f"FID and KID need torch-fidelity ({error}): run `pip install 'hifacegan-workbench[metrics]'`"
         ) from None
     except weight_registry.MissingWeights as error:
         raise MetricUnavailable(str(error)) from None
-    with torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+    with torch.random.fork_rng(devices=[]):  # it initialises random weights before it loads them
         return module.FeatureExtractorInceptionV3(
             "inception", [str(FEATURES)], feature_extractor_weights_path=str(file)
         )
 
 
 def fid(a: ArrayLike, b: ArrayLike) -> float:
-    """Frechet inception distance of two sets of features, n x d, from 0; lower is nearer.
+    """Frechet inception distance of two sets of features, n x d; 0 or more, lower is nearer.
 
     It is the squared Frechet distance of two Gaussians (Dowson and Landau 1982). With C = R^T R, R from the QR
-    decomposition of the centred features, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T: real, and
-    exact to rounding where the matrix root of a singular product is neither.
+    decomposition of the centred features, tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T. This sum
+    is real and exact up to rounding; the matrix square root of a singular product is neither.
 
     Raises:
-        MetricUnavailable: a set of fewer than two pictures.
-        ValueError: not finite features, n x d, or another d in each set.
+        MetricUnavailable: a set has fewer than two images.
+        ValueError: the features are not finite, not n x d, or d differs between the sets.
     """
     sets = _sets(a, b, 2)
     means = [x.mean(0) for x in sets]
     roots = [np.linalg.qr(x - mu, mode="r") / np.sqrt(len(x) - 1) for x, mu in zip(sets, means, strict=True)]
     overlap = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     apart = np.square(means[0] - means[1]).sum() + sum(np.square(root).sum() for root in roots)
-    return max(0.0, float(apart - 2 * overlap))  # below 0 by rounding alone
+    return max(0.0, float(apart - 2 * overlap))  # below 0 only by rounding
 
 
-def caution(count: int, dimension: int = FEATURES) -> str:
-    """The warning that belongs to a FID of sets of ``count`` pictures; empty for large sets."""
+def small_set_warning(count: int, dimension: int = FEATURES) -> str:
+    """The warning for a FID of sets of ``count`` images; empty for large sets."""
     if count > dimension:
         return ""
     return (
-        f"FID of {count} pictures: up to {dimension} the covariance is singular and the value too high, the more the "
-        "fewer they are; compare with FIDs of as many only"
+        f"FID of {count} images: for up to {dimension} images the covariance is singular and the value is too high, "
+        "more so for fewer images; compare it only with FIDs of equally many images"
     )
 
 
 class Kid(NamedTuple):
-    """Kernel inception distance and its standard error: how far other pictures of the same kind would move it."""
+    """Kernel inception distance and its standard error over samples of images."""
 
     mean: float
     error: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %, by the normal law."""
+        """The 95 % interval, for a normal distribution."""
         return self.mean - 1.96 * self.error, self.mean + 1.96 * self.error
 
 
 def kid(a: ArrayLike, b: ArrayLike) -> Kid:
-    """Kernel inception distance of two sets of features, n x d: the unbiased squared MMD over all pairs of pictures.
+    """Kernel inception distance of two sets of features, n x d: the unbiased squared MMD over all pairs of images.
 
-    Others report the mean over random subsets of 1000, which estimates the same value with more noise, and their
-    deviation, which says how small the subsets are. The error here is a jackknife's: each picture left out in turn.
+    Other programs report mean and deviation over random subsets of 1000 images: their mean estimates the same value
+    with more noise, and their deviation depends on the size of the subsets. The error here is the jackknife's, which
+    leaves out one image after the other.
 
     Raises:
-        MetricUnavailable: a set of fewer than three pictures.
-        ValueError: not finite features, n x d, or another d in each set.
+        MetricUnavailable: a set has fewer than three images.
+        ValueError: the features are not finite, not n x d, or d differs between the sets.
     """
     x, y = _sets(a, b, 3)
     n, m = len(x), len(y)
-    inner = [_kernel_sums(z, z) - _kernel(z, z) for z in (x, y)]  # each picture's sum over the others of its set
+    inner = [_kernel_sums(z, z) - _kernel(z, z) for z in (x, y)]  # per image: sum over the other images of its set
     across = [_kernel_sums(x, y), _kernel_sums(y, x)]
     within = [rows.sum() / (len(rows) * (len(rows) - 1)) for rows in inner]
     between = across[0].sum() / (n * m)
@@ -130,13 +131,13 @@ def kid(a: ArrayLike, b: ArrayLike) -> Kid:
 
 
 def _kernel_sums(x: Matrix, y: Matrix) -> Matrix:
-    """Sum over y of k(x, y), for each x; blocks of x keep memory small."""
+    """Sum over y of k(x, y), for each x; blocks of x limit the memory."""
     blocks = np.split(x, range(BLOCK, len(x), BLOCK))
     return np.concatenate([((block @ y.T / y.shape[1] + 1) ** 3).sum(1) for block in blocks])
 
 
 def _kernel(x: Matrix, y: Matrix) -> Matrix:
-    """k(x, y) of each row with its partner."""
+    """k(x, y) of each row of x with the same row of y."""
     return ((x * y).mean(1) + 1) ** 3
 
 
@@ -146,18 +147,13 @@ def _sets(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Matrix, Matrix]:
         if features.ndim != 2 or not np.isfinite(features).all():
             raise ValueError(f"{name}: expected finite features, n x d, got an array of shape {features.shape}")
         if len(features) < least:
-            raise MetricUnavailable(f"a set of pictures: at least {least} needed, got {len(features)}")
+            raise MetricUnavailable(f"set of images: at least {least} needed, got {len(features)}")
     if found[0].shape[1] != found[1].shape[1]:
-        raise ValueError(f"a has {found[0].shape[1]} features, b {found[1].shape[1]}: they must be alike")
+        raise ValueError(f"a has {found[0].shape[1]} features, b {found[1].shape[1]}: the numbers must be equal")
     return found[0], found[1]
 
 
-def fid_row(a: ArrayLike, b: ArrayLike) -> tuple[float, None, None]:
-    """FID as an evaluation's value and interval: it has none."""
-    return fid(a, b), None, None
-
-
 def kid_row(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
-    """KID as an evaluation's value and 95 % interval."""
+    """KID as value, low and high (95 %) of an evaluation."""
     found = kid(a, b)
     return found.mean, *found.interval

@@ -1,4 +1,4 @@
-"""How near a restored face is to the clean one, pixel by pixel and window by window; one value an image.
+"""Metrics that compare a restored face with the clean one, pixel by pixel or window by window; one value per image.
 
     psnr      -10 log10 mean (a - b)^2, over pixels and channels                                dB, higher is better
     ssim      mean of (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2))   up to 1, higher
@@ -11,26 +11,26 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import Planes, check, each
+from hifacegan_lib.metrics.metric import Planes, check, per_pair
 from hifacegan_lib.utils import measures
 
-SSIM_SIDE, MS_SSIM_SIDE = 11, 176  # smallest sides, pixels: a window, a window at 1/16
+SSIM_SIDE, MS_SSIM_SIDE = 11, 176  # smallest sides in pixels: one window; one window at 1/16
 MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, fine to coarse
 _C1, _C2 = 0.01**2, 0.03**2
 _WINDOW = cv2.getGaussianKernel(SSIM_SIDE, 1.5, cv2.CV_32F)
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, over all pixels and channels of an image; equal images have infinity."""
+    """Peak signal-to-noise ratio in dB, over all pixels and channels of an image; infinity for equal images."""
     check(image, clean)
-    return each(lambda a, b: measures.psnr(b, a, 1.0), image, clean, planar=True)
+    return per_pair(lambda a, b: measures.psnr(b, a, 1.0), image, clean, planar=True)
 
 
 def ssim(image: Tensor, clean: Tensor) -> Tensor:
     """Structural similarity, -1 to 1 (Wang et al. 2004): Gaussian window 11, sigma 1.5, K = 0.01 and 0.03.
 
-    Population covariances; each channel by itself, then the mean; only windows that lie inside the image count, as in
-    the paper and scikit-image.
+    Covariances have the divisor n. Each channel is computed separately, then the mean is taken. Only windows inside the
+    image count, as in the paper and in scikit-image.
     """
     check(image, clean, SSIM_SIDE)
 
@@ -38,14 +38,15 @@ def ssim(image: Tensor, clean: Tensor) -> Tensor:
         terms = (_terms(x, y) for x, y in zip(a, b, strict=True))
         return float(np.mean([(luminance * structure).mean(dtype=np.float64) for luminance, structure in terms]))
 
-    return each(value, image, clean, planar=True)
+    return per_pair(value, image, clean, planar=True)
 
 
 def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
     """Multi-scale structural similarity, 0 to 1 (Wang et al. 2003).
 
-    Weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333; scales are 2 x 2 means (an odd last line is left out); at each scale
-    only windows inside count; the mean over channels is taken before the power; negative terms count as 0.
+    Weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333. Each scale is made of 2 x 2 means (an odd last line is left out). At
+    each scale only windows inside the image count. The mean over channels is taken before the power, and negative terms
+    count as 0.
     """
     check(image, clean, MS_SSIM_SIDE)
 
@@ -53,11 +54,11 @@ def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
         found = np.mean([_scales(x, y) for x, y in zip(a, b, strict=True)], 0)
         return float(np.prod(np.maximum(found, 0) ** MS_SSIM_POWERS))
 
-    return each(value, image, clean, planar=True)
+    return per_pair(value, image, clean, planar=True)
 
 
 def _scales(a: Planes, b: Planes) -> list[float]:
-    """Of one plane: mean contrast x structure at each scale but the last, which has luminance too."""
+    """For one plane, mean contrast x structure at each scale; the last one includes luminance."""
     found = []
     for _ in MS_SSIM_POWERS[:-1]:
         found.append(_terms(a, b)[1].mean(dtype=np.float64))
@@ -70,10 +71,10 @@ def _scales(a: Planes, b: Planes) -> list[float]:
 def _terms(a: Planes, b: Planes) -> tuple[Planes, Planes]:
     """Luminance, and contrast x structure, of every window inside a plane; H x W -> (H - 10) x (W - 10).
 
-    By sum and difference, s = a + b and d = a - b: 2 cov = (var_s - var_d) / 2, var_a + var_b = (var_s + var_d) / 2,
-    and so for the means: four filters, where five would be.
+    With s = a + b and d = a - b, 2 cov = (var_s - var_d) / 2 and var_a + var_b = (var_s + var_d) / 2, and likewise for
+    the means. This needs four filters instead of five.
     """
-    level_a, level_b = a.mean(), b.mean()  # taken out: differences of squares are exact where little happens
+    level_a, level_b = a.mean(), b.mean()  # subtracted, so that differences of squares are exact in flat regions
     a, b = a - level_a, b - level_b
     mu_s, var_s = _moments(a + b)
     mu_d, var_d = _moments(a - b)

@@ -1,12 +1,12 @@
-"""Is it still the same person? Embeddings by SFace (Zhong et al. 2021), landmarks by YuNet.
+"""Metrics of identity: embeddings by SFace (Zhong et al. 2021), landmarks by YuNet.
 
-    identity   cosine of the two faces' embeddings                          -1 to 1, higher; OpenCV: same from 0.363
+    identity   cosine of the two faces' embeddings             -1 to 1, higher; OpenCV: same person from 0.363
     FED        Euclidean distance of the embeddings, each of length 1          0 to 2, lower; sqrt(2 - 2 cosine)
     LLE        mean distance of the five landmarks, % of the clean eyes' distance                 from 0, lower
 
-Each picture is aligned by its own landmarks, as a system that recognises people would do it. Where no face is found in
-either of the two there is no value: NaN, which an evaluation counts and lists. Papers differ in LLE: 68 landmarks of
-another network, or pixels; only the same kind can be compared.
+Each image is aligned by its own landmarks, as face recognition systems do. If no face is found in one of the two
+images, the value is NaN, which an evaluation counts and lists. Papers define LLE differently (68 landmarks of another
+network, or pixels); only values of the same definition can be compared.
 """
 
 import hashlib
@@ -26,16 +26,16 @@ from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_uint8
 
-REMEMBERED = 128  # pictures whose face is not looked for again: the clean one serves every method and metric
+CACHED_IMAGES = 128  # images whose results are cached: every method and metric uses the same clean image
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """Pixels that a cache can tell from others by their bytes."""
+    """An image as a key of a cache: images with the same shape and bytes are equal."""
 
     pixels: Pixels = field(compare=False)
-    mark: bytes
+    sha256: bytes
 
     @classmethod
     def of(cls, image: Tensor) -> "_Picture":
@@ -44,28 +44,28 @@ class _Picture:
 
 
 class Identity:
-    """Three metrics over one description of each picture; networks are loaded at the first call.
+    """Three metrics that share the face and embedding of each image; the networks are loaded at the first call.
 
     Raises (when called):
         MetricUnavailable: YuNet, or for similarity and FED SFace, is not downloaded.
-        ValueError: a file of weights is damaged, or what is given is no pair of pictures.
+        ValueError: a file of weights is damaged, or the arguments are not a pair of image batches.
     """
 
     def __init__(self) -> None:
-        self._face = lru_cache(REMEMBERED)(_largest_face)
-        self._embedding = lru_cache(REMEMBERED)(self._embed)
+        self._face = lru_cache(CACHED_IMAGES)(_largest_face)
+        self._embedding = lru_cache(CACHED_IMAGES)(self._embed)
         self._recogniser: cv2.FaceRecognizerSF | None = None
 
     def similarity(self, image: Tensor, clean: Tensor) -> Tensor:
-        """Cosine of the embeddings, N values of -1 to 1."""
+        """Cosine of the embeddings, N values from -1 to 1."""
         return _each(image, clean, self._embedding, lambda a, b: float(a @ b))
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
-        """Face embedding distance, N values of 0 to 2."""
+        """Face embedding distance, N values from 0 to 2."""
         return _each(image, clean, self._embedding, lambda a, b: float(np.linalg.norm(a - b)))
 
     def landmark_error(self, image: Tensor, clean: Tensor) -> Tensor:
-        """Landmark localisation error, N values in per cent of the distance of the clean face's eyes."""
+        """Landmark localisation error, N values, in per cent of the distance between the clean face's eyes."""
 
         def points(picture: _Picture) -> Array | None:
             face = self._face(picture)
@@ -77,20 +77,20 @@ class Identity:
         return _each(image, clean, points, value)
 
     def _embed(self, picture: _Picture) -> Array | None:
-        """128 numbers of length 1; None where there is no face."""
-        if self._recogniser is None:  # before a face is looked for: one missing file is enough to know
+        """Embedding of 128 numbers and length 1; None without a face."""
+        if self._recogniser is None:  # before the face detection, so that the error comes for the first image
             self._recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.verify("sface")), "")
         face = self._face(picture)
         if face is None:
             return None
         bgr = cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR)
-        embedding = self._recogniser.feature(self._recogniser.alignCrop(bgr, yunet_row(face))).ravel()  # of 112 x 112
+        embedding = self._recogniser.feature(self._recogniser.alignCrop(bgr, yunet_row(face))).ravel()  # from 112 x 112
         return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
 
 def yunet_row(face: Detection) -> NDArray[np.float32]:
-    """A face as OpenCV's recogniser takes it: box, points, score; 1 x 15."""
-    assert face.points is not None  # YuNet's have them
+    """A face in the format of OpenCV's recogniser: box, points, score; 1 x 15."""
+    assert face.points is not None  # YuNet's detections have points
     return np.concatenate([face.box, face.points.ravel(), [face.score]]).astype(np.float32)[None]
 
 
@@ -104,7 +104,7 @@ def _each(
     describe: Callable[[_Picture], Array | None],
     value: Callable[[Array, Array], float],
 ) -> Tensor:
-    """``value`` of what ``describe`` finds in each pair; NaN where it finds nothing in either."""
+    """``value`` of the descriptions of each pair of images; NaN if ``describe`` returns None for one of them."""
     check(image, clean)
     found = []
     try:

@@ -1,9 +1,9 @@
 """Faces and their five landmarks in a face crop, by YuNet (Wu et al. 2023).
 
-A crop that a face fills is unlike what YuNet learned from, and large faces are found worse than middling ones: the crop
-is framed in grey, as wide as itself on each side, and shown at 320 x 320, where its face is about 80 pixels wide. Of
-50 FFHQ faces this finds all when they are clean, from 512 down to 64 pixels; after the recipe `face_renov` 50 at 512,
-50 at 256, 48 at 128 and 28 at 64 pixels (unframed at 640: 42, 33, 27, 14).
+A crop that is filled by a face differs from YuNet's training images, and YuNet finds faces of medium size better than
+large ones. So the crop gets a grey frame, on each side as wide as the crop, and the network sees it at 320 x 320, where
+the face is about 80 pixels wide. Of 50 clean FFHQ faces all are found, at 512 down to 64 pixels; after the recipe
+`face_renov` 50 are found at 512, 50 at 256, 48 at 128 and 28 at 64 pixels (without frame at 640: 42, 33, 27, 14).
 """
 
 import cv2
@@ -13,16 +13,16 @@ from hifacegan_lib.restoration.detection import Detection, seen, yunet
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, check_pixels
 
-SIDE, FRAME = 320, 1.0  # pixels that the network sees; grey around the crop, shares of its longer side
-SCORE, OVERLAP = 0.5, 0.3  # least confidence; most overlap of two faces
+SIDE, FRAME = 320, 1.0  # input of the network, pixels; width of the frame as a share of the longer side
+SCORE, OVERLAP = 0.5, 0.3  # least confidence; largest overlap of two faces
 GREY = (128, 128, 128)
 
 
 def faces_of_crop(image: Pixels) -> list[Detection]:
-    """Faces of a crop, uint8 H x W x 3, the largest first; lengths in its pixels, a box may reach beyond it.
+    """Faces of a crop, uint8 H x W x 3, the largest first; lengths in pixels of the crop, a box may extend beyond it.
 
     Raises:
-        MissingWeights: YuNet is not downloaded. ValueError: no such picture, or the file of weights is damaged.
+        MissingWeights: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
     """
     check_pixels(image)
     network = yunet(str(weight_registry.verify("yunet")), -2, SCORE, OVERLAP)

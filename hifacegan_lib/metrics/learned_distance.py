@@ -1,4 +1,4 @@
-"""LPIPS: the distance of a network's features, channels weighted to agree with people (Zhang et al. 2018)."""
+"""LPIPS: distance of a network's features, with channel weights fitted to human judgements (Zhang et al. 2018)."""
 
 import warnings
 from typing import Literal
@@ -9,17 +9,17 @@ from torch import Tensor
 from hifacegan_lib.metrics.metric import MetricUnavailable, check
 from hifacegan_lib.utils import weight_registry
 
-LPIPS_SIDE = 31  # smallest side, pixels: the network's poolings
+LPIPS_SIDE = 31  # smallest side in pixels, for the network's poolings
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
 
 
 class Lpips:
-    """LPIPS 0.1, called as the other metrics, from 0, lower is better; its network is loaded at the first call.
+    """LPIPS 0.1, called like the other metrics; 0 or more, lower is better; the network is loaded at the first call.
 
     Args:
-        net: whose features: "alex" (the authors' choice for judging), "vgg" or "squeeze".
+        net: the network of the features: "alex" (the authors' choice for evaluation), "vgg" or "squeeze".
     Raises (when called):
-        MetricUnavailable: the network's weights are not downloaded. There is no score from a random network.
+        MetricUnavailable: the network's weights are not downloaded (random weights are never used).
         ValueError: the file of weights is damaged.
     """
 
@@ -34,16 +34,21 @@ class Lpips:
         if self._network is None:
             self._network = self._load()
         with torch.no_grad():
-            return self._network.to(image.device)(image, clean, normalize=True).flatten()  # normalize: takes [0, 1]
+            return self._network.to(image.device)(
+                image, clean, normalize=True
+            ).flatten()  # normalize: for inputs in [0, 1]
 
     def _load(self) -> torch.nn.Module:
         try:
-            weight_registry.verify(self.backbone)  # torch would not look into a file that it finds
+            weight_registry.verify(self.backbone)  # torch does not verify a cached file
         except weight_registry.MissingWeights as error:
             raise MetricUnavailable(str(error)) from None
         import lpips
 
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
+        with (
+            warnings.catch_warnings(),
+            torch.random.fork_rng(devices=[]),
+        ):  # it initialises random weights before it loads them
             for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
                 warnings.filterwarnings("ignore", message, UserWarning)
             return lpips.LPIPS(net=self.net, verbose=False)

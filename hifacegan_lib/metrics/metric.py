@@ -1,8 +1,8 @@
-"""What a metric is: a function of pictures and clean ones, how to speak of it, and the check of what it is given.
+"""The common form of all metrics: a function of restored and clean images, its description, and the input check.
 
-All metrics take float RGB, N x 3 x H x W in [0, 1], as a file would give it, and return N values. Nothing is clipped,
-rescaled or averaged in silence: anything but such a pair is a ValueError, a metric that cannot be computed is a
-:class:`MetricUnavailable` with the reason, and NaN stands where one image has no value (no face found in it).
+All metrics take float RGB, N x 3 x H x W in [0, 1], and return N values. Inputs are never clipped, rescaled or
+averaged: any other input raises a ValueError, a metric that cannot be computed raises :class:`MetricUnavailable` with
+the reason, and NaN marks an image without a value (no face found).
 """
 
 import os
@@ -20,21 +20,21 @@ Planes = NDArray[np.floating]
 
 
 class MetricUnavailable(ValueError):
-    """A metric that these images or this machine cannot have; the message says why."""
+    """The metric cannot be computed for these images or on this machine; the message gives the reason."""
 
 
 class Metric(NamedTuple):
-    """A metric and how to speak of it.
+    """A metric and its description.
 
     Attributes:
-        compute: (image, clean) -> N values; None where the value belongs to a whole set of images.
-        label, unit, digits: for tables and pictures.
-        higher_is_better: None: the nearer to the clean faces' value the better.
-        implementation: the program and its settings; an evaluation's conditions record it.
+        compute: (image, clean) -> N values; None for a metric of whole sets of images.
+        label, unit, digits: for tables and figures.
+        higher_is_better: None if a value nearer to that of the clean faces is better.
+        implementation: the program and its settings, for the conditions of an evaluation.
         backbone: downloads that the value depends on, names in :data:`hifacegan_lib.utils.weight_registry.REGISTRY`.
-        reference: whether the clean image is looked at.
-        features, distance: of a metric of sets: faces -> N x d, and (all features of the faces, n x d, those of the
-            clean ones) -> value, low, high.
+        reference: whether the metric uses the clean image.
+        features, distance: for a metric of sets: faces -> N x d, and (features n x d of all restored faces, of all
+            clean faces) -> value, low, high.
     """
 
     compute: Callable[[Tensor, Tensor], Tensor] | None
@@ -54,17 +54,17 @@ class Metric(NamedTuple):
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
     @property
-    def wanted(self) -> str:
-        """Which direction is good."""
+    def direction(self) -> str:
+        """Which values are better, in words."""
         if self.higher_is_better is None:
             return "near the clean faces' is better"
         return "higher is better" if self.higher_is_better else "lower is better"
 
 
-def each(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor, planar: bool = False) -> Tensor:
-    """``value`` of each pair, float32 H x W x 3 (3 x H x W if ``planar``), in threads; N values.
+def per_pair(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor, planar: bool = False) -> Tensor:
+    """``value`` of each pair, float32 H x W x 3 (3 x H x W if ``planar``), computed in threads; N values.
 
-    OpenCV and NumPy let the other threads run, also those that read the next pairs.
+    OpenCV and NumPy release the lock of the interpreter, so the threads run in parallel.
     """
     pairs = [(x, y) for x, y in zip(*(t.detach().float().cpu().numpy() for t in (image, clean)), strict=True)]
 
@@ -76,17 +76,17 @@ def each(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor,
 
 
 def check(image: Tensor, clean: Tensor, side: int = 1) -> None:
-    """Raise unless both are alike: float RGB, N x 3 x H x W, finite, in [0, 1].
+    """Raise unless both are float RGB, N x 3 x H x W, finite, in [0, 1], of equal shape and dtype.
 
     Raises:
-        ValueError: they are not; the message says which and what was found.
+        ValueError: one of these does not hold; the message names the argument and the value found.
         MetricUnavailable: an image has a side below ``side`` pixels.
     """
     for name, x in (("image", image), ("clean", clean)):
         if problem := _problem(x):
             raise ValueError(f"{name}: expected float RGB, N x 3 x H x W, finite, in [0, 1]; {problem}")
     if image.shape != clean.shape or image.dtype != clean.dtype:
-        raise ValueError(f"image is {_kind(image)}, clean is {_kind(clean)}: they must be alike")
+        raise ValueError(f"image is {_kind(image)}, clean is {_kind(clean)}: shape and dtype must be equal")
     if min(image.shape[2:]) < side:
         raise MetricUnavailable(f"needs sides of at least {side} pixels, got {image.shape[2]} x {image.shape[3]}")
 
@@ -96,7 +96,7 @@ def _problem(x: Any) -> str | None:
         return f"got {x.dtype if isinstance(x, Tensor) else type(x).__name__}"
     if x.ndim != 4 or x.shape[1] != 3 or not x.numel():
         return f"got {_kind(x)}"
-    # either is NaN if any is; NumPy's loop does not wait for threads that others keep busy
+    # min and max are NaN if any value is; NumPy's loop does not wait for busy threads of torch
     low, high = (x.detach().numpy().min(), x.detach().numpy().max()) if x.device.type == "cpu" else x.aminmax()
     return None if low >= 0 and high <= 1 else f"got {low:.4g} to {high:.4g}"
 

@@ -1,15 +1,15 @@
-"""NIQE: how unlike the statistics of natural pictures a picture's are, without a reference (Mittal et al. 2013).
+"""NIQE: distance of an image's statistics from those of natural images, without a reference (Mittal et al. 2013).
 
     i' = (i - mu) / (sigma + 1)                            mu, sigma: of a 7 x 7 Gaussian window; i: luma, 16 to 235
-    d = sqrt( (nu - nu')^T ((C + C') / 2)^+ (nu - nu') )   mean and covariance of blocks' features: pristine, this one's
+    d = sqrt( (nu - nu')^T ((C + C') / 2)^+ (nu - nu') )   nu, C: mean and covariance of blocks' features; ' this image
 
-Natural pictures' i', and the products of neighbours in it, follow asymmetric generalised Gaussians; a block's features
-are their parameters, 18 at each of two scales. Blocks are 96 x 96 pixels; what does not fill one at the right and below
-is left out. The pristine statistics are those that the authors published.
+In natural images i' and the products of its neighbouring pixels follow asymmetric generalised Gaussians. The features
+of a block are the parameters of these distributions, 18 at each of two scales. Blocks are 96 x 96 pixels; incomplete
+blocks on the right and below are left out. The pristine statistics nu and C are those that the authors published.
 
-Conventions of the authors' MATLAB code: luma of BT.601 in studio range, rounded; the image's border repeated for the
-window; half size by MATLAB's bicubic kernel, widened against aliasing, the border mirrored; each block's neighbours
-wrap around inside it. Lower is better; natural photographs have 2 to 5.
+Conventions of the authors' MATLAB code: luma of BT.601 in studio range, rounded; the window repeats the border of the
+image; half size by MATLAB's bicubic kernel, widened against aliasing, with a mirrored border; neighbours of a pixel
+wrap around inside its block. Lower is better; natural photographs have 2 to 5.
 """
 
 import cv2
@@ -19,21 +19,21 @@ from PIL import Image
 from scipy.special import gamma
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, each
+from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, per_pair
 from hifacegan_lib.utils import weight_registry
 
-BLOCK = 96  # pixels; half of it at the second scale
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns that a block is rolled by
+BLOCK = 96  # pixels; 48 at the second scale
+NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # shifts of a block, rows and columns
 _SHAPES = np.arange(0.2, 10.001, 0.001)
-_RATIOS = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))  # rises with the shape
+_RATIOS = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))  # increases with the shape
 Array = NDArray[np.float64]
 
 
 class Niqe:
-    """Called as the other metrics, ``clean`` is not looked at; N values, NaN for a picture without any texture.
+    """Called like the other metrics, but ``clean`` is not used; N values, NaN for an image without texture.
 
     Raises (when called):
-        MetricUnavailable: the pristine statistics are not downloaded, or the pictures hold fewer than two blocks.
+        MetricUnavailable: the pristine statistics are not downloaded, or the images contain fewer than two blocks.
         ValueError: the file is damaged.
     """
 
@@ -48,7 +48,7 @@ class Niqe:
         if self._pristine is None:
             self._pristine = _load()
         mean, covariance = self._pristine
-        return each(lambda x, _: distance(mean, covariance, features(luma(x))), image, clean)
+        return per_pair(lambda x, _: distance(mean, covariance, features(luma(x))), image, clean)
 
 
 def _load() -> tuple[Array, Array]:
@@ -66,7 +66,7 @@ def luma(x: Planes) -> Array:
 
 
 def features(y: Array) -> Array:
-    """The blocks' features, blocks x 36, of a luma picture H x W with at least one block."""
+    """The features, blocks x 36, of a luma image H x W with at least one block."""
     rows, columns = (side // BLOCK for side in y.shape)
     y = y[: rows * BLOCK, : columns * BLOCK]
     found = []
@@ -94,7 +94,7 @@ def halve(y: Array) -> Array:
 
 
 def _block_features(blocks: Array) -> Array:
-    """Blocks x 18: shape and scale of the values; shape, mean, left and right scale of each product of neighbours."""
+    """Features, blocks x 18: shape and scale of the values; shape, mean, both scales of each product of neighbours."""
     shape, left, right = aggd(blocks)
     found = [shape, (left + right) / 2]
     for shift in NEIGHBOURS:
@@ -124,9 +124,9 @@ def aggd(x: Array) -> tuple[Array, Array, Array]:
 
 
 def distance(mean: Array, covariance: Array, found: Array) -> float:
-    """Of blocks' features (blocks x 36) from pristine statistics; blocks without texture do not count.
+    """Distance of features (blocks x 36) from the pristine statistics; blocks without texture do not count.
 
-    NaN where fewer than two blocks are left: they have no covariance.
+    NaN if fewer than two blocks remain, because they have no covariance.
     """
     whole = found[np.isfinite(found).all(1)]
     if len(whole) < 2:

@@ -1,8 +1,8 @@
-"""The metrics of an evaluation: which there are, how each is computed, what it needs.
+"""The registry of metrics: their names, computation, description and downloads.
 
-Of a pair: PSNR, SSIM, MS-SSIM, LPIPS, the shift of the mean colour; likeness of the person, place of the landmarks. Of
-one picture: NIQE, sharpness, colour cast. Of two sets of pictures: FID, KID. A metric whose weights are not downloaded
-is missing, with the command that gets them.
+For a pair of images: PSNR, SSIM, MS-SSIM, LPIPS, colour shift, identity, FED, LLE. For one image: NIQE, sharpness,
+colour cast. For two sets of images: FID, KID. A metric whose weights are not downloaded is listed as missing, with the
+command that downloads them.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 from torch import Tensor
 
-from hifacegan_lib.metrics import fid_kid, no_reference
+from hifacegan_lib.metrics import no_reference
+from hifacegan_lib.metrics.fid_kid import Inception, fid, kid_row
 from hifacegan_lib.metrics.full_reference import ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Lpips
@@ -21,7 +22,7 @@ from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
 from hifacegan_lib.names import METRICS
 
-FACES = ("identity", "fed", "lle")  # have no value for a picture in which no face is found
+FACES = ("identity", "fed", "lle")  # no value for an image in which no face is found
 _OPENCV = f"OpenCV {cv2.__version__}"
 _OURS = f"hifacegan_lib, {_OPENCV}"
 _LAB = f"{_OURS}, CIELAB D65"
@@ -32,14 +33,14 @@ _INCEPTION = "hifacegan_lib, Inception of 2015 as in torch-fidelity, resized to 
 
 
 def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
-    """The metrics of an evaluation, or those named, in the order of ``names``; networks load when they are called.
+    """All metrics, or the named ones, in the order of ``names``; networks are loaded at the first call.
 
     Raises:
-        ValueError: no such metric.
+        ValueError: a name is unknown.
     """
     if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"metric '{unknown[0]}': unknown; there are: {', '.join(METRICS)}")
-    faces, inception = Identity(), fid_kid.Inception()
+        raise ValueError(f"metric '{unknown[0]}': unknown; expected one of: {', '.join(METRICS)}")
+    faces, inception = Identity(), Inception()
     both = ("sface", "yunet")
     everything = {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
@@ -66,27 +67,27 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
         "colour_shift": Metric(
             *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
         ),
-        "fid": _sets(inception, fid_kid.fid_row, "FID", 2, "; biased upwards below 2048 images"),
-        "kid": _sets(inception, fid_kid.kid_row, "KID", 4, ", cubic kernel, unbiased"),
+        "fid": _sets(inception, lambda a, b: (fid(a, b), None, None), "FID", 2, "; biased upwards below 2048 images"),
+        "kid": _sets(inception, kid_row, "KID", 4, ", cubic kernel, unbiased"),
     }
     return {name: everything[name] for name in names}
 
 
-def known(name: str, implementation: str) -> Metric:
-    """How to speak of a metric that was measured before, ``implementation`` as it was then; of an unknown one too."""
+def recorded(name: str, implementation: str) -> Metric:
+    """The description of a metric of a saved evaluation, with the ``implementation`` of that time, for any name."""
     if name in METRICS:
         return standard([name])[name]._replace(implementation=implementation)
     return Metric(partial(_measured_elsewhere, name), name, "", None, 4, implementation)
 
 
 def _measured_elsewhere(name: str, *_: Tensor) -> Tensor:
-    raise MetricUnavailable(f"{name}: another program's, read from a file; it cannot be computed here")
+    raise MetricUnavailable(f"{name}: metric of another program, read from a file; it cannot be computed here")
 
 
 def _lpips(score: Lpips, label: str, network: str) -> Metric:
     return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}", (score.backbone,))
 
 
-def _sets(inception: fid_kid.Inception, distance: Any, label: str, digits: int, words: str) -> Metric:
+def _sets(inception: Inception, distance: Any, label: str, digits: int, words: str) -> Metric:
     common = (None, label, "", False, digits, f"{_INCEPTION}{words}", ("inception",))
     return Metric(*common, features=inception, distance=distance)

@@ -1,9 +1,10 @@
-"""Weights on the disk: written whole or not at all, read without running anyone's code.
+"""Weights on disk: files are written atomically, and reading them runs no code from the file.
 
-A generator is a safetensors file whose metadata hold its ``GeneratorConfig`` and what it was trained for. For a network
-of another class they hold the name of the class, and the file is loaded into such a network. A training checkpoint is a
-folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and ``state.pt``; it is filled under another
-name and renamed, so a killed process leaves the previous one whole.
+A generator is a safetensors file. Its metadata hold the ``GeneratorConfig`` and information about the training. For a
+network of another class the metadata hold the name of the class, and the weights are loaded into a given network of
+that class. A training checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and
+``state.pt``. The folder is written under a temporary name and renamed, so a killed process does not damage the previous
+checkpoint.
 """
 
 import contextlib
@@ -28,14 +29,14 @@ FORMAT = "hifacegan-generator-1"
 
 
 def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] | None = None) -> Path:
-    """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) travels along."""
+    """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) is metadata."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
     description: dict[str, Any] = {"format": FORMAT, "config": None, "info": info or {}}
     if type(generator) is Generator:
         description["config"] = dataclasses.asdict(generator.config)
     else:
         description["class"] = type(generator).__name__
-    metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several in random order
+    metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several entries in random order
     return files.write_bytes(path, save(tensors, metadata))
 
 
@@ -45,20 +46,20 @@ def load_generator(
     """A generator in ``eval()`` on ``device``, and the info that was saved with it.
 
     Args:
-        network: gets the weights of a file of its class; without it the file must be of the class ``Generator``, which
-            is made by the config in the file.
+        network: a network of the file's class, into which the weights are loaded. Without it the file must hold a
+            ``Generator``, which is built from the config in the file.
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not one of our generator files, of another class, or its weights do not fit.
+        FileNotFoundError: the file does not exist.
+        ValueError: the workbench did not write the file, the class is different, or the weights do not fit.
     """
     description, tensors = _read(path)
-    there = description.get("class", Generator.__name__)
-    if network is None and there == Generator.__name__:
+    stored = description.get("class", Generator.__name__)
+    if network is None and stored == Generator.__name__:
         network = Generator(GeneratorConfig.from_dict(description["config"]))
     if network is None:
-        raise ValueError(f"{path}: weights of the class {there!r}; expected network={there}(...), to load them into")
-    if there != type(network).__name__:
-        raise ValueError(f"{path}: weights of the class {there!r}, expected {type(network).__name__!r}")
+        raise ValueError(f"{path}: weights of the class {stored!r}; expected network={stored}(...), to load them into")
+    if stored != type(network).__name__:
+        raise ValueError(f"{path}: weights of the class {stored!r}, expected {type(network).__name__!r}")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -67,7 +68,7 @@ def load_generator(
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors of a generator's file."""
+    """Metadata and tensors of a generator file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
@@ -90,12 +91,12 @@ def save_training(
     info: dict[str, Any],
     keep: int = 2,
 ) -> Path:
-    """Write ``folder/step_<step>``, then remove all but the ``keep`` newest.
+    """Write ``folder/step_<step>``, then remove all checkpoints but the ``keep`` newest.
 
     ``state`` holds tensors and plain values.
 
     Raises:
-        OSError: it could not be written (a full disk, no permission); the earlier ones are untouched.
+        OSError: the checkpoint cannot be written (full disk, no permission); earlier checkpoints are unchanged.
     """
     folder = Path(folder)
     target, partial = folder / f"step_{step:06d}", folder / f".step_{step:06d}.partial"
@@ -113,38 +114,37 @@ def save_training(
         _flush_folder(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        whole = [path.name for path in steps(folder)]
-        kept = f"{whole[-1]} is whole" if whole else "there is no earlier one"
+        earlier = [path.name for path in list_complete(folder)]
+        kept = f"{earlier[-1]} is complete" if earlier else "there is no earlier checkpoint"
         raise OSError(f"{target}: cannot be written ({error.strerror or error}); {kept}") from None
-    for old in steps(folder)[:-keep]:
+    for old in list_complete(folder)[:-keep]:
         if old != target:
             shutil.rmtree(old)
     return target
 
 
-def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The differences of two nested mappings, a sentence each: ``steps: 750 there, 900 asked``."""
-    old, new = _flat(there), _flat(asked)
+def differences(saved: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """The differences between two nested mappings, as texts like ``steps: 750 saved, 900 requested``."""
+    old, new = _flatten(saved), _flatten(requested)
     return [
-        f"{key}: {old.get(key, 'nothing')!r} there, {new.get(key, 'nothing')!r} asked"
+        f"{key}: {old.get(key, 'nothing')!r} saved, {new.get(key, 'nothing')!r} requested"
         for key in [*new, *(key for key in old if key not in new)]
         if old.get(key, ...) != new.get(key, ...)
     ]
 
 
-def refuse_differences(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Nothing happens when both are the same.
+def refuse_differences(checkpoint: str, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
+    """Raise unless two nested mappings are equal.
 
     Raises:
-        ValueError: they differ; the message names ``where`` and lists up to eight differences.
+        ValueError: they differ; the message names the checkpoint and lists up to eight differences.
     """
-    found = differences(there, asked)
-    if found:
+    if found := differences(saved, requested):
         more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
-        raise ValueError(f"{where} is of another run ({'; '.join(found[:8])}{more})")
+        raise ValueError(f"{checkpoint} belongs to another run ({'; '.join(found[:8])}{more})")
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings and lists as one mapping with dotted keys."""
     if isinstance(values, Mapping):
         items = [(str(key), value) for key, value in values.items()]
@@ -152,35 +152,35 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
         items = [(str(number), value) for number, value in enumerate(values)]
     else:
         return {prefix: values}
-    return {k: v for key, value in items for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    return {k: v for key, value in items for k, v in _flatten(value, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def load_state(folder: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """The training state of one checkpoint folder; tensors and plain values only."""
+    """The training state of a checkpoint folder: tensors and plain values only."""
     return torch.load(Path(folder) / "state.pt", map_location=device, weights_only=True)
 
 
-def steps(folder: str | Path) -> list[Path]:
-    """The complete checkpoints below ``folder``, by rising step."""
+def list_complete(folder: str | Path) -> list[Path]:
+    """The complete checkpoints in ``folder``, by rising step."""
     numbered = {int(n): p for p in Path(folder).glob("step_*") if (n := p.name.removeprefix("step_")).isdecimal()}
     return [path for _, path in sorted(numbered.items()) if (path / "state.pt").is_file()]
 
 
 def latest_generator(run: str | Path) -> Path:
-    """The averaged weights of a run's newest checkpoint.
+    """The file with the averaged weights of a run's newest checkpoint.
 
     Raises:
-        FileNotFoundError: the run has none.
+        FileNotFoundError: the run has no complete checkpoint.
     """
-    found = steps(Path(run) / "checkpoints")
+    found = list_complete(Path(run) / "checkpoints")
     if not found:
-        raise FileNotFoundError(f"{run}: no checkpoint of a training run below it")
+        raise FileNotFoundError(f"{run}: no checkpoint of a training run in this folder")
     return found[-1] / "ema.safetensors"
 
 
 def _flush_folder(path: Path) -> None:
-    """Make a rename last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):  # mounted drives, Windows
+    """Flush a folder to disk, so that a rename survives a power cut, where the system supports it."""
+    with contextlib.suppress(OSError):  # some mounted drives and Windows cannot flush a folder
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,11 +1,11 @@
 """Conditional multi-scale patch discriminator (pix2pixHD, arXiv 1711.11585).
 
-It sees the damaged face beside a restored or a clean one, so it judges whether the face fits the damaged one, patch by
-patch, at full and at half resolution.
+Its input is the damaged face together with a restored or a clean face. So it judges, patch by patch, whether the face
+fits the damaged one, at full and at half resolution.
 
-Ours, as an option: three more channels with the face's fine detail alone, detail * (face - its 3 x 3 means). On faces
-of 128 pixels that are blurred by L1, what tells them apart is a hundredth of the range; without these channels, 300
-steps at any rate learned nothing of it, with them 150 did.
+One option is not in the paper: three more input channels with the fine detail alone, detail * (face - its 3 x 3 means).
+L1 blurs restored faces of 128 pixels, and they differ from clean faces by a hundredth of the range. Without these
+channels the discriminator did not learn this difference in 300 steps at any learning rate; with them it took 150 steps.
 """
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class PatchDiscriminator(nn.Module):
-    """N x 6 x H x W -> features of each layer, the last of them N x 1 x h x w scores of overlapping patches."""
+    """N x 6 x H x W -> the features of each layer; the last are the scores of overlapping patches, N x 1 x h x w."""
 
     def __init__(self, width: int = 64, layers: int = 4, in_channels: int = 6) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class _PixelStatistics(nn.Module):
-    """Instance norm without parameters that is also defined on a single pixel."""
+    """Instance norm without parameters; unlike PyTorch's it is also defined for a single pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
@@ -50,9 +50,9 @@ class Discriminator(nn.Module):
 
     Args:
         width: channels after the first layer; the paper's 64.
-        scales: how many; each sees half the size of the one before; the paper's 2.
-        layers: convolutions of each before the last; the paper's 4.
-        detail: by how much the face's fine detail is raised for three channels of its own; 0, the paper's: none.
+        scales: number of scales; each has half the resolution of the one before; the paper's 2.
+        layers: convolutions of each scale before the last one; the paper's 4.
+        detail: factor on the face's fine detail in three more input channels; 0, the paper's, leaves them out.
     """
 
     def __init__(self, width: int = 64, scales: int = 2, layers: int = 4, detail: float = 0.0) -> None:
@@ -62,11 +62,11 @@ class Discriminator(nn.Module):
         self.scales = nn.ModuleList(PatchDiscriminator(width, layers, channels) for _ in range(scales))
 
     def forward(self, damaged: Tensor, face: Tensor) -> list[list[Tensor]]:
-        """Both N x 3 x H x W in [0, 1] -> for each scale the features of each layer, scores last."""
+        """Two batches N x 3 x H x W in [0, 1] -> for each scale the features of each layer, the scores last."""
         x = torch.cat([damaged, face], 1) * 2 - 1  # N, 6, H, W
         if self.detail:
-            near = F.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
-            x = torch.cat([x, self.detail * (face - near)], 1)  # N, 9, H, W
+            blurred = F.avg_pool2d(face, 3, 1, 1, count_include_pad=False)
+            x = torch.cat([x, self.detail * (face - blurred)], 1)  # N, 9, H, W
         results = []
         for n, scale in enumerate(self.scales):
             if n:

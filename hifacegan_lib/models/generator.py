@@ -1,21 +1,23 @@
-"""The generator: suppression encodes a damaged face at every scale, replenishment redraws it from coarse to fine.
+"""The generator: suppression has_encoder a damaged face at every scale, replenishment redraws it from coarse to fine.
 
     f_0 = head(image)              full resolution (of pixel blocks, when ``patch`` > 1)
-    f_l = suppress_l(f_{l-1})      half of it each time, l = 1 ... stages
+    f_l = suppress_l(f_{l-1})      half the resolution each time, l = 1 ... stages
     x   = conv(image at 1 / 2^stages)
     x   = block_l(up(x), f_l)      l = stages ... 0, each guided by the features of its own resolution
     out = clip(mix(image) + conv(x))      or clip(tanh(conv(x))) without the skip
 
-Three networks are one config each: the paper's (``PRESETS["paper"]``, inner-product suppression), ours (the others of
-``PRESETS``), and the authors' code (``PUBLISHED``), which is not its paper: it pools by local importance and, in two of
-its three variants, is guided by the image itself.
+Each network is one config: the paper's (``PRESETS["paper"]``, inner-product suppression), this project's (the others
+of ``PRESETS``), and those of the authors' code (``PUBLISHED``). The authors' code differs from the paper: it pools by
+local importance, and in two of its three variants the image itself is the guidance.
 
-The skip is ours. The decoder also draws, for every pixel, how much of each smoothed copy of the image to take instead:
+The skip is not in the paper. The decoder also predicts, for every pixel, how much of each smoothed copy of the image to
+take instead:
 
     mix(image) = image + sum over k of m_k (mean_k(image) - image)         mean_k: over (2 k + 1)^2 pixels
 
-so noise is left out by choosing, and not by redrawing it with the opposite sign. Ours too are instance statistics in
-place of batch statistics: a picture depends on its own pixels and the weights alone, in ``train()`` as in ``eval()``.
+So the network removes noise by choosing a smoothed copy, and need not draw the same noise with the opposite sign. This
+project also replaces batch statistics by instance statistics: a restored image depends only on its own pixels and the
+weights, in ``train()`` and in ``eval()``.
 """
 
 import dataclasses
@@ -27,29 +29,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from hifacegan_lib.models.activation_checkpointing import recomputed
+from hifacegan_lib.models.activation_checkpointing import recompute
 from hifacegan_lib.models.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
 from hifacegan_lib.models.suppression import Kind, suppression
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
-    """Everything that fixes the network's shape; stored beside its weights."""
+    """Everything that determines the network's shape; stored with its weights."""
 
-    width: int = 32  # channels at full resolution; twice as many at each halving
-    widest: int = 16  # up to this many times the width
-    stages: int = 2  # halvings
-    patch: int = 1  # side of the pixel blocks that the network sees as one pixel of 3 * patch^2 channels
+    width: int = 32  # channels at full resolution; they double at each halving of the resolution
+    widest: int = 16  # the most channels, as a multiple of the width
+    stages: int = 2  # halvings of the resolution
+    patch: int = 1  # side of a block of pixels that becomes one pixel with 3 * patch^2 channels
     suppression: Kind = "inner_product"
-    guidance: str = "features"  # or "image": the input itself guides every stage, as plain SPADE does
+    guidance: str = "features"  # or "image": the input itself guides every stage, as in plain SPADE
     modulation: Modulation = "one_plus_gamma"
     norm: Norm = "instance"
     window: int = 3
     correlation_dim: int = 8
     hidden: int = 128  # largest width of SPADE's hidden layer
-    skip: bool = True  # the network corrects its input instead of drawing anew
+    skip: bool = True  # the network predicts a correction of its input, not the whole image
     spectral_norm: bool = False
-    start: str = "image"  # what the decoder starts from: the subsampled input, or the deepest "features"
+    start: str = "image"  # first input of the decoder: the subsampled image, or the deepest "features"
     published: bool = False  # the authors' layers: instance norms in the encoder, a second block at the second level
 
     def __post_init__(self) -> None:
@@ -72,16 +74,16 @@ class GeneratorConfig:
         return cls(**values)
 
 
-SMOOTHINGS = (1, 2, 4)  # reach of the skip's means, pixels
+SMOOTHINGS = (1, 2, 4)  # radius of each mean in the skip, pixels
 
-PRESETS = {  # docs/compact.md says how ours were chosen
+PRESETS = {  # docs/compact.md: how the compact ones were chosen
     "compact": GeneratorConfig(width=32, stages=2, patch=2, hidden=32),
     "compact-64": GeneratorConfig(width=24, stages=2, patch=2, hidden=24),
     "paper": GeneratorConfig(width=48, stages=5, modulation="gamma", skip=False, spectral_norm=True),
 }
 
 _SPADE = GeneratorConfig(
-    width=48,  # most of the paper's experiments; the published options say 64
+    width=48,  # as in most of the paper's experiments; the default of the published options is 64
     stages=5,
     suppression="lip",
     guidance="image",
@@ -104,10 +106,10 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.checkpointing = False  # training recomputes each level in the backward pass instead of keeping its insides
+        self.checkpointing = False  # if True, training recomputes each level's activations in the backward pass
         pixels = 3 * c.patch**2
-        self.encodes = "features" in (c.guidance, c.start)
-        if self.encodes or not c.published:
+        self.has_encoder = "features" in (c.guidance, c.start)
+        if self.has_encoder or not c.published:
             self.head = nn.Conv2d(pixels, c.channels(0), 3, padding=1, bias=not c.published)
             self.suppress = nn.ModuleList(
                 suppression(c.suppression, c.channels(n), c.channels(n + 1), c.window, 2, c.correlation_dim)
@@ -119,53 +121,53 @@ class Generator(nn.Module):
         self.middle = self._block(c.stages - 1, c.channels(c.stages - 1)) if c.published else None
         drawn = pixels + (len(SMOOTHINGS) * c.patch**2 if c.skip else 0)
         self.draw = nn.Conv2d(c.channels(0), drawn, 3, padding=1)
-        if c.skip:  # an untrained network returns its input
+        if c.skip:  # so that an untrained network returns its input
             nn.init.zeros_(self.draw.weight)
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
-        self._normed: list[nn.Module] = []
+        self._spectral_layers: list[nn.Module] = []
         if c.spectral_norm:
             blocks = [*self.replenish, *([] if self.middle is None else [self.middle])]
             layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
-            self._normed = [parametrizations.spectral_norm(layer) for layer in layers]
+            self._spectral_layers = [parametrizations.spectral_norm(layer) for layer in layers]
             self.train()
 
     def _block(self, level: int, in_channels: int) -> ReplenishmentBlock:
-        """The block that draws at ``level`` halvings, guided by that level's features or by the image."""
+        """The decoder's block at ``level`` halvings, guided by that level's features or by the image."""
         c, channels = self.config, self.config.channels(level)
         guidance = channels if c.guidance == "features" else 3 * c.patch**2
         hidden = c.hidden if c.published else min(c.hidden, channels)
         return ReplenishmentBlock(in_channels, channels, guidance, hidden, c.norm, c.modulation, c.published)
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but spectral norms stay as they are: only :meth:`step_spectral_norm` moves them."""
+        """As ``nn.Module.train``, but without spectral norms: only :meth:`step_spectral_norm` updates their vectors."""
         super().train(mode)
-        for layer in self._normed:
+        for layer in self._spectral_layers:
             layer.parametrizations.eval()  # type: ignore[union-attr]
         return self
 
     def step_spectral_norm(self) -> None:
         """One power iteration for every spectrally normalised weight; the training loop calls it once a step."""
-        for layer in self._normed:
+        for layer in self._spectral_layers:
             layer.parametrizations.train()  # type: ignore[union-attr]
             with torch.no_grad():
-                _ = layer.weight  # computing it moves its singular vectors one step
+                _ = layer.weight  # computing the weight updates its singular vectors by one step
             layer.parametrizations.eval()  # type: ignore[union-attr]
 
     def features(self, folded: Tensor) -> list[Tensor]:
-        """Suppressed features, finest first: level l is N x channels(l) x H / 2^l x W / 2^l.
+        """Suppressed features, finest first: level l has shape N x channels(l) x H / 2^l x W / 2^l.
 
-        ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; the image itself when ``patch`` is 1.
+        ``folded``: N x 3 patch^2 x H x W, sides multiples of 2^stages; it is the image itself when ``patch`` is 1.
         """
-        levels = [self._settle(self.head(folded))]
+        levels = [self._activate(self.head(folded))]
         for n in range(self.config.stages):
             levels.append(self._run(self._stage, levels[-1], n))
         return levels
 
     def _stage(self, f: Tensor, n: int) -> Tensor:
-        return self._settle(self.suppress[n](f), deepest=n + 1 == self.config.stages)
+        return self._activate(self.suppress[n](f), deepest=n + 1 == self.config.stages)
 
-    def _settle(self, f: Tensor, deepest: bool = False) -> Tensor:
-        """The layers that follow each of the encoder's convolutions."""
+    def _activate(self, f: Tensor, deepest: bool = False) -> Tensor:
+        """Normalisation and activation after each convolution of the encoder."""
         if not self.config.published:
             return F.leaky_relu(f, 0.2)
         f = normalise(f, "instance")
@@ -176,15 +178,15 @@ class Generator(nn.Module):
         return self.decode(image, *self.encode(image))
 
     def encode(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The decoder's start, and the guidance of each of its levels, finest first."""
+        """The decoder's first input, and the guidance of each of its levels, finest first."""
         folded = F.pixel_unshuffle(self._padded(image), self.config.patch)  # N, 3 patch^2, H / patch, W / patch
-        levels = self.features(folded) if self.encodes else []
+        levels = self.features(folded) if self.has_encoder else []
         guides = levels if self.config.guidance == "features" else [folded] * (self.config.stages + 1)
         step = 2**self.config.stages
         return levels[-1] if self.config.start == "features" else self.start(folded[:, :, ::step, ::step]), guides
 
     def decode(self, image: Tensor, x: Tensor, guides: list[Tensor]) -> Tensor:
-        """Draw from ``x``, coarse to fine; ``x`` and ``guides`` come from :meth:`encode`, of an image of this size."""
+        """Decode ``x`` from coarse to fine; ``x`` and ``guides`` come from :meth:`encode` of an image of this size."""
         for n in reversed(range(self.config.stages + 1)):
             if n < self.config.stages:
                 x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -196,16 +198,16 @@ class Generator(nn.Module):
         return _Clip.apply(x[:, :, : image.shape[2], : image.shape[3]])
 
     def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        return recomputed(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
+        return recompute(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
 
     def _padded(self, image: Tensor) -> Tensor:
-        """The image with sides extended to multiples of patch * 2^stages."""
+        """The image, padded to sides that are multiples of patch * 2^stages."""
         block = self.config.patch * 2**self.config.stages
         return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
 
 
 def _check(image: Tensor, training: bool) -> None:
-    """Raise ValueError for a wrong shape, NaN or infinity; training on a GPU checks its losses instead, for free."""
+    """Raise ValueError for a wrong shape, NaN or infinity; training on a GPU checks its losses instead, at no cost."""
     if image.ndim != 4 or image.shape[1] != 3 or not image.numel():
         raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {tuple(image.shape)}")
     if image.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing() or (training and image.is_cuda):
@@ -215,7 +217,7 @@ def _check(image: Tensor, training: bool) -> None:
 
 
 def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
-    """Extend below and to the right: by reflection where the image is large enough, else by its border."""
+    """Pad below and on the right: by reflection if the image is large enough, else by repeating the border."""
     if not (bottom or right):
         return image
     reflects = bottom < image.shape[2] and right < image.shape[3]
@@ -232,7 +234,7 @@ def _mix(image: Tensor, gains: Tensor) -> Tensor:
 
 
 class _Clip(torch.autograd.Function):
-    """Clip to [0, 1]; the gradient passes unchanged, so that pixels beyond the range can come back."""
+    """Clip to [0, 1]; the gradient passes unchanged, so that training can bring back pixels outside the range."""
 
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:

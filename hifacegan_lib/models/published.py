@@ -1,15 +1,15 @@
-"""Checkpoints of the published code, read into our generator, which then draws the same pictures.
+"""Read checkpoints of the published code into :class:`Generator`, which then gives the same output.
 
-Variant, width and norm are in the names and shapes alone:
+The names and shapes of the tensors determine variant, width and norm:
 
     lip_encoder.model.*      lipspade      else  encoder.encoder_0.*      hifacegan      else      spade
     G_middle_0 or g_middle_0               github.com/Lotayou/Face-Renovation or BasicSR, whose HiFaceGAN is lipspade
     to_rgbs.3.weight, dimension 1          width
-    param_free_norm.running_mean           batch statistics; without them each picture's own
-    conv_0.weight_orig                     spectral norm, by vectors weight_u and, but for older files, weight_v
+    param_free_norm.running_mean           batch statistics; without these tensors, instance statistics
+    conv_0.weight_orig                     spectral norm, with the vectors weight_u and (not in older files) weight_v
 
 Files may wrap the weights (``params_ema``, ``params``, ``state_dict``) and put a prefix before each name (``module.``).
-Reading runs no code of the file.
+Reading runs no code from the file.
 """
 
 import dataclasses
@@ -31,37 +31,37 @@ from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
 from hifacegan_lib.models.replenishment import Norm
 
 WRAPPERS = ("params_ema", "params", "state_dict")
-MARK = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
-SHOWN = 8  # differences that an error lists
-UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of the smaller phases; lipspade's fc, which nothing calls
+COMMON_TENSOR = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
+MAX_LISTED = 8  # differences that an error lists
+UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of lower resolutions; lipspade's fc, which no code calls
 
 
 def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """A generator of ours or of the published code, in ``eval()``, and its description.
+    """A generator of this workbench or of the published code, in ``eval()``, and its description.
 
-    ``info["source"]`` says whose file it is. For ``norm`` and errors see :func:`read_foreign`.
+    ``info["source"]`` names the program that wrote the file. For ``norm`` and errors see :func:`read_published`.
     """
     try:
         generator, info = checkpoints.load_generator(path)
-    except ValueError as ours:
-        if Path(path).suffix == ".safetensors" and "format" not in str(ours):
+    except ValueError as error:
+        if Path(path).suffix == ".safetensors" and "format" not in str(error):
             raise
-        return read_foreign(path, norm)
+        return read_published(path, norm)
     return generator, {"source": "this workbench", **info}
 
 
-def read_foreign(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
+def read_published(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
     """The generator of a published checkpoint, in ``eval()``, and its origin.
 
     Args:
-        path: ``.safetensors``, or a file of ``torch.save``.
-        norm: instead of the norm that the keys tell. Files without batch statistics are taken as ``instance``, which
-            is BasicSR's and what ``batch`` computes in ``train()`` for one picture; the norm that Face-Renovation's
-            options call instance is ``rms``.
+        path: a ``.safetensors`` file, or a file that ``torch.save`` wrote.
+        norm: replaces the norm that the names imply. For files without batch statistics the norm is ``instance``:
+            BasicSR uses it, and ``batch`` computes the same in ``train()`` for one image. The norm that
+            Face-Renovation's options call instance is ``rms``.
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not tensors alone, no published generator, or one that does not fit; the first differences are
-            listed as key, found shape, expected shape.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file holds more than tensors, or no published generator, or tensors that do not fit; the first
+            differences are listed as name, found shape, expected shape.
     """
     try:
         return import_state(read_tensors(path), norm)
@@ -70,28 +70,28 @@ def read_foreign(path: str | Path, norm: Norm | None = None) -> tuple[Generator,
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The named tensors of a file, wrappers and prefix taken off."""
+    """The named tensors of a file, without wrappers and prefix."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"not a file of tensors alone ({first or type(error).__name__})") from None
+        raise ValueError(f"not a file with only tensors ({first or type(error).__name__})") from None
     for name in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     named = content if isinstance(content, Mapping) else {}
     tensors = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
-    prefix = next((name.removesuffix(MARK) for name in tensors if name.endswith(MARK)), None)
+    prefix = next((name.removesuffix(COMMON_TENSOR) for name in tensors if name.endswith(COMMON_TENSOR)), None)
     if prefix is None:
-        raise ValueError(f"no published generator: no tensor {MARK} among {len(tensors)} ({_some(tensors)})")
+        raise ValueError(f"no published generator: no tensor {COMMON_TENSOR} among {len(tensors)} ({_some(tensors)})")
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def import_state(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """As :func:`read_foreign`, from the named tensors themselves."""
+    """As :func:`read_published`, but from named tensors."""
     basicsr = any(name.startswith("g_middle_") for name in tensors)
     found = {re.sub("^g_middle_", "G_middle_", name): value for name, value in tensors.items()}
     config = infer_config(found, norm)
@@ -100,19 +100,22 @@ def import_state(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> tup
         generator = Generator(config)
     expected = {name: list(_sources(name, config)) for name in generator.state_dict()}
     _refuse_differences(found, generator.state_dict(), expected)
-    generator.load_state_dict({name: _joined([found[s] for s in theirs]) for name, theirs in expected.items()})
+    parts = {name: [found[source] for source in sources] for name, sources in expected.items()}
+    generator.load_state_dict({name: torch.cat(p) if len(p) > 1 else p[0] for name, p in parts.items()})
     return generator.eval(), {"source": "BasicSR" if basicsr else "Face-Renovation", "variant": variant(config)}
 
 
 def infer_config(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> GeneratorConfig:
-    """Variant, width, norm and spectral norm from names and shapes."""
+    """The config, from the tensors' names and shapes: variant, width, norm, spectral norm."""
     kinds = {"lip_encoder.": "lipspade", "encoder.encoder_0.": "hifacegan"}
     kind = next((kinds[p] for p in kinds if any(name.startswith(p) for name in tensors)), "spade")
     if "to_rgbs.3.weight" not in tensors:
         raise ValueError(f"no published generator: no tensor to_rgbs.3.weight among {len(tensors)} ({_some(tensors)})")
     buffers = any("param_free_norm.running_mean" in name for name in tensors)
     if norm in ("batch", "frozen") and not buffers:
-        raise ValueError(f"norm = {norm!r}: the file has no batch statistics; instance computes what train() does")
+        raise ValueError(
+            f"norm = {norm!r}: the file has no batch statistics; the norm instance computes the same as train()"
+        )
     return dataclasses.replace(
         PUBLISHED[kind],
         width=tensors["to_rgbs.3.weight"].shape[1],
@@ -122,7 +125,7 @@ def infer_config(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> Gen
 
 
 def variant(config: GeneratorConfig) -> str:
-    """``spade``, ``lipspade`` or ``hifacegan``; ``ours`` for any other network."""
+    """``spade``, ``lipspade`` or ``hifacegan``; ``ours`` for a network that is not published."""
     if not config.published:
         return "ours"
     same = ((name, preset) for name, preset in PUBLISHED.items())
@@ -130,16 +133,16 @@ def variant(config: GeneratorConfig) -> str:
 
 
 def spectral_layers(generator: Generator) -> dict[str, nn.Module]:
-    """Name -> layer, for each one whose weight is spectrally normalised."""
+    """Name -> layer, for each layer with a spectrally normalised weight."""
     return {name: m for name, m in generator.named_modules() if parametrize.is_parametrized(m)}
 
 
 @torch.no_grad()
 def step_as_published(generator: Generator) -> None:
-    """The power iteration that the published code runs in each forward of ``train()``.
+    """One power iteration, as the published code runs it in each forward pass of ``train()``.
 
-    v <- W^T u, u <- W v, each to unit length: the order of ``torch.nn.utils.spectral_norm``. Followed by
-    ``generator.train()(image)`` it gives the picture that the authors' way of testing gives.
+    v <- W^T u, u <- W v, each normalised to unit length: the order of ``torch.nn.utils.spectral_norm``. This function
+    and then ``generator.train()(image)`` give the same image as the authors' test code.
     """
     for layer in spectral_layers(generator).values():
         matrix, vectors = spectral_parts(layer)
@@ -148,13 +151,13 @@ def step_as_published(generator: Generator) -> None:
 
 
 def spectral_parts(layer: nn.Module) -> tuple[Tensor, Any]:
-    """The weight before normalisation as C_out x (C_in K^2), and the holder of its vectors ``_u`` and ``_v``."""
+    """The weight before normalisation as C_out x (C_in K^2), and the module with its vectors ``_u`` and ``_v``."""
     stored: Any = layer.parametrizations.weight  # type: ignore[union-attr]
     return stored.original.detach().flatten(1), stored[0]
 
 
 def _sources(name: str, config: GeneratorConfig) -> Iterator[str]:
-    """The published names of one of our tensors: two for gamma and beta, which we keep in one."""
+    """The published names for a tensor of :class:`Generator`: two for gamma and beta, which it stores in one."""
     if name.endswith("gamma_beta.weight"):
         for half in ("gamma", "beta"):
             yield from _sources(name.replace("gamma_beta", f"mlp_{half}"), config)
@@ -184,7 +187,7 @@ def _sources(name: str, config: GeneratorConfig) -> Iterator[str]:
 
 
 def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
-    """Add tensors that older versions of PyTorch did not store and drop unused ones, in place."""
+    """Add tensors that older versions of PyTorch did not store, and remove unused tensors, in place."""
     for name in [n for n in found if UNUSED.match(n) and (n[0] == "t" or config.start == "features")]:
         del found[name]
     if config.norm not in ("batch", "frozen"):
@@ -203,9 +206,9 @@ def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
 
 
 def _ratio(matrix: Tensor, former: Tensor) -> Tensor | None:
-    """The sigma by which a file's own normalised weight was divided; none where it belongs to other weights.
+    """The sigma by which the stored normalised weight was divided; None if that weight belongs to other weights.
 
-    PyTorch stored it until the end of 2018, and under DataParallel never brought it up to date.
+    PyTorch stored the normalised weight until the end of 2018, and under DataParallel never updated it.
     """
     sigma = matrix.norm() / former.float().norm()
     fits = former.numel() == matrix.numel() and torch.allclose(former.float().flatten(1) * sigma, matrix, rtol=1e-3)
@@ -226,12 +229,8 @@ def _refuse_differences(
     ]
     wrong += [f"{name}: found {_shape(found[name])}, expected nothing" for name in found if name not in shapes]
     if wrong:
-        more = f"\n  and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise ValueError(f"does not fit in {len(wrong)} tensors:\n  " + "\n  ".join(wrong[:SHOWN]) + more)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+        more = f"\n  and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
+        raise ValueError(f"does not fit in {len(wrong)} tensors:\n  " + "\n  ".join(wrong[:MAX_LISTED]) + more)
 
 
 def _shape(tensor: Tensor | None) -> str:
@@ -240,7 +239,3 @@ def _shape(tensor: Tensor | None) -> str:
 
 def _some(names: Mapping[str, Tensor]) -> str:
     return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _load_pickle(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,18 +1,18 @@
 """Replenishment: spatially-adaptive normalisation (SPADE, arXiv 1903.07291) and its residual block.
 
-Normalising x without parameters removes its contrast and brightness; a scale and a shift for every pixel, computed from
-the guidance g, put those of the face in their place:
+Normalisation without parameters removes the contrast and brightness of x. A scale and a shift for every pixel, computed
+from the guidance g, replace them by those of the face:
 
     y = norm(x) * (1 + gamma(g)) + beta(g)          NVlabs' code          ``modulation="one_plus_gamma"``
     y = norm(x) * gamma(g) + beta(g)                HiFaceGAN's code      ``modulation="gamma"``
 
-In HiFaceGAN g is the suppression feature map of the same resolution, so detail comes back from coarse to fine.
+In HiFaceGAN g is the suppression feature map of the same resolution, so detail returns from coarse to fine.
 
-The mean and variance in norm(x) decide whether a picture depends on more than itself:
+The source of mean and variance in norm(x) determines whether the output depends on more than the image:
 
-    instance, layer, rms     the image at hand: no neighbour, no state
-    batch                    the whole batch in ``train()``, running averages in ``eval()``: two different pictures
-    frozen                   stored averages always: what ``hifacegan doctor --out`` makes of ``batch``
+    instance, layer, rms     the image itself: no other images of the batch, no state
+    batch                    the whole batch in ``train()``, running averages in ``eval()``: two different outputs
+    frozen                   always stored averages; ``hifacegan doctor --out`` turns ``batch`` into it
 """
 
 from typing import Literal
@@ -38,9 +38,9 @@ def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> 
 def normalise(x: Tensor, norm: Norm) -> Tensor:
     """Zero mean and unit variance without parameters, N x C x H x W.
 
-    ``instance``: over the pixels of each channel; ``layer``: over all channels and pixels of each image, which keeps
-    the channels' proportions and is defined at 1 x 1 pixel; ``rms``: what the published code's "instance" computes, no
-    mean subtracted and the number of channels where epsilon should be. None looks at the neighbours in the batch.
+    ``instance``: over the pixels of each channel. ``layer``: over all channels and pixels of each image; it keeps the
+    channels' proportions and is defined for 1 x 1 pixel. ``rms``: the published code's "instance"; it subtracts no
+    mean and uses the number of channels as epsilon. None of them depends on other images of the batch.
     """
     if norm == "layer":
         return F.group_norm(x, 1)
@@ -49,7 +49,7 @@ def normalise(x: Tensor, norm: Norm) -> Tensor:
         return (x - mean) * (variance + 1e-5).rsqrt()
     if norm == "rms":
         return x * (x.float().square().mean((2, 3), keepdim=True) + x.shape[1]).rsqrt()
-    raise ValueError(f"norm without state is one of instance, layer, rms; got {norm!r}")
+    raise ValueError(f"expected a norm without state, one of instance, layer, rms; got {norm!r}")
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,10 +61,11 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 class SpatiallyAdaptiveNorm(nn.Module):
     """SPADE: x N x C x H x W and guidance N x G x h x w -> N x C x H x W.
 
-    The guidance is resized to x by nearest neighbours when its size differs. ``bias`` is that of gamma and beta.
+    The guidance is resized to x by nearest neighbours when its size differs. ``bias``: whether the convolution of gamma
+    and beta has a bias.
 
     Raises:
-        ValueError: in ``forward``, batch statistics of a single value a channel.
+        ValueError: in ``forward``, for batch statistics of a single value per channel.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class SpatiallyAdaptiveNorm(nn.Module):
         self.norm, self.modulation = norm, modulation
         self.batch_norm = nn.BatchNorm2d(channels, affine=False) if norm in ("batch", "frozen") else None
         self.shared = nn.Conv2d(guidance_channels, hidden, 3, padding=1)
-        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, 3, padding=1, bias=bias)  # both maps in one pass
-        if modulation == "gamma" and bias:  # starts near the identity either way
+        self.gamma_beta = nn.Conv2d(hidden, 2 * channels, 3, padding=1, bias=bias)  # both maps in one convolution
+        if modulation == "gamma" and bias:  # so that gamma starts near 1, as 1 + gamma does
             nn.init.ones_(self.gamma_beta.bias[:channels])  # type: ignore[index]
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
@@ -99,8 +100,8 @@ class SpatiallyAdaptiveNorm(nn.Module):
             return F.batch_norm(x, self.batch_norm.running_mean, self.batch_norm.running_var)
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
             raise ValueError(
-                f"batch statistics of one value a channel ({' x '.join(map(str, x.shape))}): "
-                "give a larger image, more images at once, or call eval()"
+                f"batch statistics of one value per channel ({' x '.join(map(str, x.shape))}): "
+                "use a larger image, a larger batch, or eval()"
             )
         return self.batch_norm(x)
 
@@ -108,8 +109,8 @@ class SpatiallyAdaptiveNorm(nn.Module):
 class ReplenishmentBlock(nn.Module):
     """Residual block of two modulated 3 x 3 convolutions: N x C_in x H x W -> N x C_out x H x W.
 
-    ``published``: as the published networks have it. The shortcut is modulated too, ``hidden`` is only the most that a
-    layer takes for its own number of channels, and gamma and beta have no bias.
+    ``published``: as in the published networks. The shortcut is modulated too, ``hidden`` is an upper limit and a layer
+    with fewer channels has a hidden layer of its own width, and gamma and beta have no bias.
     """
 
     def __init__(

@@ -1,20 +1,20 @@
-"""Suppression: the encoder's operators, which keep the face and weaken the damage. All three map the same shapes.
+"""Suppression: the encoder's three operators, which keep the face and weaken the damage.
 
-**Inner-product convolution** (HiFaceGAN, arXiv 2005.05005). A convolution shares its kernel W over the whole image and
-so treats content and artefact alike. The paper weighs every neighbour by its correlation with the centre:
+**Inner-product convolution** (HiFaceGAN, arXiv 2005.05005). A convolution uses one kernel W for the whole image, so it
+treats content and artefacts in the same way. The paper multiplies every neighbour by its correlation with the centre:
 
     h_i = sum over j in window(i) of  H(f_j, f_i) * W[j - i] f_j          H(f_j, f_i) = D( G(f_j)^T G(f_i) )
 
-G maps each pixel's C features to d numbers, D is bounded. H is ONE scalar for each pair of pixels, a map
-N x K^2 x H x W that is broadcast over channels; W stays an ordinary (C_out, C_in, K, K) kernel. With H = 1 this is the
+G maps the C features of each pixel to d numbers, and D is bounded. H is one scalar for each pair of pixels: a map
+N x K^2 x H x W that is broadcast over channels. W is an ordinary (C_out, C_in, K, K) kernel. With H = 1 this is the
 plain convolution.
 
-**Local importance pooling** is the operator of the authors' code: a softmax-weighted mean over the window, the
-weights exp(12 sigmoid(norm(conv(f)))) learnt from the features.
+**Local importance pooling** is the operator of the authors' code: a weighted mean over the window, with the weights
+exp(12 sigmoid(norm(conv(f)))) learnt from the features.
 
 **Plain convolution** is the control.
 
-All map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`` is 2.
+All three map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``stride`` is 2.
 """
 
 import contextlib
@@ -33,9 +33,9 @@ LIP_RANGE = 12.0  # the authors' logits lie in (0, 12)
 
 
 def bounded(correlation: Tensor) -> Tensor:
-    """D: correlations to weights from 0 to 2, equal to 1 where features do not correlate.
+    """D: correlation -> weight between 0 and 2; the weight is 1 for features that do not correlate.
 
-    The centring on 1 is ours: an untrained layer then has the plain convolution's scale.
+    The centre 1 is this project's choice: an untrained layer then has the scale of the plain convolution.
     """
     return 2 * torch.sigmoid(correlation)
 
@@ -50,7 +50,7 @@ def correlation_maps(g: Tensor, window: int, stride: int = 1) -> Tensor:
         N x K^2 x H' x W', neighbours in reading order, in (0, 2); a neighbour outside the image has correlation 0.
     """
     centre = g[:, :, ::stride, ::stride]  # N, d, H', W'
-    scale = g.shape[1] ** -0.5  # keeps the correlation's spread when d grows
+    scale = g.shape[1] ** -0.5  # so that the spread of the correlation does not grow with d
     products = [(centre * near).sum(1) * scale for near in _neighbours(g, window, stride)]
     return bounded(torch.stack(products, 1))
 
@@ -80,20 +80,20 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
 
 
 def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
-    """The paper's convolution: :func:`correlation_maps` of g, then :func:`inner_product_conv2d`, in one piece.
+    """The paper's convolution: :func:`correlation_maps` of g and then :func:`inner_product_conv2d`, fused.
 
-    It never stores the K^2 copies of the features: on the CPU it works strip by strip (see ``suppression_cpu``), on
-    CUDA from compute capability 8.0 with kernels of its own (see ``suppression_triton``). Elsewhere, and in exported
-    graphs, it calls the two functions.
+    The fused forms never store K^2 copies of all features: the CPU form works strip by strip (``suppression_cpu``), the
+    CUDA form, from compute capability 8.0, uses Triton kernels (``suppression_triton``). On other devices and in
+    exported graphs the two functions are called.
 
     Args:
         f: features, N x C x H x W.
         g: their embedding G(f), N x d x H x W.
         weight: C_out x C x K x K; K odd. bias: C_out, or none.
     Returns:
-        N x C_out x ceil(H / stride) x ceil(W / stride), of f's dtype, or autocast's.
+        N x C_out x ceil(H / stride) x ceil(W / stride), in the dtype of f, or that of autocast.
     Raises:
-        ValueError: sizes that do not fit, or an even window.
+        ValueError: the sizes do not fit, or the window is even.
     """
     if weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
         raise ValueError(f"the window must be square and odd, got {tuple(weight.shape[2:])}")
@@ -102,20 +102,20 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
     if f.shape[1] != weight.shape[1]:
         raise ValueError(f"{f.shape[1]} channels do not fit a kernel {tuple(weight.shape)}")
     kind = f.device.type
-    casts = torch.amp.is_autocast_available(kind)  # not for meta tensors, which have shapes alone
+    casts = torch.amp.is_autocast_available(kind)  # not for meta tensors, which have no values
     dtype = torch.get_autocast_dtype(kind) if casts and torch.is_autocast_enabled(kind) else f.dtype
     with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
-        if one_piece := _one_piece(f):
-            y = one_piece.apply(f, g, kernel, stride)
+        if fused := _fused_form(f):
+            y = fused.apply(f, g, kernel, stride)
         else:
             y = inner_product_conv2d(f, correlation_maps(g, weight.shape[2], stride), kernel, None, stride)
     return y if bias is None else y + bias.to(y.dtype)[:, None, None]
 
 
-def _one_piece(f: Tensor) -> type[torch.autograd.Function] | None:
-    """The implementation for the features' device; None where there is none."""
-    if torch.compiler.is_compiling():  # a graph is made of ordinary operators
+def _fused_form(f: Tensor) -> type[torch.autograd.Function] | None:
+    """The fused form for the device and dtype of the features; None if there is none."""
+    if torch.compiler.is_compiling():  # an exported graph needs ordinary operators
         return None
     if f.device.type == "cpu":
         return InnerProduct
@@ -143,10 +143,10 @@ def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:
 
 
 def local_importance_pool2d(f: Tensor, logit: Tensor, window: int = 3, stride: int = 2) -> Tensor:
-    """Mean over each window, weighted by exp(logit) (Gao et al., LIP, 1908.04156).
+    """Mean over each window, weighted by exp(logit) (Gao et al., LIP, arXiv 1908.04156).
 
-    Both tensors are N x C x H x W. The largest logit of an image and channel is subtracted first: the ratio does not
-    change, and float16 does not overflow. Computed in float32.
+    Both tensors are N x C x H x W. The largest logit of each image and channel is subtracted first: the ratio does not
+    change, and float16 does not overflow. The computation is in float32.
     """
     logit = logit.float()
     importance = (logit - logit.amax((2, 3), keepdim=True)).exp()
@@ -176,7 +176,7 @@ class InnerProductConv2d(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, window, stride, window // 2)  # holds W and the bias
 
     def weights(self, f: Tensor) -> Tensor:
-        """H of these features, N x K^2 x H' x W'."""
+        """H for features N x C x H x W: N x K^2 x H' x W'."""
         return correlation_maps(self.embed(f), self.window, self.stride)
 
     def forward(self, f: Tensor) -> Tensor:
@@ -203,11 +203,11 @@ class LocalImportanceConv2d(nn.Module):
 def suppression(
     kind: Kind, in_channels: int, out_channels: int, window: int = 3, stride: int = 2, correlation_dim: int = 8
 ) -> nn.Module:
-    """The operator called ``kind``; ``correlation_dim`` counts for the inner product alone."""
+    """The operator named ``kind``; only the inner product uses ``correlation_dim``."""
     if kind == "inner_product":
         return InnerProductConv2d(in_channels, out_channels, window, stride, correlation_dim)
     if kind == "lip":
         return LocalImportanceConv2d(in_channels, out_channels, window, stride)
     if kind == "conv":
         return nn.Conv2d(in_channels, out_channels, window, stride, window // 2)
-    raise ValueError(f"suppression is one of inner_product, lip, conv; got {kind!r}")
+    raise ValueError(f"suppression must be one of inner_product, lip, conv; got {kind!r}")

@@ -1,15 +1,17 @@
-"""The inner-product convolution on a GPU: five Triton kernels, no copy of the features.
+"""The fused inner-product convolution for a GPU: five Triton kernels, without copies of the features.
 
     y_i = sum over j in window(i) of  H_ij W[j - i] f_j          H_ij = D( g_i . g_j / sqrt(d) )
 
-It is a convolution as implicit matrix product, but for one step: a pixel's features are multiplied by H_ij on their way
-from memory to the product. The backward pass asks each pixel which windows hold it, so nothing is added in passing:
+This is a convolution as an implicit matrix product with one more step: the features of a pixel are multiplied by H_ij
+after they are read from memory. In the backward pass each program computes one tile of pixels from all windows that
+contain them, so no atomic additions are needed:
 
     u_ij = W[j - i]^T dy_i        df_j = sum over i of H_ij u_ij        dH_ij = f_j . u_ij        (one kernel)
-    dW[j - i] = sum over i of H_ij f_j dy_i^T       in pieces of the image, which are added in one order
+    dW[j - i] = sum over i of H_ij f_j dy_i^T       for pieces of the image, whose sums are added in a fixed order
 
-Sums are float32 whatever the features are. Float32 features are multiplied as cuDNN multiplies them: in TF32 where
-``torch.backends.cudnn.allow_tf32`` says so. Pixels are numbered through all images, channels come last, H is planes.
+Sums are float32 for every dtype of the features. Float32 features are multiplied in TF32 if
+``torch.backends.cudnn.allow_tf32`` is set, as in cuDNN. Pixels are numbered across all images, channels are the last
+dimension, and H is stored as one plane per neighbour.
 """
 
 from typing import Any
@@ -22,14 +24,14 @@ from torch.autograd.function import once_differentiable
 
 from hifacegan_lib.models.suppression_cpu import bounded_slope
 
-PIXELS = 64  # of a tile
-CHANNELS = 64  # of a tile, at most
-PROGRAMS = 512  # that keep a large GPU busy
+PIXELS = 64  # pixels of a tile
+CHANNELS = 64  # most channels of a tile
+PROGRAMS = 512  # number of programs that keeps a large GPU busy
 
 
 @triton.jit
 def _place(p, high, wide):
-    """Image, row and column of the p-th pixel; 64 bits, since what follows multiplies by channels."""
+    """Image, row and column of the p-th pixel; 64 bits, because the caller multiplies them by the channels."""
     p = p.to(tl.int64)
     return p // (high * wide), (p // wide) % high, p % wide
 
@@ -59,7 +61,7 @@ def _correlate_backward(
     g, slope, d_g, places, height, width, high, wide, d,
     WINDOW: tl.constexpr, STRIDE: tl.constexpr, TP: tl.constexpr, TD: tl.constexpr,
 ):  # fmt: skip
-    """Each pixel as the centre of its window and as a neighbour in others'; ``slope`` has D' and the scale in it."""
+    """Sum over each pixel as centre of its window and as neighbour in others; ``slope`` includes D' and the scale."""
     q = tl.program_id(0) * TP + tl.arange(0, TP)
     n, y, x = _place(q, height, width)
     channel, pixels = tl.arange(0, TD), places // (height * width) * high * wide
@@ -130,7 +132,7 @@ def _features_backward(
     features = tl.load(f + at[:, None] + channel[None, :], mask=there, other=0.0).to(tl.float32)
     total = tl.zeros((TP, TC), tl.float32)
     for k in range(WINDOW * WINDOW):
-        down = phase_y - k // WINDOW + WINDOW // 2 + STRIDE * WINDOW  # never negative: % and // are C's
+        down = phase_y - k // WINDOW + WINDOW // 2 + STRIDE * WINDOW  # kept positive, because % and // work as in C
         across = phase_x - k % WINDOW + WINDOW // 2 + STRIDE * WINDOW
         if (down % STRIDE == 0) & (across % STRIDE == 0):
             y, x = row + down // STRIDE - WINDOW, column + across // STRIDE - WINDOW
@@ -181,9 +183,9 @@ def _weight_backward(
 
 
 class InnerProduct(torch.autograd.Function):
-    """f N x C x H x W, g N x d x H x W, weight O x C x K x K of one dtype -> N x O x ceil(H / s) x ceil(W / s).
+    """f N x C x H x W, g N x d x H x W, weight O x C x K x K of the same dtype -> N x O x ceil(H / s) x ceil(W / s).
 
-    float32, bfloat16 or float16. What comes back has its channels last in memory.
+    The dtype is float32, bfloat16 or float16. The result is channels-last in memory.
     """
 
     @staticmethod
@@ -224,7 +226,7 @@ class InnerProduct(torch.autograd.Function):
         pieces = _pieces(pixels, squares * window**2, f.nbytes + grad.nbytes, 4 * kernel.numel())
         piece = triton.cdiv(triton.cdiv(pixels, pieces), PIXELS) * PIXELS
         d_kernel = f.new_empty(triton.cdiv(pixels, piece), *kernel.shape, dtype=torch.float32)
-        phase = n * -(-height // stride) * -(-width // stride)  # pixels of the largest
+        phase = n * -(-height // stride) * -(-width // stride)  # pixels of the largest phase
         with _on(f):
             _features_backward[(triton.cdiv(phase, PIXELS), d_h.shape[0], stride**2)](
                 grad, f, h, kernel, d_f, d_h, n, pixels, *sizes, c, out, **common
@@ -241,12 +243,12 @@ class InnerProduct(torch.autograd.Function):
 
 
 def _tile(channels: int) -> int:
-    """Channels of a tile: a power of two from 16, which is the least that a product takes."""
+    """Channels of a tile: a power of two, at least 16, which is the minimum of a Triton product."""
     return min(CHANNELS, max(16, triton.next_power_of_2(channels)))
 
 
 def _pieces(pixels: int, programs: int, features: int, kernel: int) -> int:
-    """Into how many pieces the image is cut for dW: enough to keep a GPU busy, in half the features' memory at most."""
+    """Number of pieces for dW: enough to keep a GPU busy, with at most half the memory of the features."""
     return max(1, min(PROGRAMS // programs, features // (2 * kernel), triton.cdiv(pixels, 4 * PIXELS)))
 
 
@@ -255,5 +257,5 @@ def _precision() -> str:
 
 
 def _on(x: Tensor) -> Any:
-    """The tensor's GPU as the current one; Triton launches there."""
+    """Make the tensor's GPU the current device, on which Triton launches."""
     return torch.cuda.device_of(x)

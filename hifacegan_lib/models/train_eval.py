@@ -1,12 +1,12 @@
-"""The two halves of ``train()``, switched one by one, and the network without them.
+"""The two differences between ``train()`` and ``eval()``, switched separately, and a network without them.
 
-A published generator draws two different pictures: in ``train()`` batch statistics normalise and each forward moves the
-spectral norms' vectors one step; in ``eval()`` stored averages normalise and stored vectors divide:
+A published generator gives two different outputs. ``train()`` normalises by batch statistics, and each forward pass
+updates the vectors of the spectral norms by one step. ``eval()`` uses running averages and the stored vectors:
 
-    statistics   on: of the batch at hand           off: running mean and variance
-    step         on: one power iteration first      off: sigma = u^T W v of the stored vectors
+    statistics   on: mean and variance of the batch      off: running mean and variance
+    step         on: one power iteration before          off: sigma = u^T W v of the stored vectors
 
-:func:`draw` takes either, :func:`eval_safe` does away with both.
+:func:`draw` switches each of them; :func:`eval_safe` builds a network that has neither.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import spectral_layers, spectral_parts, step_as_published
 
-FEW = 8  # pictures at once: a chunk of batch statistics
+CHUNK = 8  # images of one forward pass for batch statistics
 
 
 class Sigma(NamedTuple):
-    """One spectrally normalised layer: u^T W v, by which eval() divides, and the largest singular value of W."""
+    """A spectrally normalised layer: the stored u^T W v, by which eval() divides, and W's largest singular value."""
 
     name: str
     stored: float
@@ -33,35 +33,31 @@ class Sigma(NamedTuple):
 
     @property
     def deviation(self) -> float:
-        """Of the stored one, relative."""
+        """Relative deviation of the stored value from the true one."""
         return abs(self.stored / self.true - 1)
 
 
 def spectral_sigmas(generator: Generator) -> list[Sigma]:
     """Stored and true sigma of every layer, in the network's order."""
     return [
-        Sigma(name, _sigma(layer), _largest_singular_value(spectral_parts(layer)[0]))
+        Sigma(name, torch.dot(vectors._u, matrix @ vectors._v).item(), _largest_singular_value(matrix))
         for name, layer in spectral_layers(generator).items()
+        for matrix, vectors in [spectral_parts(layer)]
     ]
 
 
-def _sigma(layer: nn.Module) -> float:
-    matrix, vectors = spectral_parts(layer)
-    return torch.dot(vectors._u, matrix @ vectors._v).item()
-
-
 def _largest_singular_value(matrix: Tensor) -> float:
-    """By the eigenvalues of W W^T in double precision: W is four to nine times as wide as high."""
+    """From the eigenvalues of W W^T in double precision, because W has four to nine times as many columns as rows."""
     wide = matrix.double()
     return torch.linalg.eigvalsh(wide @ wide.T)[-1].clamp_min(0).sqrt().item()
 
 
 class Drift(NamedTuple):
-    """One batch norm's running statistics against a batch's: the channels' root mean square."""
+    """Difference of a batch norm's running statistics from those of a batch: root mean square over channels."""
 
     name: str
     mean: float  # difference of the means, in running standard deviations
-    spread: float  # difference of the logarithms of the standard deviations: 0.69 is a factor of two
+    spread: float  # difference of the logarithms of the standard deviations; 0.69 is a factor of two
 
     @property
     def size(self) -> float:
@@ -71,7 +67,7 @@ class Drift(NamedTuple):
 
 @torch.no_grad()
 def batch_norm_drift(generator: Generator, batch: Tensor) -> list[Drift]:
-    """Drift of every batch norm, in the network's order; empty without batch statistics."""
+    """Drift of every batch norm, in the network's order; empty for a network without batch norms."""
     running = {n: (m.running_mean.clone(), m.running_var.clone()) for n, m in _batch_norms(generator).items()}  # type: ignore[union-attr]
     drifts = []
     for name, (mean, variance) in batch_statistics(generator, batch).items():
@@ -83,10 +79,10 @@ def batch_norm_drift(generator: Generator, batch: Tensor) -> list[Drift]:
 
 
 @torch.no_grad()
-def batch_statistics(generator: Generator, batch: Tensor, chunk: int = FEW) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and variance (with divisor n) of what enters each batch norm in ``train()``; name -> two tensors of C.
+def batch_statistics(generator: Generator, batch: Tensor, chunk: int = CHUNK) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and variance (divisor n) of the input of each batch norm in ``train()``; name -> two tensors of C values.
 
-    Chunks are normalised by their own statistics, and joined by the law of total variance.
+    Each chunk is normalised by its own statistics; the law of total variance combines the chunks.
     """
     sums: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -115,7 +111,7 @@ def _batch_norms(generator: Generator) -> dict[str, nn.BatchNorm2d]:
 
 @contextlib.contextmanager
 def _switched(generator: Generator, statistics: bool, step: bool) -> Iterator[None]:
-    """The halves of ``train()``: batch statistics, one power iteration. State and mode come back afterwards."""
+    """Switch batch statistics and the power iteration of ``train()``; afterwards state and mode are restored."""
     mode, before = generator.training, {name: b.clone() for name, b in generator.named_buffers()}
     generator.train(statistics)
     if step and generator.config.published:
@@ -130,7 +126,7 @@ def _switched(generator: Generator, statistics: bool, step: bool) -> Iterator[No
 
 @torch.no_grad()
 def draw(generator: Generator, batch: Tensor, statistics: bool, step: bool, together: bool = False) -> Tensor:
-    """The pictures with the halves of ``train()`` on or off, each alone (as the authors test) or all together."""
+    """The generator's output, image by image as in the authors' test code, or with the whole batch ``together``."""
     pictures = []
     for part in batch.split(len(batch) if together else 1):
         with _switched(generator, statistics, step):
@@ -138,19 +134,19 @@ def draw(generator: Generator, batch: Tensor, statistics: bool, step: bool, toge
     return torch.cat(pictures)
 
 
-def eval_safe(generator: Generator, batch: Tensor | None = None, chunk: int = FEW) -> Generator:
-    """The same network without moving parts: one picture whatever the mode, the batch and the neighbours.
+def eval_safe(generator: Generator, batch: Tensor | None = None, chunk: int = CHUNK) -> Generator:
+    """The same network without state: the output depends neither on the mode nor on other images of the batch.
 
-    Spectral norms are written into the weights: as ``train()`` divides for a published network, as ``eval()`` does for
-    ours. Batch norms get the statistics of ``batch`` for good; with ``batch`` None each picture is normalised by its
-    own, which is what the authors' way of testing, ``train()`` with one picture at a time, computes.
+    Spectral norms are written into the weights: with the sigma of ``train()`` for a published network, with that of
+    ``eval()`` for any other. Batch norms get fixed statistics, those of ``batch``. If ``batch`` is None, each image is
+    normalised by its own statistics; the authors' test code, ``train()`` with one image at a time, computes the same.
     """
-    still = copy.deepcopy(generator)
-    statistics = {} if batch is None or generator.config.norm != "batch" else batch_statistics(still, batch, chunk)
+    copied = copy.deepcopy(generator)
+    statistics = {} if batch is None or generator.config.norm != "batch" else batch_statistics(copied, batch, chunk)
     if generator.config.published:
-        step_as_published(still)
-    state = {name: value for name, value in still.state_dict().items() if ".parametrizations." not in name}
-    for name, layer in spectral_layers(still).items():  # not removed: that would break the layers it was copied from
+        step_as_published(copied)
+    state = {name: value for name, value in copied.state_dict().items() if ".parametrizations." not in name}
+    for name, layer in spectral_layers(copied).items():  # removing the norm would change the original too
         state[f"{name}.weight"] = layer.weight.detach()  # type: ignore[operator]
     for name, (mean, variance) in statistics.items():
         state[f"{name}.running_mean"], state[f"{name}.running_var"] = mean, variance

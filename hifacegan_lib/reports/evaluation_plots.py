@@ -57,7 +57,7 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
             if cliff.sharp:
                 row = kinds.index(cliff.kind)
                 axis.plot([cliff.place + 0.5] * 2, [row - 0.42, row + 0.42], color="tab:red", linewidth=3.5)
-        axis.set_title(f"{metric.title}, {metric.wanted}", fontsize=11, loc="left")
+        axis.set_title(f"{metric.title}, {metric.direction}", fontsize=11, loc="left")
         labels = [f"{kind.replace('_', ' ')}\n({LADDERS[kind].parameter})" for kind in kinds]
         axis.set_yticks(range(len(kinds)), labels if axis is axes[0, 0] else [""] * len(kinds), fontsize=10)
         rungs = len(found.severities[kinds[0]])

@@ -192,7 +192,7 @@ def _counted(pairs: FolderPairs, bar: Any) -> Iterable[Batch]:
 
 def _shown(found: Evaluation, picture: Callable[[str, str], Pixels]) -> tuple[list[Slider], dict[str, Figure]]:
     """Sliders of the best, middle and worst faces, and the figures of means and of before and after."""
-    titles = {name: f"{metric.title}\n{metric.wanted}" for name, metric in found.available.items()}
+    titles = {name: f"{metric.title}\n{metric.direction}" for name, metric in found.available.items()}
     figures = {"Means. Each method's mean with its 95 % interval.": plots.intervals(found.rows, titles, "restored")}
     if "degraded" not in found.scores:
         return [], figures

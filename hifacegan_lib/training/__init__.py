@@ -1,4 +1,4 @@
-"""The training loop, its losses, and the signs of a run that goes wrong."""
+"""The training loop, its losses, and warnings about a run that goes wrong."""
 
 import lazy_loader
 

@@ -1,12 +1,13 @@
-"""One process or many: Lightning Fabric starts them, places tensors and talks between them; the loop stays the same.
+"""Training in one or several processes with Lightning Fabric; the training loop is the same for both.
 
-A batch is a batch, however many share it: process r of R takes pairs r, r + R, ... of each, computes its gradients, and
+Fabric starts the processes, places tensors and communicates between processes. All processes share one batch: process r
+of R takes the pairs r, r + R, ... of the batch and computes their gradients. Before each step
 
     gradient = mean over processes        (every loss is a mean over pairs and the shares are equal)
 
-before each step, so that all hold the same weights and one process or eight draw the same curve, up to rounding. The
-networks are not wrapped: a step here asks one pass of the generator for both sides' gradients, which the wrapper for
-data parallel training cannot follow, and the mean is one line.
+So all processes have the same weights, and the number of processes changes the loss curve by rounding only. The
+networks are not wrapped for data-parallel training: one pass of the generator serves the gradients of both networks,
+which such a wrapper does not support, and the mean is one line.
 
     torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512
 """
@@ -25,20 +26,20 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 
 
 def launch(device: str = "auto", precision: str = "float32") -> Any:
-    """A started Fabric for this process: alone, or one of those that ``torchrun`` made, on one machine or several.
+    """A started Fabric for this process, which is the only one or one of those of ``torchrun`` (one or more machines).
 
     Args:
         device: see :func:`pick_device`; under ``torchrun`` each process takes the GPU of its local rank.
         precision: float32, bfloat16 or float16, for autocast.
     Raises:
-        ParamsError: the device is not there, or cannot do float16.
+        ParamsError: the device is not available, or does not support float16.
     """
     chosen = pick_device(device)
     if precision == "float16" and chosen.type == "cpu":
         raise ParamsError("precision = 'float16': needs a GPU; allowed on the CPU: float32, bfloat16")
-    from lightning_fabric import Fabric  # here: it takes seconds, and most of the package never trains
+    from lightning_fabric import Fabric  # slow to import, and most of the package does not need it
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every start
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would log every start
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     devices: int | list[int] = [chosen.index] if chosen.index is not None else local
     fabric = Fabric(
@@ -53,31 +54,31 @@ def launch(device: str = "auto", precision: str = "float32") -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA, else Apple's MPS, else the CPU.
+    """The device ``name``; ``auto`` is CUDA if available, else Apple's MPS, else the CPU.
 
     Raises:
-        ParamsError: the named device is not there.
+        ParamsError: the named device is not available.
     """
     return torch.device(find_device(name))
 
 
-def parts(batch_size: int, world: int, accumulate: int) -> int:
-    """Pairs of a batch that one process sees at a time.
+def part_size(batch_size: int, world: int, accumulate: int) -> int:
+    """Number of pairs in one forward pass of one process, for ``world`` processes and ``accumulate`` parts.
 
     Raises:
-        ParamsError: the batch cannot be cut into equal parts.
+        ParamsError: the batch cannot be divided into equal parts.
     """
     size, rest = divmod(batch_size, world * accumulate)
     if rest or not size:
         raise ParamsError(
-            f"batch_size = {batch_size}: {world} process{'es' if world > 1 else ''} in {accumulate} part"
-            f"{'s' if accumulate > 1 else ''} each need a multiple of {world * accumulate}"
+            f"batch_size = {batch_size}: expected a multiple of {world * accumulate}, "
+            f"for processes x accumulate = {world} x {accumulate}"
         )
     return size
 
 
 def average_gradients(fabric: Any, network: nn.Module) -> None:
-    """Every process gets the mean of all processes' gradients; nothing happens in one."""
+    """Replace the gradients of every process by their mean over processes."""
     if fabric.world_size == 1:
         return
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
@@ -87,12 +88,12 @@ def average_gradients(fabric: Any, network: nn.Module) -> None:
 
 
 def mean_over(fabric: Any, values: Tensor) -> Tensor:
-    """Mean of a tensor over the processes."""
+    """Mean of a tensor over all processes."""
     return fabric.all_reduce(values, reduce_op="mean") if fabric.world_size > 1 else values
 
 
 def any_of(fabric: Any, flag: bool) -> bool:
-    """Whether any process says so; all get the same answer."""
+    """Whether the flag is true in any process; the result is the same in all processes."""
     if fabric.world_size == 1:
         return flag
     return bool(fabric.all_reduce(torch.tensor(float(flag), device=fabric.device), reduce_op="sum") > 0)

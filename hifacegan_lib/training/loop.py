@@ -1,16 +1,16 @@
-"""The training loop: one step of both networks, then what is done every N steps.
+"""The training loop: one step of both networks, then the work that is done every N steps.
 
     G minimises   sum over losses of weight * loss(restored, clean, degraded) + adversarial + 10 feature matching
     D minimises   its side of the adversarial loss, and R1, on the same faces, at its own, faster rate (two time scales)
 
-A step is one pass of each network. The generator's graph is cut at the restored picture: the losses give the gradient
-of the picture, and that gradient alone goes back through the generator. Both gradients are of the weights before the
-step. Processes may share a batch and work it off in parts: every loss is a mean over pairs, so gradients are added in
-equal shares, and the step is that of the whole batch.
+A step is one pass of each network. The generator's graph is cut at the restored image: the losses give the gradient of
+this image, and only that gradient is propagated back through the generator. Both networks' gradients belong to the
+weights before the step. Processes may share a batch and process it in parts: every loss is a mean over pairs, so
+gradients are added in equal shares, and the step is that of the whole batch.
 
-Pairs come from the caller, all else from :class:`hifacegan_lib.params.Training`. The loop draws nothing at random;
-generators of random numbers that a network may draw from are kept in the checkpoint. On the CPU a run that was killed
-and resumed ends with the same bits as one that was not.
+The caller supplies the pairs, :class:`hifacegan_lib.params.Training` all settings. The loop uses no random numbers; the
+states of PyTorch's random generators, which a network may use, are kept in the checkpoint. On the CPU a run that was
+killed and resumed ends with bit-identical weights.
 """
 
 import signal
@@ -43,8 +43,8 @@ from hifacegan_lib.training.state import Networks, Run, build, restore, save
 from hifacegan_lib.utils import images, stop_signals
 
 Batch = Mapping[str, Any]
-Judged = tuple[Answers, Answers]
-"""The discriminator's answers to the restored faces and to the clean ones."""
+AnswerPair = tuple[Answers, Answers]
+"""The discriminator's outputs for the restored faces and for the clean faces."""
 
 
 def train(
@@ -58,34 +58,35 @@ def train(
     show: Progress | None = None,
     losses: Mapping[str, Weighted] | None = None,
 ) -> Path:
-    """Train from the last checkpoint below ``folder`` (or from nothing) to ``p.steps``.
+    """Train from the last checkpoint in ``folder``, or from the start, to ``p.steps``.
 
-    Ctrl-C saves and returns; a second one interrupts. SIGTERM saves and then ends the process.
+    Ctrl-C saves a checkpoint and returns; a second Ctrl-C stops at once. SIGTERM saves and then ends the process.
 
     Args:
         p: the run's parameters.
         batches: step -> iterator over the batches from that step on; each has ``clean`` and ``degraded``, N x 3 x H x W
-            in [0, 1], and ``key``, N names. With several processes, the share of this one.
-        strip: one fixed batch of validation faces, for pictures and measures.
-        folder: gets metrics.jsonl, warnings.jsonl, tensorboard/, figures/ and checkpoints/.
-        networks: trained instead of the networks that :func:`build` makes of ``p``; any classes, on the run's device.
-        fabric: see :func:`hifacegan_lib.training.distributed.launch`; by default started here.
-        identity: what the weights depend on (parameters, recipe, data), as JSON values; kept in checkpoints.
+            in [0, 1], and ``key``, N names. With several processes, the share of this process.
+        strip: a fixed batch of validation faces, for images and measures in the log.
+        folder: output folder for metrics.jsonl, warnings.jsonl, tensorboard/, figures/ and checkpoints/.
+        networks: trained instead of the networks that :func:`build` makes from ``p``; any classes, on the run's device.
+        fabric: see :func:`hifacegan_lib.training.distributed.launch`; started here by default.
+        identity: the inputs that determine the weights (parameters, recipe, data), as JSON values; kept in checkpoints.
         show: display of the run.
-        losses: name -> (weight, function of restored, clean, degraded), added to those of ``p``; see
+        losses: name -> (weight, function of restored, clean, degraded), added to the losses of ``p``; see
             :func:`hifacegan_lib.training.losses.image_losses`. Names and weights are kept in the checkpoint.
     Returns:
-        The folder of the last checkpoint; that of an earlier step than ``p.steps`` when the run was asked to stop.
+        The folder of the last checkpoint; its step is below ``p.steps`` if the run was stopped.
     Raises:
-        FloatingPointError: a loss or a gradient is NaN or infinite; the last checkpoint is untouched.
-        FileNotFoundError: ``perceptual_weight`` is on and its weights are not there.
-        OSError: a checkpoint cannot be written; the last one is whole.
-        ValueError: the checkpoint is of another run (the differences are listed), or a loss has a name in use.
+        FloatingPointError: a loss or a gradient is NaN or infinite; the last checkpoint is unchanged.
+        FileNotFoundError: ``perceptual_weight`` is above 0 and the weights of VGG-19 are missing.
+        OSError: a checkpoint cannot be written; the last complete one is unchanged.
+        ValueError: the checkpoint belongs to another run (the differences are listed), or a loss has a name in use.
     """
     folder, fabric, losses = Path(folder), fabric or distributed.launch(p.device, p.precision), losses or {}
     run = Run(p, fabric, networks or build(p, fabric.device), losses)
-    weights = {"losses": {name: weight for name, (weight, _) in losses.items()}} if losses else {}
-    identity = {**(identity or {}), **weights}
+    identity = dict(identity or {})
+    if losses:
+        identity["losses"] = {name: weight for name, (weight, _) in losses.items()}
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []))
         torch.manual_seed(p.seed + fabric.global_rank)
@@ -94,41 +95,41 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
-        asked = stack.enter_context(stop_signals.noticed())
+        stop = stack.enter_context(stop_signals.noticed())
         stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
             batch = next(stream)
-            found, norms = train_step(run, step, batch)
+            means, norms = train_step(run, step, batch)
             done = step + 1
-            finite.note(done, batch["key"], found | ({} if run.scaler.is_enabled() else norms))
+            finite.note(done, batch["key"], means | ({} if run.scaler.is_enabled() else norms))
             if log:
                 log.step(done)
-            stopped = distributed.any_of(fabric, asked.came is not None)
-            at_checkpoint = done == p.steps or done % p.checkpoint_every == 0
-            at_picture = done == p.steps or done % p.picture_every == 0
-            at_line = at_checkpoint or at_picture or done % p.log_every == 0
-            if at_line or stopped:
+            stopped = distributed.any_of(fabric, stop.came is not None)
+            checkpoint_due = done == p.steps or done % p.checkpoint_every == 0
+            picture_due = done == p.steps or done % p.picture_every == 0
+            line_due = checkpoint_due or picture_due or done % p.log_every == 0
+            if line_due or stopped:
                 finite.check()
                 finite.check_scale(done, run.scaler)
-            if at_line:
-                write_line(run, log, done, found, strip, begun, at_picture)
-            if at_checkpoint or stopped:
+            if line_due:
+                write_log_line(run, log, done, means, strip, begun, picture_due)
+            if checkpoint_due or stopped:
                 save(run, folder / "checkpoints", done, time.monotonic() - begun, identity)
             if stopped:
                 break
         finite.check()
         if log and done < p.steps:
-            name = asked.came.name if asked.came else "another process"
-            log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run goes on from there")
-    if asked.came == signal.SIGTERM:
-        signal.raise_signal(signal.SIGTERM)  # the default action now: the process ends
+            name = stop.came.name if stop.came else "another process"
+            log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run continues from there")
+    if stop.came == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)  # the default action is restored: the process ends
     fabric.barrier()
-    return checkpoints.steps(folder / "checkpoints")[-1]
+    return checkpoints.list_complete(folder / "checkpoints")[-1]
 
 
 def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """One step of both networks by one batch: the losses, means over its parts, and the norms of the gradients."""
-    p, found = run.p, dict[str, Tensor]()
+    """One step of both networks on one batch: the losses as means over its parts, and the norms of the gradients."""
+    p, means = run.p, dict[str, Tensor]()
     for optimizer, rate in ((run.g_optimizer, p.lr_generator), (run.d_optimizer, p.lr_discriminator)):
         for group in optimizer.param_groups:
             group["lr"] = rate * decay(step, p.steps, p.decay_steps)
@@ -137,83 +138,75 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
     if isinstance(run.generator, Generator):
         run.generator.step_spectral_norm()
     for first in range(0, run.part_size * p.accumulate, run.part_size):
-        degraded, clean = (_place(batch[name][first:][: run.part_size], run.device) for name in ("degraded", "clean"))
+        part = {name: batch[name][first:][: run.part_size] for name in ("degraded", "clean")}
+        degraded, clean = (_to_device(faces, run.device) for faces in part.values())
         with run.fabric.autocast():  # one pass of each network
             restored = run.generator(degraded)
             picture = restored.detach().requires_grad_()  # the generator's graph is cut here
-            # before the discriminator's pass: the order of passes is that in which gradients are added, to the bit
+            # before the discriminator's pass, because the order of the passes is the order in which gradients are added
             image_losses = {name: loss(picture, clean, degraded) for name, (_, loss) in run.losses.items()}
             answers = None
             if active:
-                run.discriminator.train(first == 0)  # spectral norm moves once a step
-                with parametrize.cached():  # and is computed once for both faces
+                run.discriminator.train(first == 0)  # spectral norm is updated once a step
+                with parametrize.cached():  # and is computed once for both batches of faces
                     answers = run.discriminator(degraded, picture), run.discriminator(degraded, clean)
         values, gradient_of_picture = generator_step(run, step, picture, image_losses, answers)
         if answers:
             values |= discriminator_step(run, step, clean, degraded, answers)
-        restored.backward(gradient_of_picture)  # now that the discriminator's graph is gone
-        found = {name: found.get(name, 0) + value.detach() / p.accumulate for name, value in values.items()}
+        restored.backward(gradient_of_picture)  # the discriminator's graph is already freed
+        means = {name: means.get(name, 0) + value.detach() / p.accumulate for name, value in values.items()}
     norms = {}
     if active:
         norms["gradient of the discriminator"] = _update(run, run.discriminator, run.d_optimizer)
     norms["gradient of the generator"] = _update(run, run.generator, run.g_optimizer)
     run.scaler.update()
     update_average(run.average, run.generator, min(p.ema_decay, (1 + step) / (10 + step)))
-    return found, norms
+    return means, norms
 
 
-def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: Judged) -> dict[str, Tensor]:
-    """The discriminator's losses by its answers to the restored and the clean faces; adds to its weights' gradients."""
+def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: AnswerPair) -> dict[str, Tensor]:
+    """The discriminator's losses for its outputs; adds their gradients to those of the discriminator's weights."""
     p = run.p
-    found = {"discriminator": discriminator_loss(p.adversarial, *answers)}
-    total = found["discriminator"]
-    if p.r1_weight and step % p.r1_every == 0:  # seldom and stronger (lazy regularisation)
+    losses = {"discriminator": discriminator_loss(p.adversarial, *answers)}
+    total = losses["discriminator"]
+    if p.r1_weight and step % p.r1_every == 0:  # rare steps with a larger weight (lazy regularisation)
         run.discriminator.eval()
-        given = clean.clone().requires_grad_()
-        found["r1"] = r1_penalty(run.discriminator(degraded, given), given)
-        total = total + p.r1_weight * p.r1_every * found["r1"]
+        clean = clean.clone().requires_grad_()
+        losses["r1"] = r1_penalty(run.discriminator(degraded, clean), clean)
+        total = total + p.r1_weight * p.r1_every * losses["r1"]
     run.scaler.scale(total / p.accumulate).backward(inputs=list(run.discriminator.parameters()))
-    return found
+    return losses
 
 
 def generator_step(
-    run: Run, step: int, picture: Tensor, image_losses: Mapping[str, Tensor], answers: Judged | None
+    run: Run, step: int, picture: Tensor, image_losses: Mapping[str, Tensor], answers: AnswerPair | None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The generator's losses on a restored picture, and the gradient of their weighted sum by that picture."""
+    """The generator's losses on a restored image, and the gradient of their weighted sum with respect to that image."""
     p = run.p
     with run.fabric.autocast():
-        found = dict(image_losses)
+        losses = dict(image_losses)
         weights = {name: weight for name, (weight, _) in run.losses.items()}
         if answers:
             restored_answers, clean_answers = answers
-            found["adversarial"] = generator_loss(p.adversarial, restored_answers)
-            found["feature_matching"] = feature_matching(restored_answers, clean_answers)
-            listens = adversary_active(p, step)  # before, the discriminator learns alone
-            weights["adversarial"] = p.adversarial_weight * listens
-            weights["feature_matching"] = p.feature_matching_weight * listens
-        total = torch.stack([weights[name] * loss for name, loss in found.items()]).sum()
+            losses["adversarial"] = generator_loss(p.adversarial, restored_answers)
+            losses["feature_matching"] = feature_matching(restored_answers, clean_answers)
+            active = step >= p.adversary_from  # before, only the discriminator learns
+            weights["adversarial"] = p.adversarial_weight * active
+            weights["feature_matching"] = p.feature_matching_weight * active
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     scaled = run.scaler.scale(total / p.accumulate)
     (gradient,) = torch.autograd.grad(scaled, picture, retain_graph=answers is not None)
-    return found, gradient
+    return losses, gradient
 
 
 def discriminator_active(p: Training, step: int) -> bool:
-    """Whether the discriminator learns at this step; it may begin before the generator listens to it."""
-    return has_adversary(p) and step >= p.adversary_from - p.discriminator_warmup
-
-
-def adversary_active(p: Training, step: int) -> bool:
-    """Whether the generator listens to the discriminator at this step."""
-    return has_adversary(p) and step >= p.adversary_from
-
-
-def has_adversary(p: Training) -> bool:
-    """Whether a loss needs a discriminator."""
-    return p.adversarial_weight > 0 or p.feature_matching_weight > 0
+    """Whether the discriminator learns at this step; it may begin before the generator uses the adversarial losses."""
+    needed = p.adversarial_weight > 0 or p.feature_matching_weight > 0
+    return needed and step >= p.adversary_from - p.discriminator_warmup
 
 
 def decay(step: int, steps: int, decay_steps: int) -> float:
-    """Factor on the learning rates: 1, then a straight line that would reach 0 at ``steps``."""
+    """Factor on the learning rates: 1, then a linear decay that ends just above 0."""
     return min(1.0, (steps - step) / (decay_steps + 1))
 
 
@@ -226,7 +219,7 @@ def update_average(average: nn.Module, current: nn.Module, keep: float) -> None:
 
 
 def _update(run: Run, network: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
-    """Average the gradients over processes, clip them, step by them, drop them; their norm before clipping."""
+    """Average the gradients over processes, clip them, step, and clear them; returns their norm before clipping."""
     distributed.average_gradients(run.fabric, network)
     if run.p.gradient_clip:
         run.scaler.unscale_(optimizer)
@@ -238,42 +231,44 @@ def _update(run: Run, network: nn.Module, optimizer: torch.optim.Optimizer) -> T
     return norm
 
 
-def write_line(
-    run: Run, log: Journal | None, done: int, found: Mapping[str, Tensor], strip: Batch, begun: float, at_picture: bool
+def write_log_line(
+    run: Run, log: Journal | None, done: int, means: Mapping[str, Tensor], strip: Batch, begun: float, picture_due: bool
 ) -> None:
-    """A line of metrics.jsonl after ``done`` steps: losses, the strip's measures, rate; warnings; perhaps a picture."""
-    means = distributed.mean_over(run.fabric, torch.stack([value.float() for value in found.values()])).tolist()
+    """Write the losses, the strip's measures and the rate after ``done`` steps; warnings and, if due, a picture."""
+    averaged = distributed.mean_over(run.fabric, torch.stack([value.float() for value in means.values()])).tolist()
     if log is None:  # not the first process
         return
     discriminator = run.discriminator if discriminator_active(run.p, done - 1) else None
-    measures, picture = look(run.average, discriminator, run.health.middle, strip, run.device)
-    values = {**dict(zip(found, means, strict=True)), **measures, "lr": run.g_optimizer.param_groups[0]["lr"]}
+    measures, picture = measure_strip(run.average, discriminator, run.health.middle, strip, run.device)
+    values = {**dict(zip(means, averaged, strict=True)), **measures, "lr": run.g_optimizer.param_groups[0]["lr"]}
     log.numbers(done, {"seconds": round(time.monotonic() - begun, 3), **values})
     for warning in run.health.warnings(done, values):
         log.warn(done, warning)
-    if at_picture:
+    if picture_due:
         log.picture(done, picture)
 
 
 @torch.no_grad()
-def look(
+def measure_strip(
     generator: nn.Module, discriminator: nn.Module | None, middle: float, strip: Batch, device: torch.device
 ) -> tuple[dict[str, float], images.Pixels]:
-    """PSNR of the strip in dB and the measures of :mod:`hifacegan_lib.training.health`, and a picture.
+    """PSNR of the strip in dB, the measures of :mod:`hifacegan_lib.training.health`, and a picture.
 
-    Rows of the picture: degraded, restored, clean.
+    The rows of the picture are degraded, restored and clean faces.
     """
-    degraded, clean = (_place(strip[name], device) for name in ("degraded", "clean"))
+    degraded, clean = (_to_device(strip[name], device) for name in ("degraded", "clean"))
     restored = generator(degraded)
     psnr = -10 * (restored - clean).square().mean((1, 2, 3)).clamp_min(1e-10).log10()
     casts = dict(zip(("cast_r", "cast_g", "cast_b"), health.colour_cast(restored, clean).tolist(), strict=True))
     values = {"psnr": psnr.mean().item(), **casts, "droplets": health.droplets(restored, clean).max().item()}
     if discriminator is not None:
-        real, fake = ([scale[-1] for scale in discriminator.eval()(degraded, face)] for face in (clean, restored))
-        values["d_margin"], values["d_accuracy"] = health.separation(real, fake, middle)
+        clean_scores, restored_scores = (
+            [scale[-1] for scale in discriminator.eval()(degraded, face)] for face in (clean, restored)
+        )
+        values["d_margin"], values["d_accuracy"] = health.separation(clean_scores, restored_scores, middle)
     cells = [images.to_uint8(face) for row in (degraded, restored, clean) for face in row]
     return values, images.grid(cells, columns=len(clean))
 
 
-def _place(batch: Tensor, device: torch.device) -> Tensor:
+def _to_device(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, memory_format=torch.channels_last)

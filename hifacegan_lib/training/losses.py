@@ -1,6 +1,6 @@
-"""The losses, each in one place; that of VGG-19's features is in ``perceptual``.
+"""The losses; the perceptual loss is in ``perceptual``.
 
-With r and c for D's scores of restored and clean faces, each expectation over patches and faces:
+r and c are D's scores of restored and clean faces; each expectation is over patches and faces:
 
     lsgan             D: ½ E r² + ½ E (c - 1)²                   G: E (r - 1)²             weight 1 in the paper
     hinge             D: E max(0, 1 + r) + E max(0, 1 - c)       G: - E r
@@ -9,8 +9,8 @@ With r and c for D's scores of restored and clean faces, each expectation over p
     pixel             L1, or Charbonnier's smooth one; the paper has neither, its author   0
                       suggests L1 against colour casts
 
-A discriminator's answer is, for each scale, a list of features with the scores last. To add a loss of your own, write
-a function of (restored, clean, degraded) and give the loop ``own_losses={"edges": (10.0, edges)}``.
+The output of a discriminator is, for each scale, a list of features with the scores last. To add your own loss, write a
+function of (restored, clean, degraded) and call the loop with ``losses={"edges": (10.0, edges)}``.
 """
 
 import math
@@ -30,20 +30,21 @@ Weighted = tuple[float, Loss]
 
 NAMES = ("l1", "charbonnier", "perceptual", "adversarial", "feature_matching")
 """The generator's losses; each has a ``<name>_weight`` among the parameters."""
-TAKEN = (*NAMES, "discriminator", "r1", "step", "seconds", "lr", "psnr", "droplets", "d_margin", "d_accuracy")
-"""Keys of metrics.jsonl that no loss of one's own may have; nor may a name begin with ``cast_``."""
+RESERVED = (*NAMES, "discriminator", "r1", "step", "seconds", "lr", "psnr", "droplets", "d_margin", "d_accuracy")
+"""Keys of metrics.jsonl: not allowed as names of your own losses, as is the prefix ``cast_``."""
 
 
 def image_losses(
     p: Training, own: Mapping[str, Weighted] | None = None, device: torch.device | None = None
 ) -> dict[str, Weighted]:
-    """The losses that look at the restored picture: name -> (weight, function of restored, clean, degraded).
+    """The losses of the restored image: name -> (weight, function of restored, clean, degraded).
 
     Args:
-        own: further ones, in the same form. Each is a mean over the pairs, so that a batch may be worked off in parts.
-        device: where VGG-19 goes.
+        own: additional losses, in the same form. Each must be a mean over the pairs, so that a batch can be processed
+            in parts.
+        device: the device for VGG-19.
     Raises:
-        FileNotFoundError: ``perceptual_weight`` is on and its weights are not there.
+        FileNotFoundError: ``perceptual_weight`` is above 0 and the weights of VGG-19 are missing.
         ValueError: a name is in use, or a weight is NaN or infinite.
     """
     found: dict[str, Weighted] = {"l1": (p.l1_weight, lambda restored, clean, _: F.l1_loss(restored, clean))}
@@ -53,8 +54,8 @@ def image_losses(
         vgg = perceptual.load(p.perceptual_file).to(device)
         found["perceptual"] = (p.perceptual_weight, lambda restored, clean, _: vgg(restored, clean))
     for name, (weight, loss) in (own or {}).items():
-        if name in TAKEN or name.startswith("cast_"):
-            raise ValueError(f"loss {name!r}: the name is in use; in use are {', '.join(TAKEN)} and cast_...")
+        if name in RESERVED or name.startswith("cast_"):
+            raise ValueError(f"loss {name!r}: the name is in use; in use are {', '.join(RESERVED)} and cast_...")
         if not math.isfinite(weight):
             raise ValueError(f"loss {name!r}: the weight is {weight}, expected a finite number")
         found[name] = (weight, _scalar(name, loss))
@@ -62,7 +63,7 @@ def image_losses(
 
 
 def _scalar(name: str, loss: Loss) -> Loss:
-    """The loss with a check of its result."""
+    """The loss, with a check that its result is a scalar tensor."""
 
     def checked(restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
         value = loss(restored, clean, degraded)
@@ -90,10 +91,10 @@ ADVERSARIAL = tuple(_DISCRIMINATOR)
 def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
     """The discriminator's loss, mean over scales; ``kind`` is one of :data:`ADVERSARIAL`.
 
-    LSGAN (arXiv 1611.04076), hinge (1705.02894), non-saturating (1406.2661). Only LSGAN's is halved, as in pix2pixHD.
+    LSGAN (arXiv 1611.04076), hinge (1705.02894), non-saturating (1406.2661). Only LSGAN is halved, as in pix2pixHD.
 
     Raises:
-        ValueError: no such kind.
+        ValueError: the kind is unknown.
     """
     loss = _DISCRIMINATOR[_known(kind)]
     pairs = zip(restored, clean, strict=True)
@@ -101,7 +102,7 @@ def discriminator_loss(kind: str, restored: Answers, clean: Answers) -> Tensor:
 
 
 def generator_loss(kind: str, restored: Answers) -> Tensor:
-    """The generator's loss against that discriminator, mean over scales; errors as in :func:`discriminator_loss`."""
+    """The generator's adversarial loss, mean over scales; errors as in :func:`discriminator_loss`."""
     loss = _GENERATOR[_known(kind)]
     return torch.stack([loss(_float32(r[-1])) for r in restored]).mean()
 
@@ -127,7 +128,7 @@ def r1_penalty(clean_answers: Answers, clean: Tensor) -> Tensor:
 
 
 def feature_matching(restored: Answers, clean: Answers) -> Tensor:
-    """Sum over layers (without the scores) of the features' mean absolute difference, mean over scales."""
+    """L1 between the features of both outputs: sum over layers without the scores, mean over scales."""
     scales = [
         sum((F.l1_loss(a, b.detach()) for a, b in zip(r[:-1], c[:-1], strict=True)), start=r[-1].new_zeros(()))
         for r, c in zip(restored, clean, strict=True)
@@ -136,19 +137,20 @@ def feature_matching(restored: Answers, clean: Answers) -> Tensor:
 
 
 def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of √(d² + ε²): L1 for differences above ε, squares below it; ε, not 0, for equal faces (Charbonnier 1994).
+    """Mean of √(d² + ε²): L1 for differences d above ε, squares below; ε for equal faces (Charbonnier 1994).
 
-    With ε beyond most differences its best answer moves from the median of what is possible to the mean, as PSNR asks.
+    If ε is above most differences, the optimal prediction moves from the median of the possible faces towards their
+    mean, which PSNR rewards.
     """
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
 
 
 def _float32(scores: Tensor) -> Tensor:
-    """16-bit scores as float32: squares overflow float16, and so does the factor on its losses."""
+    """16-bit scores as float32, because squares and the loss scale overflow float16."""
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
 def _known(kind: str) -> str:
     if kind not in ADVERSARIAL:
-        raise ValueError(f"adversarial loss {kind!r}: unknown; there are: {', '.join(ADVERSARIAL)}")
+        raise ValueError(f"adversarial loss {kind!r}: unknown; expected one of: {', '.join(ADVERSARIAL)}")
     return kind

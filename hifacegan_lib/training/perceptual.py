@@ -1,12 +1,12 @@
-"""The perceptual loss: restored and clean faces have like features in VGG-19, trained to classify photographs.
+"""The perceptual loss: the distance of restored and clean faces in features of VGG-19, trained on ImageNet.
 
     L = Σ_k w_k mean |V_k(restored) - V_k(clean)|        V_k: features after VGG-19's relu<k>_1
 
-    whole           relu1_1 ... relu5_1     1/32, 1/16, 1/8, 1/4, 1 (the paper's)      torchvision's file, 548 MB
+    full            relu1_1 ... relu5_1     1/32, 1/16, 1/8, 1/4, 1 (the paper's)      torchvision's file, 548 MB
     first layers    relu1_1 ... relu3_1     1/32, 1/16, 1/8                            a safetensors file, 2 MB
 
-:func:`convert` makes the second file from VGG-19 in its normalised form (Gatys 2016), whose every channel has mean 1
-over natural pictures, as passed around for style transfer: weights of its own, so the two losses differ in scale.
+:func:`convert` makes the second file from the normalised VGG-19 (Gatys 2016), which is common in style transfer: each
+of its channels has mean 1 over natural images. Its weights differ, so the two losses have different scales.
 """
 
 import json
@@ -25,40 +25,40 @@ from hifacegan_lib.utils import files, weight_registry
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
 DESCRIPTION = {"format": "hifacegan-perceptual-1", "padding": "reflect", "layers": LAYERS}
-_WHOLE = {2: 1 / 32, 7: 1 / 16, 12: 1 / 8, 21: 1 / 4, 30: 1.0}  # place of relu<k>_1 -> its weight
-_FIRST = {3: 1 / 32, 10: 1 / 16, 17: 1 / 8}
+_FULL = {2: 1 / 32, 7: 1 / 16, 12: 1 / 8, 21: 1 / 4, 30: 1.0}  # index of the layer relu<k>_1 -> its weight
+_FIRST_LAYERS = {3: 1 / 32, 10: 1 / 16, 17: 1 / 8}
 
 
 class PerceptualLoss(nn.Module):
-    """L1 between features of two batches N x 3 x H x W in [0, 1] -> scalar, differentiable by the first batch alone.
+    """L1 between features of two batches N x 3 x H x W in [0, 1] -> scalar; gradients reach only the first batch.
 
     Args:
-        network: takes such batches, layer after layer.
-        taken: place of a layer -> weight of what it gives.
+        network: layers for such batches.
+        layer_weights: index of a layer -> weight of its features in the loss.
     """
 
-    def __init__(self, network: nn.Sequential, taken: Mapping[int, float]) -> None:
+    def __init__(self, network: nn.Sequential, layer_weights: Mapping[int, float]) -> None:
         super().__init__()
-        self.network = network[: max(taken) + 1].requires_grad_(False).eval()
-        self.taken = dict(taken)
+        self.network = network[: max(layer_weights) + 1].requires_grad_(False).eval()
+        self.layer_weights = dict(layer_weights)
 
     def forward(self, restored: Tensor, clean: Tensor) -> Tensor:
         with torch.no_grad():
             targets = self._features(clean)
-        pairs = zip(self.taken.values(), self._features(restored), targets, strict=True)
+        pairs = zip(self.layer_weights.values(), self._features(restored), targets, strict=True)
         return torch.stack([weight * F.l1_loss(a, b) for weight, a, b in pairs]).sum()
 
     def _features(self, image: Tensor) -> list[Tensor]:
         x, features = image, []
-        for place, layer in enumerate(self.network):
-            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)  # in place, it would overwrite what is kept
-            if place in self.taken:
+        for index, layer in enumerate(self.network):
+            x = F.relu(x) if isinstance(layer, nn.ReLU) else layer(x)  # an in-place ReLU would overwrite kept features
+            if index in self.layer_weights:
                 features.append(x)
         return features
 
 
 class _Standardise(nn.Module):
-    """[0, 1] -> zero mean and unit deviation over ImageNet."""
+    """[0, 1] -> zero mean and unit standard deviation over ImageNet."""
 
     mean: Tensor
     std: Tensor
@@ -73,39 +73,39 @@ class _Standardise(nn.Module):
 
 
 def load(path: str | Path = "") -> PerceptualLoss:
-    """The whole loss with ImageNet weights from torch's cache, or that of the first layers in a file of ours.
+    """The full loss with ImageNet weights from torch's cache, or with a path the loss on VGG-19's first layers.
 
     Raises:
-        FileNotFoundError: the weights are not there; nothing is downloaded here, the message says what to do.
-        ValueError: not a file that :func:`convert` wrote, or not whole.
+        FileNotFoundError: the weights are missing; the message names the command that downloads them.
+        ValueError: :func:`convert` did not write the file, or the file is incomplete.
     """
-    return first_layers(read(path)) if path else whole(vgg19_features())
+    return first_layers_loss(_read(Path(path))) if path else full_loss(vgg19_features())
 
 
-def whole(features: nn.Sequential) -> PerceptualLoss:
+def full_loss(features: nn.Sequential) -> PerceptualLoss:
     """The paper's loss on torchvision's ``vgg19().features``."""
-    return PerceptualLoss(nn.Sequential(_Standardise(), *features), _WHOLE)
+    return PerceptualLoss(nn.Sequential(_Standardise(), *features), _FULL)
 
 
-def first_layers(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
-    """The loss on the network that :func:`read` reads."""
+def first_layers_loss(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
+    """The loss on VGG-19's first layers with these tensors."""
     network = empty_first_layers()
     network.load_state_dict(tensors, assign=True)
-    return PerceptualLoss(network, _FIRST)
+    return PerceptualLoss(network, _FIRST_LAYERS)
 
 
 def vgg19_features() -> nn.Sequential:
-    """torchvision's VGG-19 convolutions with ImageNet weights, read from torch's cache and never downloaded here."""
+    """torchvision's VGG-19 convolutions with ImageNet weights from torch's cache; this function downloads nothing."""
     from torchvision.models import vgg19
 
     if not weight_registry.is_present("vgg19"):
         item = weight_registry.REGISTRY["vgg19"]
         raise weight_registry.MissingWeights(
             f"the perceptual loss needs VGG-19's weights, and {item.file} is not in torch's cache: run `hifacegan "
-            f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with its first layers "
+            f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with VGG-19's first layers "
             "(`hifacegan weights convert --help`), or set perceptual_weight to 0"
         )
-    with torch.device("meta"):  # nothing is drawn at random
+    with torch.device("meta"):  # no random initialisation
         network = vgg19()
     network.load_state_dict(
         torch.load(weight_registry.verify("vgg19"), map_location="cpu", weights_only=True), assign=True
@@ -113,9 +113,8 @@ def vgg19_features() -> nn.Sequential:
     return network.features
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
     """The named tensors of a file that :func:`convert` wrote; errors as in :func:`load`."""
-    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file with VGG-19's first layers")
     try:
@@ -123,7 +122,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
             description = json.loads((file.metadata() or {}).get("hifacegan", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a safetensors file of ours ({error})") from None
+        raise ValueError(f"{path}: not a safetensors file of this workbench ({error})") from None
     for key, value in DESCRIPTION.items():
         if description.get(key) != value:
             raise ValueError(f"{path}: the metadata's {key} is {description.get(key)!r}, expected {value!r}")
@@ -131,32 +130,32 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
 
 def convert(source: str | Path, target: str | Path) -> Path:
-    """Write the first layers of VGG-19's normalised form, which ``torch.save`` wrote to ``source``, for :func:`load`.
+    """Write the first layers of the normalised VGG-19 in ``source``, a file of ``torch.save``, to ``target``.
 
-    The source's names count its layers: a 1 x 1 convolution, ``0.``, takes RGB in [0, 1] to BGR less the mean; 3 x 3
-    convolutions are at 2, 5, 9, 12, 16. What it has beyond them is left out.
+    The names in ``source`` are layer numbers: layer 0 is a 1 x 1 convolution that maps RGB in [0, 1] to BGR minus the
+    mean; 3 x 3 convolutions are at 2, 5, 9, 12, 16. Other tensors are left out. :func:`load` reads ``target``.
 
     Raises:
-        FileExistsError: ``target`` is there.
-        FileNotFoundError: ``source`` is not.
-        ValueError: ``source`` is no file of tensors alone, or lacks one, or one has another shape.
+        FileExistsError: ``target`` exists.
+        FileNotFoundError: ``source`` does not exist.
+        ValueError: ``source`` holds more than tensors, or a tensor is missing or has another shape.
     """
     source, target = Path(source), Path(target)
     if target.exists():
-        raise FileExistsError(f"{target}: exists already; name another file")
+        raise FileExistsError(f"{target}: exists already; choose another file")
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such file")
     try:
         content = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{source}: not a file of tensors alone ({str(error).partition(chr(10))[0]})") from None
+        raise ValueError(f"{source}: not a file with only tensors ({str(error).partition(chr(10))[0]})") from None
     tensors = _complete(source, content if isinstance(content, Mapping) else {})
     description = {**DESCRIPTION, "source_sha256": files.sha256(source)}
     return files.write_bytes(target, save(tensors, {"hifacegan": json.dumps(description)}))
 
 
 def empty_first_layers() -> nn.Sequential:
-    """The network of a file's tensors, layers at the places that their names tell, without values (device ``meta``)."""
+    """The first layers of the normalised VGG-19, numbered as in the files, without values (device ``meta``)."""
     with torch.device("meta"):
         layers: list[nn.Module] = [nn.Conv2d(3, 3, 1)]
         for n, (channels, out) in enumerate(pairwise((3, 64, 64, 128, 128, 256))):
@@ -167,7 +166,7 @@ def empty_first_layers() -> nn.Sequential:
 
 
 def _complete(path: Path, tensors: Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors of the first layers, each there and of its shape."""
+    """The tensors of the first layers; ValueError if one is missing or has another shape."""
     found = {}
     for name, expected in empty_first_layers().state_dict().items():
         tensor = tensors.get(name)

@@ -1,4 +1,4 @@
-"""The state of a training run: networks, average, optimizers; built, saved and restored to the bit."""
+"""The state of a training run (networks, averaged weights, optimizers): build, save, restore bit by bit."""
 
 import copy
 import dataclasses
@@ -17,15 +17,15 @@ from hifacegan_lib.params import Training
 from hifacegan_lib.training import distributed, health, losses
 
 Networks = tuple[nn.Module, nn.Module]
-"""Generator, N x 3 x H x W in [0, 1] to the same shape and range; discriminator, as ``Discriminator`` is called."""
+"""Generator, N x 3 x H x W in [0, 1] -> same shape and range; discriminator with the interface of ``Discriminator``."""
 
 
 class Run:
-    """What a step reads and changes: networks, their average, optimizers, losses, and the checks of all."""
+    """The objects that a training step reads and changes: networks, averaged weights, optimizers, losses, monitor."""
 
     def __init__(self, p: Training, fabric: Any, networks: Networks, own: Mapping[str, losses.Weighted]) -> None:
         self.p, self.fabric, self.device = p, fabric, fabric.device
-        self.part_size = distributed.parts(p.batch_size, fabric.world_size, p.accumulate)
+        self.part_size = distributed.part_size(p.batch_size, fabric.world_size, p.accumulate)
         self.generator, self.discriminator = networks
         if isinstance(self.generator, Generator):
             self.generator.checkpointing = p.activation_checkpointing
@@ -38,7 +38,7 @@ class Run:
         self.health = health.Monitor(p.adversarial)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the generator and its average, by the name that it has there."""
+        """The parts of a checkpoint besides the generator and its average, by their names in the checkpoint."""
         return {
             "discriminator": self.discriminator,
             "g_optimizer": self.g_optimizer,
@@ -50,7 +50,7 @@ class Run:
 
 
 def save(run: Run, folder: Path, done: int, seconds: float, identity: Mapping[str, Any]) -> None:
-    """Write the checkpoint of step ``done``; the first process alone does it."""
+    """Write the checkpoint after ``done`` steps; only the first process writes."""
     if run.fabric.is_global_zero:
         state = {name: part.state_dict() for name, part in run.state().items()}
         state |= {"seconds": seconds, "identity": json.dumps(identity)}
@@ -59,13 +59,13 @@ def save(run: Run, folder: Path, done: int, seconds: float, identity: Mapping[st
 
 
 def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, float]:
-    """Load the newest checkpoint into the run; its step and seconds, both 0 when there is none."""
-    found = checkpoints.steps(folder)
+    """Load the newest checkpoint into the run; returns its step and seconds, both 0 without a checkpoint."""
+    found = checkpoints.list_complete(folder)
     if not found:
         return 0, 0.0
     state, parts = checkpoints.load_state(found[-1], run.device), run.state()
     if lacking := sorted({*parts, "seconds", "identity"} - set(state)):
-        raise ValueError(f"{found[-1]}: made by another version of the workbench, lacks {', '.join(lacking)}")
+        raise ValueError(f"{found[-1]}: written by another version of the workbench; missing: {', '.join(lacking)}")
     checkpoints.refuse_differences(str(found[-1]), json.loads(state["identity"]), identity)
     for network, name in ((run.generator, "generator"), (run.average, "ema")):
         checkpoints.load_generator(found[-1] / f"{name}.safetensors", run.device, network)
@@ -75,22 +75,22 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
 
 
 def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Generator, Discriminator]:
-    """Both networks of a run, initialised by its seed without touching the global generator of random numbers.
+    """Both networks of a run, initialised by its seed; the state of PyTorch's global random generator is kept.
 
-    ``config`` is the generator's shape, by default what ``p`` says.
+    ``config`` is the generator's shape, by default taken from ``p``.
     """
     names = (field.name for field in dataclasses.fields(GeneratorConfig))
-    asked = {name: getattr(p, name) for name in names if name in type(p).model_fields}
+    values = {name: getattr(p, name) for name in names if name in type(p).model_fields}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(p.seed)
-        generator = Generator(config or GeneratorConfig(**asked))
+        generator = Generator(config or GeneratorConfig(**values))
         discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
     layout = torch.channels_last
     return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 class _RandomState:
-    """The generators of random numbers that networks draw from, as a part of the checkpoint."""
+    """The states of PyTorch's random generators, which layers such as dropout use, as a part of the checkpoint."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

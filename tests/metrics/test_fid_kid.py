@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from hifacegan_lib.metrics import fid_kid
-from hifacegan_lib.metrics.fid_kid import Inception, caution, fid, kid
+from hifacegan_lib.metrics.fid_kid import Inception, fid, kid, small_set_warning
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.utils import weight_registry
 
@@ -165,8 +165,8 @@ def test_the_fewer_the_pictures_the_higher_the_fid_but_not_the_kid() -> None:
 
 
 def test_few_pictures_are_said() -> None:
-    assert caution(5000) == caution(2049) == ""
-    assert "FID of 64 pictures: up to 2048 the covariance is singular" in caution(64)
+    assert small_set_warning(5000) == small_set_warning(2049) == ""
+    assert "FID of 64 images: for up to 2048 images the covariance is singular" in small_set_warning(64)
 
 
 def test_too_few_pictures_have_no_distance() -> None:

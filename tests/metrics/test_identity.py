@@ -142,5 +142,5 @@ def test_what_is_no_pair_is_refused() -> None:
     for name in METRICS:
         with pytest.raises(ValueError, match="image: expected float RGB"):
             getattr(Identity(), name)(a * 255, b)
-        with pytest.raises(ValueError, match="they must be alike"):
+        with pytest.raises(ValueError, match="shape and dtype must be equal"):
             getattr(Identity(), name)(a, b[..., :-1])

@@ -98,7 +98,7 @@ def test_what_is_no_picture_is_refused(measure: Callable) -> None:
     x = pictures()
     with pytest.raises(ValueError, match="image: expected float RGB"):
         measure(x * 255, x)
-    with pytest.raises(ValueError, match="they must be alike"):
+    with pytest.raises(ValueError, match="shape and dtype must be equal"):
         measure(x, x[:1])
 
 

@@ -23,14 +23,14 @@ def test_every_metric_says_how_it_is_computed_and_what_it_needs() -> None:
 
 def test_some_can_be_asked_for_in_any_order_and_an_unknown_one_is_refused() -> None:
     assert list(registry.standard(["ssim", "psnr"])) == ["ssim", "psnr"]
-    with pytest.raises(ValueError, match="metric 'mse': unknown; there are: psnr, ssim"):
+    with pytest.raises(ValueError, match="metric 'mse': unknown; expected one of: psnr, ssim"):
         registry.standard(["psnr", "mse"])
 
 
 def test_what_was_measured_before_keeps_its_implementation() -> None:
-    old = registry.known("psnr", "another program 1.0")
+    old = registry.recorded("psnr", "another program 1.0")
     assert (old.label, old.implementation) == ("PSNR", "another program 1.0")
-    foreign = registry.known("musiq", "pyiqa")
+    foreign = registry.recorded("musiq", "pyiqa")
     assert (foreign.label, foreign.higher_is_better) == ("musiq", None)
-    with pytest.raises(MetricUnavailable, match="musiq: another program's, read from a file"):
+    with pytest.raises(MetricUnavailable, match="musiq: metric of another program, read from a file"):
         foreign.compute(None, None)

@@ -56,7 +56,7 @@ def save_step(folder: Path, step: int, keep: int = 2) -> Path:
 def test_only_the_newest_stay(tmp_path: Path) -> None:
     for step in (1, 20, 300):
         save_step(tmp_path, step)
-    assert [p.name for p in checkpoints.steps(tmp_path)] == ["step_000020", "step_000300"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path)] == ["step_000020", "step_000300"]
     assert checkpoints.load_state(tmp_path / "step_000300")["step"] == 300
 
 
@@ -64,7 +64,7 @@ def test_steps_count_as_numbers_however_long_they_are(tmp_path: Path) -> None:
     for step in (999_500, 1_000_000, 1_000_500):
         assert (save_step(tmp_path, step) / "state.pt").is_file()
     (tmp_path / "step_old").mkdir()
-    assert [p.name for p in checkpoints.steps(tmp_path)] == ["step_1000000", "step_1000500"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path)] == ["step_1000000", "step_1000500"]
     assert save_step(tmp_path, 7).is_dir()  # what was asked for stays, whatever lies there
 
 
@@ -72,9 +72,9 @@ def test_a_half_written_checkpoint_is_never_taken(tmp_path: Path) -> None:
     whole = save_step(tmp_path, 10)
     (tmp_path / ".step_000020.partial").mkdir()
     (tmp_path / ".step_000020.partial" / "state.pt").write_bytes(b"half")
-    assert checkpoints.steps(tmp_path) == [whole]
+    assert checkpoints.list_complete(tmp_path) == [whole]
     save_step(tmp_path, 20)
-    assert [p.name for p in checkpoints.steps(tmp_path)] == ["step_000010", "step_000020"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path)] == ["step_000010", "step_000020"]
 
 
 def test_the_newest_average_of_a_run(tmp_path: Path) -> None:

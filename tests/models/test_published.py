@@ -173,8 +173,8 @@ def test_what_is_no_published_generator_is_refused_by_name(tmp_path: Path) -> No
     (tmp_path / "broken.safetensors").write_bytes(b"no tensors")
     for name, says in {
         "none.pth": "no such checkpoint",
-        "broken.pth": "not a file of tensors alone",
-        "code.pth": "not a file of tensors alone",
+        "broken.pth": "not a file with only tensors",
+        "code.pth": "not a file with only tensors",
         "other.pth": r"no published generator: no tensor head_0.* among 1 \(x\)",
         "list.pth": "no published generator",
         "other.safetensors": "no published generator",
@@ -213,7 +213,7 @@ def test_any_size_has_a_picture_of_that_size(variant: str, size: tuple[int, int]
 
 def test_batch_statistics_of_one_value_are_refused_by_their_shape() -> None:
     generator, _ = published.import_state(tensors("spade", 3))
-    with pytest.raises(ValueError, match="batch statistics of one value a channel \\(1 x 48 x 1 x 1\\)"):
+    with pytest.raises(ValueError, match="batch statistics of one value per channel \\(1 x 48 x 1 x 1\\)"):
         generator.train()(faces(1, 3, 20, 20))
     assert generator(faces(2, 3, 20, 20)).isfinite().all()
 

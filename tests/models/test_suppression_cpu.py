@@ -31,7 +31,7 @@ def unfolded(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor, stride: int
 def test_equals_the_unfolded_form_forward_and_backward(
     window: int, stride: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suppression_cpu, "STRIP", 2000)  # several strips an image
+    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 2000)  # several strips an image
     given = inputs(2, 4, 3, 6, window, *size)
     expected = unfolded(*given, stride)
     found = suppress(*given, None, stride)
@@ -42,7 +42,7 @@ def test_equals_the_unfolded_form_forward_and_backward(
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gradients_are_those_of_finite_differences(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suppression_cpu, "STRIP", 1000)
+    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 1000)
     given = inputs(2, 2, 3, 3, 3, 4, 5)
     assert torch.autograd.gradcheck(lambda *x: suppress(*x, None, stride), given)
 
@@ -51,7 +51,7 @@ def test_strips_of_any_height_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     given = inputs(1, 3, 2, 4, 3, 11, 7)
     whole = suppress(*given)
     for size in (1, 3000, 10**9):
-        monkeypatch.setattr(suppression_cpu, "STRIP", size)
+        monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", size)
         torch.testing.assert_close(suppress(*given), whole)
 
 

@@ -107,17 +107,19 @@ def test_two_processes_that_are_asked_to_stop_save_at_the_same_step(home: Path) 
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         said, _ = process.communicate(timeout=120)
-    (saved,) = checkpoints.steps(folder / "checkpoints")
+    (saved,) = checkpoints.list_complete(folder / "checkpoints")
     step = checkpoints.load_state(saved)["step"]
     assert step >= 5 and f"at step {step} of 100000, all saved" in said
     assert process.returncode != 0 and not (folder / "result.json").exists()
 
 
 def test_parts_of_a_batch() -> None:
-    assert distributed.parts(16, 1, 1) == 16
-    assert distributed.parts(16, 2, 4) == 2
-    with pytest.raises(ParamsError, match="batch_size = 4: 8 processes in 1 part each need a multiple of 8"):
-        distributed.parts(4, 8, 1)
+    assert distributed.part_size(16, 1, 1) == 16
+    assert distributed.part_size(16, 2, 4) == 2
+    with pytest.raises(
+        ParamsError, match="batch_size = 4: expected a multiple of 8, for processes x accumulate = 8 x 1"
+    ):
+        distributed.part_size(4, 8, 1)
 
 
 def test_a_gradient_s_mean_changes_nothing_in_one_process() -> None:

@@ -15,7 +15,7 @@ HEALTHY = {"cast_r": 0.01, "cast_g": -0.01, "cast_b": 0.0, "droplets": 1.2, "d_m
 SICK = {
     "colour cast": {"cast_b": -0.041},
     "droplets": {"droplets": 7.0},
-    "tells nothing apart": {"d_margin": 0.003, "d_accuracy": 0.502},
+    "separates nothing": {"d_margin": 0.003, "d_accuracy": 0.502},
     "always wins": {"d_margin": 0.98, "d_accuracy": 0.999},
 }
 

@@ -99,7 +99,10 @@ def test_interrupted_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
 
     with pytest.raises(PowerCut):
         loop.train(TINY, until_the_cut, pair(999), tmp_path / "cut")
-    assert [p.name for p in checkpoints.steps(tmp_path / "cut" / "checkpoints")] == ["step_000002", "step_000004"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path / "cut" / "checkpoints")] == [
+        "step_000002",
+        "step_000004",
+    ]
     assert weights(run(tmp_path / "cut")) == weights(run(tmp_path / "whole"))
     assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
 
@@ -147,7 +150,7 @@ def test_killed_five_times_at_random_steps_ends_with_the_bits_of_the_undisturbed
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        found = checkpoints.steps(tmp_path / "killed" / "checkpoints")
+        found = checkpoints.list_complete(tmp_path / "killed" / "checkpoints")
         done = int(found[-1].name.removeprefix("step_")) if found else 0
     assert 0 < done < LONG["steps"], "killed too early or too late to show anything"
     torch_threads = torch.get_num_threads()
@@ -207,7 +210,7 @@ def test_ctrl_c_saves_and_returns_and_the_rest_gives_the_undisturbed_run(tmp_pat
     before = signal.getsignal(signal.SIGINT)
     last = loop.train(TINY, batches, pair(999), tmp_path / "stopped", show=show)
     assert last.name == "step_000003"
-    assert show.said == ["stopped by SIGINT at step 3 of 6, all saved; the same run goes on from there"]
+    assert show.said == ["stopped by SIGINT at step 3 of 6, all saved; the same run continues from there"]
     assert show.closed and signal.getsignal(signal.SIGINT) == before
     assert weights(run(tmp_path / "stopped")) == weights(run(tmp_path / "whole"))
     assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
@@ -221,7 +224,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     show = Listener(3, twice)
     with pytest.raises(KeyboardInterrupt):
         loop.train(TINY, batches, pair(999), tmp_path, show=show)
-    assert [p.name for p in checkpoints.steps(tmp_path / "checkpoints")] == ["step_000002"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path / "checkpoints")] == ["step_000002"]
     assert show.closed
 
 
@@ -234,7 +237,7 @@ def test_sigterm_saves_says_so_and_ends_the_process_by_that_signal(tmp_path: Pat
             pass
     process.join()
     assert process.exitcode == -signal.SIGTERM
-    (saved,) = checkpoints.steps(tmp_path / "checkpoints")
+    (saved,) = checkpoints.list_complete(tmp_path / "checkpoints")
     assert checkpoints.load_state(saved)["step"] == int(saved.name.removeprefix("step_")) > 5
 
 
@@ -245,7 +248,7 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint_whole(tmp_path: Path) ->
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     show = Listener(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1])))
     try:
-        with pytest.raises(OSError, match=r"step_000004: cannot be written \(File too large\); step_000002 is whole"):
+        with pytest.raises(OSError, match=r"step_000004: cannot be written \(File too large\); step_000002 is"):
             loop.train(TINY, batches, pair(999), tmp_path / "full", show=show)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -266,9 +269,9 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(tmp_path: Pa
 
     go(0, [1, 2])
     go(0, [1, 2])
-    with pytest.raises(ValueError, match=r"step_000006 is of another run \(parameters.seed: 0 there, 1 asked\)"):
+    with pytest.raises(ValueError, match=r"step_000006 belongs to another run \(parameters.seed: 0 saved, 1"):
         go(1, [1, 2])
-    with pytest.raises(ValueError, match=r"\(recipe.operations.0.noise.1: 2 there, 3 asked\)"):
+    with pytest.raises(ValueError, match=r"\(recipe.operations.0.noise.1: 2 saved, 3 requested\)"):
         go(0, [1, 3])
 
 
@@ -315,7 +318,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_keys(tmp_path: Path) -> N
     says = r"step 4: l1 is nan, .*on \['a', 'b'\]; the last good checkpoint, step_000002, is kept"
     with pytest.raises(FloatingPointError, match=says):
         loop.train(TINY, broken, pair(999), tmp_path)
-    assert [p.name for p in checkpoints.steps(tmp_path / "checkpoints")] == ["step_000002"]
+    assert [p.name for p in checkpoints.list_complete(tmp_path / "checkpoints")] == ["step_000002"]
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_though_its_loss_is(tmp_path: Path) -> None:
@@ -328,7 +331,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_though_its_loss_is(tmp_path
     generator.draw.bias.register_hook(overflow)
     with pytest.raises(FloatingPointError, match=r"step 5: gradient of the generator is (inf|nan) on \['a', 'b'\]"):
         loop.train(TINY, batches, pair(999), tmp_path, (generator, discriminator))
-    assert checkpoints.steps(tmp_path / "checkpoints")[-1].name == "step_000004"
+    assert checkpoints.list_complete(tmp_path / "checkpoints")[-1].name == "step_000004"
 
 
 def test_the_rate_is_constant_then_a_straight_line() -> None:
@@ -395,7 +398,7 @@ def test_a_batch_in_parts_takes_the_same_step(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="batch_size = 2: 1 process in 3 parts each need a multiple of 3"):
+    with pytest.raises(ParamsError, match="batch_size = 2: expected a multiple of 3"):
         run(tmp_path, accumulate=3)
 
 
@@ -463,7 +466,7 @@ def test_droplets_are_warned_of(tmp_path: Path) -> None:
 
 def test_a_discriminator_that_tells_nothing_is_warned_of(tmp_path: Path) -> None:
     warnings = warned(tmp_path, lr_discriminator=1e-8)
-    assert any("it tells nothing apart" in warning for warning in warnings)
+    assert any("it separates nothing" in warning for warning in warnings)
 
 
 def test_a_discriminator_that_always_wins_is_warned_of(tmp_path: Path) -> None:
@@ -520,11 +523,11 @@ def test_with_it_a_step_is_the_textbook_s(tmp_path: Path) -> None:
 
 def test_a_run_with_other_losses_is_not_gone_on_with(tmp_path: Path) -> None:
     add_edges(tmp_path, {"edges": (10.0, edges)}, steps=4)
-    with pytest.raises(ValueError, match=r"losses.edges: 10.0 there, 5.0 asked"):
+    with pytest.raises(ValueError, match=r"losses.edges: 10.0 saved, 5.0 requested"):
         add_edges(tmp_path, {"edges": (5.0, edges)})
-    with pytest.raises(ValueError, match=r"losses.lines: 'nothing' there, 10.0 asked; losses.edges: 10.0 there"):
+    with pytest.raises(ValueError, match=r"losses.lines: 'nothing' saved, 10.0 requested; losses.edges: 10.0 saved"):
         add_edges(tmp_path, {"lines": (10.0, edges)})
-    with pytest.raises(ValueError, match=r"losses.edges: 10.0 there, 'nothing' asked"):
+    with pytest.raises(ValueError, match=r"losses.edges: 10.0 saved, 'nothing' requested"):
         run(tmp_path)
     assert add_edges(tmp_path, {"edges": (10.0, edges)}).name == "step_000006"
 

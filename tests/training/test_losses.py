@@ -109,7 +109,7 @@ def test_the_non_saturating_generator_learns_most_where_it_fools_least(score: fl
 
 def test_an_unknown_adversarial_loss_is_refused_with_the_known_ones() -> None:
     for call in (lambda: losses.generator_loss("gan", []), lambda: losses.discriminator_loss("gan", [], [])):
-        with pytest.raises(ValueError, match="'gan': unknown; there are: lsgan, hinge, non_saturating"):
+        with pytest.raises(ValueError, match="'gan': unknown; expected one of: lsgan, hinge, non_saturating"):
             call()
 
 

@@ -81,14 +81,14 @@ def test_whole_equals_a_direct_sum_over_the_papers_layers(random_vgg: nn.Sequent
     for cut, weight in ((2, 1 / 32), (7, 1 / 16), (12, 1 / 8), (21, 1 / 4), (30, 1.0)):
         fa, fb = (random_vgg[:cut]((x - mean.view(3, 1, 1)) / std.view(3, 1, 1)) for x in (a, b))
         expected = expected + weight * (fa - fb).abs().mean()
-    torch.testing.assert_close(perceptual.whole(random_vgg)(a, b), expected)
+    torch.testing.assert_close(perceptual.full_loss(random_vgg)(a, b), expected)
 
 
 @pytest.fixture(params=["whole", "first"])
 def loss(request: pytest.FixtureRequest) -> perceptual.PerceptualLoss:
     if request.param == "whole":
-        return perceptual.whole(request.getfixturevalue("random_vgg"))
-    return perceptual.first_layers(published())
+        return perceptual.full_loss(request.getfixturevalue("random_vgg"))
+    return perceptual.first_layers_loss(published())
 
 
 def test_equal_pictures_lose_nothing_and_more_damage_loses_more(loss: perceptual.PerceptualLoss) -> None:
@@ -129,7 +129,7 @@ def test_the_whole_is_read_from_torchs_cache_and_draws_nothing(tmp_path: Path, m
     features = vgg19().features.requires_grad_(False)
     for parameter in features.parameters():
         parameter.fill_(0.01)
-    assert read(a, b) == perceptual.whole(features)(a, b) > 0
+    assert read(a, b) == perceptual.full_loss(features)(a, b) > 0
 
 
 def test_conversion_keeps_every_number_and_says_where_it_is_from(source: Path, converted: Path) -> None:
@@ -176,7 +176,7 @@ class Code:
             r"5\.weight has shape \(64, 3, 3, 3\), expected \(64, 64",
         ),
         ([1, 2], r"no tensor 0\.weight"),
-        (Code(), "not a file of tensors alone"),
+        (Code(), "not a file with only tensors"),
     ],
 )
 def test_a_wrong_source_is_refused_and_leaves_nothing(content: object, says: str, source: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_wrong_source_is_refused_and_leaves_nothing(content: object, says: str
 @pytest.mark.parametrize("content", [b"", b"no pickle at all", b"PK\x03\x04 half a zip"])
 def test_a_damaged_source_is_refused(content: bytes, source: Path) -> None:
     source.write_bytes(content)
-    with pytest.raises(ValueError, match=r"source\.pth: not a file of tensors alone"):
+    with pytest.raises(ValueError, match=r"source\.pth: not a file with only tensors"):
         perceptual.convert(source, source.with_name("out.safetensors"))
 
 
@@ -210,7 +210,7 @@ def described(**changes: object) -> dict[str, str]:
         (published(), None, "the metadata's format is None, expected 'hifacegan-perceptual-1'"),
         (published(), described(format="hifacegan-generator-1"), "the metadata's format is 'hifacegan-generator-1'"),
         (published(), described(padding="zeros"), "the metadata's padding is 'zeros', expected 'reflect'"),
-        (published(), {"hifacegan": "{"}, "not a safetensors file of ours"),
+        (published(), {"hifacegan": "{"}, "not a safetensors file of this workbench"),
         ({}, described(), r"no tensor 0\.weight"),
         ({**published(), "16.bias": torch.zeros(2)}, described(), r"16\.bias has shape \(2,\), expected \(256,\)"),
     ],
@@ -225,5 +225,5 @@ def test_another_file_is_refused_by_name(
 
 def test_a_damaged_file_is_refused(converted: Path) -> None:
     converted.write_bytes(converted.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"first\.safetensors: not a safetensors file of ours"):
+    with pytest.raises(ValueError, match=r"first\.safetensors: not a safetensors file of this workbench"):
         perceptual.load(converted)
