@@ -178,7 +178,7 @@ class FacePairs(Dataset[Batch]):
         source = load_entry(entry)
         height, width = source.shape[:2]
         frame = draw_frame(height, width, c.image_size, c.crop_min, c.flip_probability, seed)
-        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).framed(frame)
+        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).with_frame(frame)
         return {
             "clean": _planes(clean),
             "degraded": _planes(trace.apply(clean)),
