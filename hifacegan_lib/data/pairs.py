@@ -27,7 +27,7 @@ from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
 from hifacegan_lib.utils.images import Pixels, load_image
-from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
+from hifacegan_lib.utils.stop_signals import ignore_interrupts_in_worker
 
 Batch = dict[str, Any]
 
@@ -158,7 +158,7 @@ class FaceLoader:
 
 
 def _one_thread(_: int) -> None:
-    workers_leave_it_to_the_loop()
+    ignore_interrupts_in_worker()
     cv2.setNumThreads(0)  # workers share the cores; threads inside each would fight over them
 
 

@@ -94,7 +94,7 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
-        asked = stack.enter_context(stop_signals.noticed())
+        asked = stack.enter_context(stop_signals.record_signals())
         stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
             batch = next(stream)
@@ -103,7 +103,7 @@ def train(
             finite.note(done, batch["key"], found | ({} if run.scaler.is_enabled() else norms))
             if log:
                 log.step(done)
-            stopped = distributed.any_of(fabric, asked.came is not None)
+            stopped = distributed.any_of(fabric, asked.received is not None)
             at_checkpoint = done == p.steps or done % p.checkpoint_every == 0
             at_picture = done == p.steps or done % p.picture_every == 0
             at_line = at_checkpoint or at_picture or done % p.log_every == 0
@@ -118,9 +118,9 @@ def train(
                 break
         finite.check()
         if log and done < p.steps:
-            name = asked.came.name if asked.came else "another process"
+            name = asked.received.name if asked.received else "another process"
             log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run goes on from there")
-    if asked.came == signal.SIGTERM:
+    if asked.received == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # the default action now: the process ends
     fabric.barrier()
     return checkpoints.steps(folder / "checkpoints")[-1]
