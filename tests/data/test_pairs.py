@@ -265,7 +265,7 @@ def test_validation_comes_whole_in_the_order_of_keys(data: Path) -> None:
 
 
 def test_too_few_images_for_a_batch_are_counted(data: Path) -> None:
-    with pytest.raises(ValueError, match="12 images to train on do not fill a batch of 13"):
+    with pytest.raises(ValueError, match="the 12 images of train do not fill a batch of 13"):
         loader(data, batch_size=13)
     assert len(loader(data, "valid", batch_size=13)) == 1
 

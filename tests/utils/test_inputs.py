@@ -150,6 +150,6 @@ def test_prepare_does_not_remove_the_images_that_it_is_to_list(tmp_path: Path) -
     drawn = {"synthetic_size": 32, "train_size": 3, "valid_size": 1, "progress": False}
     prepare(source="synthetic", data_dir=tmp_path, **drawn)
     before, sizes = sums(tmp_path), {"train_size": 2, "valid_size": 1, "progress": False}
-    with pytest.raises(ValueError, match="images: overwrite would remove its images"):
+    with pytest.raises(ValueError, match="images: overwrite would delete its images"):
         prepare(source="folder", source_path=tmp_path / "images", data_dir=tmp_path, overwrite=True, **sizes)
     assert sums(tmp_path) == before
