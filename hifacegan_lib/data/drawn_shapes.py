@@ -28,7 +28,7 @@ class Canvas:
         self.pixel = 2 / self.side
 
     def noise(self, cells: int, stretch: float = 1.0, octaves: int = 1, gain: float = 0.6) -> Field:
-        """Smooth noise of unit variance with ``cells`` bumps across the width; bumps are ``stretch`` times as high as wide."""
+        """Smooth noise of unit variance: ``cells`` bumps across, each ``stretch`` times as high as wide."""
         total = np.zeros((self.side, self.side), np.float32)
         for octave in range(octaves):
             across = cells * 2**octave

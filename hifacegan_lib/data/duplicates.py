@@ -4,10 +4,10 @@
 
 The 264 bits say where the brightness grows. The distance of two images is the number of bits in which they differ.
 
-The threshold was chosen on 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs, the five nearest
-show the same image or nearly the same (7, 16, 18, 20, 26 bits), the next shows two persons (31), and half of all pairs
-differ in more than 115 bits. The hash finds 100 of 100 copies with JPEG quality 50, half the size, 64 pixels, more
-brightness or noise; about two in three copies cropped by 2% at each side; no copy cropped by 5% (55 bits).
+The threshold was chosen on 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs, the five
+nearest show the same image or nearly the same (7, 16, 18, 20, 26 bits), the next shows two persons (31), and half of
+all pairs differ in more than 115 bits. The hash finds 100 of 100 copies with JPEG quality 50, half the size, 64 pixels,
+more brightness or noise; about two in three copies cropped by 2% at each side; no copy cropped by 5% (55 bits).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The manifest: the images of each split, with the sha256 of each file. Training reads only images that it lists.
 
-``manifest.json`` lies in the data folder. ``root`` is relative to that folder, and every file is relative to ``root``, so
-data and manifest can be moved together.
+``manifest.json`` lies in the data folder. ``root`` is relative to that folder, and every file is relative to ``root``,
+so data and manifest can be moved together.
 """
 
 import json

@@ -34,7 +34,7 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """Parameters of the loader. ``image_size`` in pixels, ``crop_min`` a share of the shorter side; ``recipe``: a name or a file."""
+    """Parameters of the loader: ``image_size`` in pixels, ``crop_min`` a share of the shorter side."""
 
     data_dir: str | Path
     image_size: int
@@ -68,9 +68,9 @@ def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
 class FaceLoader:
     """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
 
-    ``train``: each epoch is shuffled by (seed, epoch), and all batches are full. :meth:`batches` never ends: each image is
-    seen once in each epoch, and a batch may hold the end of one epoch and the beginning of the next. Iteration gives one
-    epoch (0, or that of ``set_epoch``) without an incomplete last batch.
+    ``train``: each epoch is shuffled by (seed, epoch), and all batches are full. :meth:`batches` never ends: each image
+    is seen once in each epoch, and a batch may hold the end of one epoch and the beginning of the next. Iteration gives
+    one epoch (0, or that of ``set_epoch``) without an incomplete last batch.
 
     ``valid``: the order is that of the keys, and the last batch may be smaller.
     """
@@ -110,8 +110,8 @@ class FaceLoader:
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Generator[Batch]:
         """Endless batches over epochs 0, 1, 2, ..., from batch number ``start``; skipped batches are not decoded.
 
-        Process ``rank`` of ``world`` processes gets the pairs rank, rank + world, ... of each batch. Call ``close()`` to
-        end the workers: a notebook's kernel kills workers that still run, and PyTorch reports that as an error.
+        Process ``rank`` of ``world`` processes gets the pairs rank, rank + world, ... of each batch. Call ``close()``
+        to end the workers: a notebook's kernel kills workers that still run, and PyTorch reports that as an error.
         """
         if start < 0:
             raise ValueError(f"start = {start}: expected 0 or more")

@@ -1,8 +1,8 @@
 """Preparation: choose the splits from a source of clean faces, and write the manifest.
 
 The keys are sorted by the hash of (seed, key). Validation takes the first ``valid_size`` keys, training the last
-``train_size``. When images are added and the sizes stay, an image may leave its split, but it never moves from one split
-to the other.
+``train_size``. When images are added and the sizes stay, an image may leave its split, but it never moves from one
+split to the other.
 """
 
 import hashlib
@@ -77,7 +77,8 @@ def prepare(
     call leaves no manifest, or the old one.
 
     Args:
-        overwrite: prepare again; deletes the old manifest and the drawn or downloaded images that it lists, nothing else.
+        overwrite: prepare again; deletes the old manifest and the drawn or downloaded images that it lists, nothing
+        else.
     Raises:
         FileExistsError: ``data_dir`` holds other data, listed files are missing, or an unlisted file has a needed name.
         FileNotFoundError, ImportError, ValueError: no such folder or data set, or too few images.

@@ -1,6 +1,5 @@
 """Recipes built in the explorer: a default step, the steps as a recipe, and saving the recipe."""
 
-import json
 import re
 from pathlib import Path
 
@@ -22,8 +21,10 @@ def default_step(op: str) -> Step:
 def fixed_recipe(trace: Trace, name: str) -> Recipe:
     """A recipe with the steps, the order and the numbers of a trace; only the noise depends on the seed."""
     steps = [{key: value for key, value in step.to_dict().items() if key != "seed"} for step in trace.operations]
-    words = {"name": name, "description": f"Fixed numbers: {trace.describe()}.", "source": "Made by hand."}
-    return Recipe.from_json(json.dumps({**words, "order": "given", "operations": steps}))
+    description = f"Fixed numbers: {trace.describe()}."
+    return Recipe.model_validate(
+        {"name": name, "description": description, "source": "Made by hand.", "operations": steps}
+    )
 
 
 def save_recipe(recipe: Recipe, root: str | Path) -> Path:
