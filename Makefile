@@ -39,7 +39,7 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-units: $(READY) ## unit, parameter and import-map tests
+units: $(READY) ## unit tests
 	$(BIN)/python -m pytest
 
 notebooks-test: $(READY) ## run every notebook and compare its outputs, in a folder of its own

@@ -1,8 +1,9 @@
-"""The authors' networks as modules, for races against them; written anew from the facts of their architecture.
+"""The authors' networks as modules, for comparisons; written from a description of their architecture.
 
-Nothing is folded, fused or shared: NCHW, gamma and beta apart, every guidance map read by its own convolutions,
-spectral norm by PyTorch's older hook in every forward, batch statistics in ``train()``. Names are those of the
-published files, so that ``models.published.import_state(network.state_dict())`` is ours with the same weights.
+Nothing is folded, fused or shared: the layout is NCHW, gamma and beta are separate, each guidance map has its own
+convolutions, PyTorch's older hook computes the spectral norm in every forward, and ``train()`` uses batch statistics.
+Names are those of the published files, so ``models.published.import_state(network.state_dict())`` gives our network
+with the same weights.
 """
 
 from typing import Literal
@@ -67,7 +68,7 @@ class Pool(nn.Module):
 
 
 class Encoder(nn.Module):
-    """``hifacegan``: one module a stage, whose features are all kept."""
+    """``hifacegan``: one module for each stage; all features are returned."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -157,7 +158,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class AuthorsDiscriminator(nn.Module):
-    """Image beside face, N x 6 x H x W -> for each of two scales the features of each layer, scores last."""
+    """Image and face, N x 6 x H x W -> for each of two scales, the features of each layer; the scores are the last."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

@@ -1,10 +1,9 @@
-"""What every benchmark shares: options, fair timing, the machine in words, tables, the last line of JSON.
+"""Shared parts of the benchmarks: options, timing, a description of the machine, tables, the last line of JSON.
 
-Fair on a machine that others use too: the contestants take turns, round by round, each doing all its calls in a row as
-it would by itself, and a ratio is the median over the rounds of (their time / our time), so that what slows both at
-once cancels.
+The timing is fair on a machine with other users: in each round the contestants take turns, and each makes all its calls
+in a row. A ratio is the median over the rounds of (peer's time / our time), so that a load on both cancels.
 
-Scripts fix the number of threads in ``os.environ`` before they load NumPy.
+Scripts set the number of threads in ``os.environ`` before they import NumPy.
 """
 
 import argparse
@@ -18,17 +17,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hifacegan_lib.utils.files import write_json
+
 Call = Callable[[], object]
 Times = dict[str, list[float]]
 OURS = "ours"
 
 
 def options(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with ``--quick`` and ``--out``; ``example`` closes its help."""
+    """A parser with ``--quick`` and ``--out``; its help ends with ``example``."""
     parser = argparse.ArgumentParser(
         description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a number to quote")
+    parser.add_argument("--quick", action="store_true", help="few rounds: fast, but not precise enough to publish")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write machine, tables and ratios as JSON")
     return parser
 
@@ -39,11 +40,11 @@ def race(
     patience: float = 0.2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Times:
-    """Mean seconds of a call, for each contestant and round. They take turns, another one first in each round.
+    """Mean seconds of a call, for each contestant and round. Contestants take turns; the first one varies.
 
-    Everybody warms up with a turn that does not count, but for those whose calls take longer than ``patience`` seconds:
-    it is their only one. With ``time.process_time`` as ``clock`` the seconds are those of the processor: other
-    programs' are left out, every thread's counted.
+    The first turn of each contestant is a warm-up and does not count, unless its calls take more than ``patience``
+    seconds: then it is the only turn. With ``time.process_time`` as ``clock``, the seconds are processor time, which
+    excludes other programs and adds up all threads.
     """
     alone = {name: _turn(calls, clock) for name, calls in contestants.items()}
     times = {name: [seconds] if seconds > patience else [] for name, seconds in alone.items()}
@@ -62,12 +63,12 @@ def _turn(calls: Sequence[Call], clock: Callable[[], float]) -> float:
 
 
 def milliseconds(seconds: Sequence[float]) -> float:
-    """Their median."""
+    """The median in milliseconds."""
     return 1e3 * statistics.median(seconds)
 
 
 def ratio(times: Times, peer: str) -> float:
-    """How many times faster ours is than ``peer``: the median over the rounds; 1 is a tie."""
+    """The time of ``peer`` divided by our time, median over the rounds; above 1, ours is faster."""
     theirs, mine = times[peer], times[OURS]
     if len(theirs) != len(mine):
         return statistics.median(theirs) / statistics.median(mine)
@@ -75,7 +76,7 @@ def ratio(times: Times, peer: str) -> float:
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """Processor, cores, and versions of Python and ``packages``; null for what is not installed."""
+    """Processor, cores, and versions of Python and ``packages``; None for a package that is not installed."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -100,7 +101,7 @@ def _version(package: str) -> str | None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right; floats with three digits."""
+    """A Markdown table: the first column aligned left, the others right; floats with three digits."""
     cells = [[str(name) for name in head], *([_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -120,11 +121,8 @@ def _cell(value: Any) -> str:
 
 
 def finish(out: Path | None, ratios: Mapping[str, float | None], **record: Any) -> None:
-    """Write the record when asked to, whole or not at all, and end the script's output with its line of ratios."""
+    """Write the record to ``out``, if given, atomically; then print the ratios as the last line of the output."""
     rounded = {name: None if value is None else round(value, 3) for name, value in ratios.items()}
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}.partial")
-        partial.write_text(json.dumps({**record, "ratios": rounded}, indent=2) + "\n")
-        partial.replace(out)
+        write_json(out, {**record, "ratios": rounded})
     print(json.dumps(rounded))

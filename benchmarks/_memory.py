@@ -1,5 +1,6 @@
-"""Memory, counted and not measured: the loop runs on tensors without numbers, and the bytes of all that are alive at
-once are added up. What libraries take for themselves (workspaces, fragments) is not in it.
+"""Counted memory: the loop runs on tensors without data, and the bytes of all tensors alive at once are added up.
+
+Memory that libraries allocate for themselves (workspaces, fragments) is not counted.
 """
 
 import copy
@@ -19,7 +20,7 @@ from hifacegan_lib.training import health, state
 
 
 class Ledger(TorchDispatchMode):
-    """Bytes of the tensors that are alive, and the most that there ever were."""
+    """The bytes of all tensors that are alive, and their maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class Ledger(TorchDispatchMode):
 
 @contextmanager
 def without_numbers() -> Iterator[Ledger]:
-    """Tensors made inside have a shape and a place in the ledger, and no numbers; whoever looks at them is told so."""
+    """Tensors created inside the block have a shape and are counted, but have no data; reading one is an error."""
 
     whole = copy.deepcopy
 
@@ -60,5 +61,5 @@ def without_numbers() -> Iterator[Ledger]:
         stack.enter_context(mock.patch.object(generator, "_check"))
         stack.enter_context(mock.patch.object(health.FiniteCheck, "note"))
         stack.enter_context(mock.patch.object(state.copy, "deepcopy", another))
-        stack.enter_context(mock.patch.object(nn.Module, "to", lambda network, *_, **__: network))  # all is there
+        stack.enter_context(mock.patch.object(nn.Module, "to", lambda network, *_, **__: network))  # nothing is moved
         yield ledger

@@ -1,12 +1,13 @@
-"""Four ways to do the same damage: ours, the seed's, albumentations' and kornia's.
+"""Four implementations of the same damage: ours, the seed's, albumentations and kornia.
 
-A way takes a list of our steps, every number fixed, and gives a function of a picture in the form that the way works
-on: uint8 RGB, uint8 BGR as cv2.imread gives it, uint8 RGB, float32 tensors. Making that function is not timed.
+An implementation turns a list of our steps, with all numbers fixed, into a function of an image in its own format:
+uint8 RGB, uint8 BGR (as from cv2.imread), uint8 RGB, float32 tensors. The creation of that function is not timed.
 
-The seed's way is written anew from a description of it: NumPy's float64 noise from the old global-style generator,
-OpenCV for the rest, in BGR. Where the description is silent it is what a student would write: cv2.GaussianBlur with
-its own kernel size, area down and cubic up, cv2.imencode without flags, noise added in float64, clipped, then cast
-(the description's cast before the sum wraps negative noise and would be other work).
+The seed is the student's code with which this project began, written from a description: float64 noise of NumPy's
+legacy generator, OpenCV for all other operations, in BGR. Where the description gives no detail, the code is the
+obvious one: cv2.GaussianBlur with its own kernel size, area averages down and cubic up, cv2.imencode without flags,
+noise added in float64, clipped, then cast. (The description casts before the sum, which wraps negative noise and is
+other work.)
 """
 
 import math
@@ -28,12 +29,12 @@ Damage = Callable[[Any], Any]
 
 
 class NotShared(Exception):
-    """This way has no such operation."""
+    """The implementation does not have this operation."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """``make(steps, size)`` gives the damage of pictures of that side; ``enter`` and ``leave`` change their form."""
+    """``make(steps, size)`` gives the damage of images of that side; ``enter`` and ``leave`` convert their format."""
 
     name: str
     make: Callable[[Sequence[Step], int], Damage]
@@ -42,7 +43,7 @@ class Way:
 
 
 def ways() -> tuple[list[Way], dict[str, str]]:
-    """All that are installed, ours first, and for the others why they are not there."""
+    """The installed implementations, ours first, and the reason why each other one is missing."""
     found, absent = [ours(), seed()], {}
     for name, build in (("albumentations", _albumentations), ("kornia", _kornia)):
         try:
@@ -53,7 +54,7 @@ def ways() -> tuple[list[Way], dict[str, str]]:
 
 
 def _chain(makers: Mapping[str, Callable[[Numbers], Damage]]) -> Callable[[Sequence[Step], int], Damage]:
-    """Steps into one function; lengths become pixels of the picture at hand."""
+    """Combine steps into one function; lengths are converted to pixels of the image."""
 
     def make(steps: Sequence[Step], size: int) -> Damage:
         parts = [_maker(makers, step)(pixels(step, size)) for step in steps]
@@ -75,23 +76,23 @@ def _maker(makers: Mapping[str, Callable[[Numbers], Any]], step: Step) -> Callab
 
 
 def pixels(step: Step, size: int) -> dict[str, Any]:
-    """A step's numbers, its lengths in pixels of a picture of this side."""
+    """The numbers of a step, with lengths in pixels of an image of this side."""
     kinds = OPERATIONS[step.op].parameters
     return {name: v * size / REFERENCE_SIZE if kinds[name].length else v for name, v in step.values}
 
 
 def odd(size: float) -> int:
-    """The nearest odd number, 3 at least."""
+    """The nearest odd number, at least 3."""
     return max(3, 2 * round((size - 1) / 2) + 1)
 
 
 def three_sigma(sigma: float) -> int:
-    """Side of a Gaussian's kernel."""
+    """The side of a Gaussian kernel in pixels."""
     return 2 * max(1, math.ceil(3 * sigma)) + 1
 
 
 def ours() -> Way:
-    """A trace of ours."""
+    """Our implementation: a trace."""
 
     def make(steps: Sequence[Step], size: int) -> Damage:
         return Trace("benchmark", tuple(steps), grid=size).apply
@@ -100,7 +101,7 @@ def ours() -> Way:
 
 
 def seed() -> Way:
-    """The seed's functions, written anew; BGR."""
+    """The seed's functions, in BGR."""
 
     def noise(draw: Callable[..., Any]) -> Callable[[Numbers], Damage]:
         def make(n: Numbers) -> Damage:
@@ -121,7 +122,7 @@ def seed() -> Way:
         flags = [cv2.IMWRITE_JPEG_QUALITY, n["quality"]]
         return lambda image: cv2.imdecode(cv2.imencode(".jpg", image, flags)[1], cv2.IMREAD_COLOR)
 
-    legacy = np.random.RandomState(0)  # what np.random.normal and np.random.laplace call
+    legacy = np.random.RandomState(0)  # the generator behind np.random.normal and np.random.laplace
     makers: dict[str, Callable[[Numbers], Damage]] = {
         "downsample": down,
         "gaussian_noise": noise(legacy.normal),
@@ -138,7 +139,7 @@ def _swap(image: Pixels) -> Pixels:
 
 
 def _albumentations() -> Way:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer one
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import looks for a newer version online
     import albumentations as A
 
     kernels = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC}
@@ -201,7 +202,7 @@ def _kornia() -> Way:
         quality = torch.tensor([float(n["quality"])])
         return lambda x: kornia.enhance.jpeg_codec_differentiable(x, quality)
 
-    laplace = torch.distributions.Laplace(0.0, 1.0)  # kornia has none of its own: torch's
+    laplace = torch.distributions.Laplace(0.0, 1.0)  # kornia has no Laplace noise
     makers: dict[str, Callable[[Numbers], Damage]] = {
         "downsample": down,
         "gaussian_noise": gaussian_noise,

@@ -1,10 +1,10 @@
 """Claim: the `report` mix at least 6 times as fast as the seed's way, 2 times as fast as the fastest other library.
 
-One process, one thread, drawn portraits, milliseconds of the processor. Each operation with the same numbers on all
-sides, and what each side makes of the first picture compared with ours: PSNR, or the noise's measured deviation on a
-grey field. The mix is a set of traces of the recipe, every combination of its choices equally often. Then where our
-time goes, against the floor of JPEG's encoder and decoder plus one pass of random numbers; and the data loader with two
-workers against none.
+One process, one thread, drawn portraits, milliseconds of processor time. All implementations apply each operation with
+the same numbers. The result on the first image is compared with ours: PSNR, or the standard deviation of noise on a
+grey field. The mix is a set of traces of the recipe, with every combination of its choices equally often. The script
+also reports the share of each operation in our time, a lower bound (JPEG encoder and decoder plus one pass of random
+numbers), and the speed of the data loader with two workers and without.
 """
 
 import os
@@ -53,7 +53,7 @@ OPERATIONS = (
 def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/degradations.py --quick")
     parser.add_argument("--size", type=int, default=512, help="side of the pictures, pixels (512)")
-    parser.add_argument("--skip-loader", action="store_true", help="no loader: it starts processes")
+    parser.add_argument("--skip-loader", action="store_true", help="skip the data loader, which starts processes")
     choice = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -90,7 +90,7 @@ def main() -> None:
 def duel(
     peer: Way, mine: Way, faces: Sequence[Pixels], traces: Sequence[Trace], rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """Operations that both have, then the mix; by twos, for one way's memory habits slow the others down."""
+    """Compare the common operations, then the mix; in pairs, since one peer's use of memory slows down others."""
     lines = {}
     for operation in OPERATIONS:
         step = Trace.of("benchmark", operation).operations[0]
@@ -100,7 +100,7 @@ def duel(
 
 
 def compare(step: Step, peer: Way, mine: Way, faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
-    """One operation with the same numbers in both ways."""
+    """Compare one operation with the same numbers in both implementations."""
     damages = {way: way.make([step], len(faces[0])) for way in (mine, peer)}
     calls = {way.name: [partial(damage, way.enter(face)) for face in faces] for way, damage in damages.items()}
     line = _line(race(calls, rounds, clock=time.process_time), peer.name)
@@ -121,12 +121,12 @@ def likeness(ours: Pixels, theirs: Pixels) -> str:
 
 
 def deviations(ours: Pixels, theirs: Pixels, field: Pixels) -> str:
-    """Measured standard deviation of a noise and, in brackets, of ours."""
+    """The measured standard deviation of the peer's noise and, in brackets, of ours."""
     return f"sd {np.std(theirs.astype(float) - field):.1f} ({np.std(ours.astype(float) - field):.1f})"
 
 
 def conversion(way: Way, faces: Sequence[Pixels], rounds: int) -> tuple[float, float]:
-    """Milliseconds from uint8 pixels to the form that the way works on, and back."""
+    """Milliseconds for the conversion from uint8 pixels to the peer's format, and back."""
     forms = [way.enter(face) for face in faces]
     calls = {"enter": [partial(way.enter, face) for face in faces], "leave": [partial(way.leave, x) for x in forms]}
     times = race(calls, rounds, clock=time.process_time)
@@ -134,7 +134,7 @@ def conversion(way: Way, faces: Sequence[Pixels], rounds: int) -> tuple[float, f
 
 
 def balanced(number: int, size: int) -> list[Trace]:
-    """The recipe's first traces in which each combination of its choices comes equally often; ``number``: by fours."""
+    """The recipe's first ``number`` traces with each of its four combinations of choices equally often."""
     kinds: dict[tuple[str, ...], list[Trace]] = {}
     recipe, seed = load_recipe(RECIPE), 0
     while sum(map(len, kinds.values())) < number:
@@ -147,7 +147,7 @@ def balanced(number: int, size: int) -> list[Trace]:
 
 
 def mix(traces: Sequence[Trace], peer: Way, mine: Way, faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
-    """The whole recipe: a turn is all the traces, drawing them counts as ours. The slow take one turn."""
+    """Compare the recipe: a turn is all traces; our time includes their sampling. Slow peers take one turn."""
     pairs = [(trace, faces[number % len(faces)]) for number, trace in enumerate(traces)]
     results: dict[str, dict[int, Any]] = {mine.name: {}, peer.name: {}}
     calls = {
@@ -171,7 +171,7 @@ def _whole(way: Way, number: int, trace: Trace, face: Pixels, results: dict[str,
         if recipe:
             recipe.sample(number, grid=len(face))
         result = damage(picture)
-        results[way.name].setdefault(number, result)  # the first one; keeping each would cost new memory each time
+        results[way.name].setdefault(number, result)  # only the first result: keeping all would allocate new memory
 
     return call
 
@@ -189,7 +189,7 @@ def print_duels(duels: dict[str, dict[str, dict[str, Any]]]) -> None:
 
 
 def spent(traces: Sequence[Trace], faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
-    """Our milliseconds for each operation of the mix and for drawing the trace; the floor, in the same rounds."""
+    """Our milliseconds for each operation of the mix and for sampling the trace, and the lower bound."""
     recipe = load_recipe(RECIPE)
     calls: dict[str, list[Call]] = {"draw the trace": [], "floor": []}
     for number, trace in enumerate(traces):
@@ -211,15 +211,15 @@ def spent(traces: Sequence[Trace], faces: Sequence[Pixels], rounds: int) -> dict
 
 
 def _floor(image: Pixels, quality: int) -> None:
-    """JPEG's encoder and decoder, and 16 random bits for each value of the picture."""
+    """JPEG encoder and decoder, and 16 random bits for each value of the image."""
     cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     np.random.PCG64(0).random_raw(image.size // 4)
 
 
 def loader(faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
-    """Pictures a second from the loader without workers and with two, each the best round: others only slow it.
+    """Images per second from the loader without workers and with two, in the best round.
 
-    The efficiency is against cores x one thread.
+    The efficiency is relative to the number of cores times the rate of one thread.
     """
     cores = min(2, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -240,7 +240,7 @@ def loader(faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
 
 
 def _rate(batches: Any, warm: int = 6, measured: int = 24) -> float:
-    """Pictures a second, after the queue of ready batches has settled."""
+    """Images per second, measured after ``warm`` batches."""
     for _ in range(warm):
         next(batches)
     start = time.perf_counter()

@@ -1,11 +1,10 @@
 """Claim: scoring a folder is at least 3 times as fast as with scikit-image, and no slower than with piq.
 
-500 pairs of drawn faces, 256 pixels, PNG files, one process. All read the same files and compute the same: against
-scikit-image PSNR and SSIM, against piq PSNR, SSIM and MS-SSIM (Gaussian window of 11, sigma 1.5, RGB, windows inside).
-Ours is what `hifacegan evaluate` runs, intervals included; scikit-image reads and scores pair by pair with its own
-reader; piq scores batches of 16 that torchvision read, with all the threads that PyTorch takes. How far the means lie
-apart is in the table. Memory is the growth of the process's peak, measured in a process of its own for each number of
-pairs.
+500 pairs of drawn faces, 256 pixels, PNG files, one process. All contestants read the same files and compute the same
+metrics: PSNR and SSIM against scikit-image; PSNR, SSIM and MS-SSIM against piq (Gaussian window of 11, sigma 1.5, RGB,
+windows inside the image). Ours is `hifacegan evaluate`, with intervals. scikit-image reads and scores pair by pair with
+its own reader. piq scores batches of 16 that torchvision reads, with all threads of PyTorch. The table shows the means.
+Memory is the growth of the peak of a process; each number of pairs has its own process.
 """
 
 import os
@@ -39,7 +38,7 @@ SIDE, BATCH, DRAWN = (
 
 
 def make(folder: Path, count: int) -> None:
-    """``count`` pairs below ``folder``: clean/ and restored/."""
+    """Write ``count`` pairs to clean/ and restored/ below ``folder``."""
     recipe = load_recipe("report")
     for n in range(count):
         clean = np.roll(portrait(n % DRAWN, SIDE), n // DRAWN, axis=1)
@@ -84,7 +83,7 @@ def piq_three(folder: Path) -> dict[str, float]:
 
 
 def peak_megabytes(folder: Path) -> float:
-    """What scoring ``folder`` adds to a process that has scored four pairs before."""
+    """Print the growth of the peak memory when a process that has scored four pairs scores ``folder``."""
     command = [sys.executable, __file__, "--peak", str(folder)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -102,7 +101,7 @@ def _measure_peak(folder: Path) -> None:
 def main() -> int:
     parser = options(__doc__, "python benchmarks/evaluation.py --quick")
     parser.add_argument("--pairs", type=int, default=500, help="how many (500; --quick: 48)")
-    parser.add_argument("--peak", type=Path, help="print what scoring this folder adds to the peak, and end")
+    parser.add_argument("--peak", type=Path, help="only print this folder's growth of the peak memory")
     choice = parser.parse_args()
     if choice.peak:
         _measure_peak(choice.peak)

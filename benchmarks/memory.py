@@ -1,8 +1,8 @@
 """Claim: the profile `colab` trains on a T4, which has 16 GB.
 
-A training step of each profile as it stands in params/, generator, discriminator, VGG-19, averages and optimizers
-included. On a GPU the peak is measured, without one it is counted, see `_memory.py`; float16 is then counted as the
-bfloat16 that has as many bytes.
+The benchmark runs a training step of each profile in params/, with generator, discriminator, VGG-19, averaged weights
+and optimizers. On a GPU the peak is measured. On a CPU it is counted, see `_memory.py`; float16 is then counted as
+bfloat16, which has as many bytes.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ NEVER = 10**6
 
 
 class Enough(Exception):
-    """Raised instead of a batch: the loop has stepped twice."""
+    """Raised in place of the third batch, to end the loop."""
 
 
 def two_steps(p: Training, device: str) -> None:
-    """The loop itself, on faces of one grey; VGG-19 without its weights takes as much room."""
+    """Run the training loop on grey faces; VGG-19 has random weights, which take the same memory."""
     grey = torch.full((p.batch_size, 3, p.image_size, p.image_size), 0.5)
 
     def twice() -> Iterator[dict[str, Any]]:
@@ -48,7 +48,7 @@ def two_steps(p: Training, device: str) -> None:
 
 
 def peak(profile: str, device: str) -> tuple[Training, float]:
-    """A profile's parameters and its step's GB."""
+    """The parameters of a profile and the peak memory of its step in GB."""
     values = load_notebook(profile, "04_training").model_dump()
     quiet = {"steps": NEVER, "decay_steps": 0, "log_every": NEVER, "picture_every": NEVER, "checkpoint_every": NEVER}
     there = device if device == "cuda" else "cpu"
@@ -66,7 +66,7 @@ def peak(profile: str, device: str) -> tuple[Training, float]:
 def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/memory.py colab --quick")
     parser.add_argument("profiles", nargs="*", default=["colab", "folder256", "ffhq512"], help="folders below params/")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: measured and not counted")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: measured, not counted")
     choice = parser.parse_args()
     if choice.device == "cuda" and not torch.cuda.is_available():
         print("memory.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)

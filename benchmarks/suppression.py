@@ -1,12 +1,12 @@
-"""Claim: the paper's convolution, forward and backward, costs at most 1.8 times a plain one on the CPU, in its memory.
+"""Claim: on the CPU the paper's convolution, forward and backward, takes at most 1.8 times a plain one's time.
 
-Contestants take turns on the same features: ours (correlations and modulated convolution in one piece, without the
-embedding G), `F.conv2d` of the same shapes, and the unfold form (all K^2 copies at once, PyTorch's own backward).
-Float32, window 3, stride 1, d = 8, all cores. Peak memory: what one step takes above its inputs, each contestant in a
-process of its own (Linux only).
+Its memory is at most that of the plain one. Contestants take turns on the same features: ours (correlations and
+modulated convolution fused, without the embedding G), `F.conv2d` of the same shapes, and the unfold form (all K^2
+copies at once, PyTorch's own backward). Float32, window 3, stride 1, d = 8, all cores. Peak memory is that of one step
+above its inputs; each contestant has its own process (Linux only).
 
-`--device cuda` measures the GPU's kernels in the same way, in float32 (TF32 on both sides, as PyTorch's convolutions)
-and bfloat16; the goal there is 1.5 times. Without a GPU it ends with exit code 2 and says so.
+`--device cuda` measures the GPU kernels in the same way, in float32 (TF32 on both sides, as PyTorch's convolutions) and
+bfloat16; the goal there is 1.5 times. Without a GPU the script prints an error and exits with code 2.
 """
 
 import json
@@ -68,17 +68,17 @@ def step(
 
 
 def peak(way: str, shape: tuple[int, ...]) -> float | None:
-    """MB that one step takes above what its inputs take; null where the system does not tell."""
+    """Peak memory of one step above its inputs in MB; None if the system does not report it."""
     if not RESET.exists():
         return None
     command = [sys.executable, __file__, "--peak", way, "--shape", *map(str, shape)]
-    returns = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory goes back at once, so that a peak is a peak
+    returns = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory is returned at once, so that the peak is exact
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | returns)
     return float(json.loads(done.stdout))
 
 
 def measure_peak(way: str, shape: tuple[int, ...]) -> float:
-    step(way, (1, 8, 16, 16, 8))()  # libraries are loaded, threads are there
+    step(way, (1, 8, 16, 16, 8))()  # loads libraries and starts threads
     call = step(way, shape)
     RESET.write_text("5")
     before = _status("VmRSS")
@@ -87,12 +87,12 @@ def measure_peak(way: str, shape: tuple[int, ...]) -> float:
 
 
 def _status(name: str) -> int:
-    """kB of a line of the process's status."""
+    """A value in kB from the process's status file."""
     return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(name))
 
 
 def peak_on_gpu(way: str, shape: tuple[int, ...], dtype: torch.dtype) -> float:
-    """As :func:`peak`; what PyTorch's allocator gave out."""
+    """Peak memory of one step above its inputs in MB, by PyTorch's allocator."""
     call = step(way, shape, "cuda", dtype)
     call()
     torch.cuda.synchronize()
@@ -119,8 +119,8 @@ def compare(shape: tuple[int, ...], rounds: int, device: str, dtype: torch.dtype
 
 def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/suppression.py --quick")
-    parser.add_argument("--peak", choices=list(WAYS), help="only the peak memory of one contestant (used by itself)")
-    parser.add_argument("--shape", type=int, nargs=5, metavar=("N", "C", "H", "W", "O"), help="one shape alone")
+    parser.add_argument("--peak", choices=list(WAYS), help="only print one contestant's peak memory (internal)")
+    parser.add_argument("--shape", type=int, nargs=5, metavar=("N", "C", "H", "W", "O"), help="only this shape")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     choice = parser.parse_args()
     if choice.device == "cuda" and not torch.cuda.is_available():

@@ -1,12 +1,12 @@
 """Claim: our step of generator and discriminator is at least 1.5 times faster than the authors' on the CPU.
 
-Both train the published network `hifacegan` (79.9 M parameters at width 48) and the paper's discriminator, by LSGAN
-and feature matching, without the perceptual loss. Ours is `hifacegan_lib.training.loop.train` itself, average of the
-weights and all: the clock changes hands whenever it asks for a batch, and the authors' step runs in that pause.
-The authors' way, written anew from its description: two passes of the generator and two of the discriminator a step,
-every gradient computed whether needed or not, Adam in a loop, float32, layers as in `_authors.py`.
+Both train the published network `hifacegan` (79.9 M parameters at width 48) and the paper's discriminator, by LSGAN and
+feature matching, without the perceptual loss. Ours is `hifacegan_lib.training.loop.train`, with averaged weights; each
+time it requests a batch, its clock stops and the authors' step runs. The authors' step is written from its description:
+two passes of the generator and two of the discriminator, every gradient computed whether needed or not, Adam in a loop,
+float32, layers as in `_authors.py`.
 
-Memory is counted and not measured, see `_memory.py`.
+Memory is counted, not measured; see `_memory.py`.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from hifacegan_lib.params import Training
 from hifacegan_lib.training import loop
 
 AUTHORS = "authors"
-FACES = 4  # whose memory is counted
+FACES = 4  # batch size of the memory count
 NEVER = 10**6
 QUIET = {"steps": NEVER, "decay_steps": 0, "log_every": NEVER, "picture_every": NEVER, "checkpoint_every": NEVER}
 PAPER = {"adversary_from": 0, "adversarial_weight": 1.0, "feature_matching_weight": 10.0, "l1_weight": 0.0}
@@ -43,11 +43,11 @@ ADAM = {"lr_generator": 1e-4, "lr_discriminator": 4e-4, "beta1": 0.0, "beta2": 0
 
 
 class Enough(Exception):
-    """Raised instead of a batch: the loop has been timed."""
+    """Raised in place of a batch, to end the loop."""
 
 
 class AuthorsWay:
-    """A step as the published training code does it."""
+    """A training step as in the published code."""
 
     def __init__(self, width: int, device: str) -> None:
         with torch.device(device):
@@ -83,7 +83,7 @@ class AuthorsWay:
 
 
 def same_weights(theirs: AuthorsWay) -> tuple[Generator, Discriminator]:
-    """Our two networks with the weights of the authors'."""
+    """Our two networks with the weights of the authors' networks."""
     ours = published.import_state(theirs.generator.state_dict())[0]
     discriminator = Discriminator()
     found = theirs.discriminator.state_dict()
@@ -109,7 +109,7 @@ def faces(size: int, batch: int, device: str) -> dict[str, Any]:
 
 
 def run_loop(parameters: dict[str, Any], networks: Any, batches: Iterator[dict[str, Any]]) -> None:
-    """Our loop until ``batches`` has enough of it."""
+    """Run our loop until ``batches`` raises Enough."""
     p = Training.checked({**QUIET, **PAPER, **ADAM, **parameters}, "benchmark")
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
         loop.train(p, lambda _: batches, {}, folder, networks)
@@ -122,7 +122,7 @@ def clock(device: str) -> float:
 
 
 def race_steps(size: int, batch: int, width: int, precision: str, device: str, rounds: int) -> dict[str, Any]:
-    """Seconds a step; theirs and ours take turns, and the first turn of each does not count."""
+    """Seconds of a step; the authors' and our steps take turns, and the first turn of each does not count."""
     torch.manual_seed(0)
     theirs = AuthorsWay(width, device)
     networks = placed(same_weights(theirs), device)
@@ -152,7 +152,7 @@ def race_steps(size: int, batch: int, width: int, precision: str, device: str, r
 
 
 def count_memory(way: str, precision: str, checkpointing: bool, size: int, batch: int, width: int) -> float:
-    """GB at the fullest moment of the second step, weights and optimizers included."""
+    """Peak memory of the second step in GB, with weights and optimizers."""
     with without_numbers() as ledger:
         pair = {name: torch.empty(batch, 3, size, size) for name in ("degraded", "clean")}
         if way == AUTHORS:
@@ -175,11 +175,11 @@ def count_memory(way: str, precision: str, checkpointing: bool, size: int, batch
 def main() -> None:
     parser = options(__doc__ or "", "python benchmarks/training.py --quick")
     parser.add_argument("--width", type=int, help="channels at full resolution (48; quick: 16)")
-    parser.add_argument("--size", type=int, nargs="+", help="pixels a side (256 512; quick: 64)")
-    parser.add_argument("--batch", type=int, default=1, help="faces a step")
+    parser.add_argument("--size", type=int, nargs="+", help="side of a face, pixels (256 512; quick: 64)")
+    parser.add_argument("--batch", type=int, default=1, help="faces in a step")
     parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--rounds", type=int, help="turns that count (3; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="measured turns (3; quick: 2)")
     choice = parser.parse_args()
     if choice.device == "cuda" and not torch.cuda.is_available():
         print("training.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)

@@ -1,7 +1,8 @@
-"""Draw docs/recipes.md and a picture of every recipe, docs/recipes/<name>.png.
+"""Write docs/recipes.md and draw an example of every recipe, docs/recipes/<name>.png.
 
-Each picture has eight drawn faces of 512 pixels: clean and small, damaged by the traces of seeds 0 to 7 and small, and
-an eye of each damaged one in its own pixels. Run it again after a recipe was changed or added; a test asks for it.
+Each example shows eight drawn faces of 512 pixels in three rows: the clean faces reduced, the faces damaged with seeds
+0 to 7 reduced, and one eye of each damaged face at full resolution. Run this script after you change or add a recipe; a
+test compares.
 """
 
 import argparse
@@ -18,22 +19,22 @@ from hifacegan_lib.degradations.recipes import Draw, OneOf, Recipe, Shuffled, St
 from hifacegan_lib.utils.images import Pixels, grid, resize
 
 DOCS = Path(__file__).parent
-FACES, FULL, SIDE = 8, 512, 112  # faces in a row; their size, and that of a picture's cell, pixels
-EYE = (180, 140)  # top and left of the cell cut from the full face
-LARGEST = 250_000  # bytes of a picture
+FACES, FULL, SIDE = 8, 512, 112  # faces in a row; side of a face and side of a cell, pixels
+EYE = (180, 140)  # top and left corner of the eye's cell in the full face
+LARGEST = 250_000  # bytes of an example's file
 PAGE = """# What each recipe does
 
-Made by `python docs/recipes.py` (`--help`) from the files in
+`python docs/recipes.py` makes this page from the files in
 [hifacegan_lib/degradations/recipe_files](../hifacegan_lib/degradations/recipe_files).
-In each picture: clean faces, the same damaged with seeds 0 to 7, and one eye of each of these in its own pixels. The
-faces are drawn, 512 pixels a side. Lengths are pixels of such a face and scale with it; noise is in grey levels of 255.
-`hifacegan recipes NAME` prints a recipe as JSON, to begin one's own with.
+Each example shows clean faces, the same faces damaged with seeds 0 to 7, and one eye of each damaged face at full
+resolution. The faces are drawn, 512 x 512 pixels. Lengths count pixels of such a face and scale with the face; noise
+counts grey levels of 255. `hifacegan recipes NAME` prints a recipe as JSON: copy it to begin your own.
 
 """
 
 
 def picture(recipe: Recipe, faces: Sequence[Pixels]) -> Pixels:
-    """Three rows: clean, damaged, a detail of the damaged."""
+    """Three rows of faces: clean, damaged, an eye of each damaged face."""
     damaged = [recipe.sample(seed).apply(face) for seed, face in enumerate(faces)]
     top, left = EYE
     eyes = [np.ascontiguousarray(face[top : top + SIDE, left : left + SIDE]) for face in damaged]
@@ -41,9 +42,9 @@ def picture(recipe: Recipe, faces: Sequence[Pixels]) -> Pixels:
 
 
 def save_small(path: Path, image: Pixels, recipe: Recipe) -> None:
-    """In full colours, or else in the 256 most telling ones: dithered, or else not, as noise takes most room.
+    """Write a PNG file below ``LARGEST`` bytes: in full colours, or with 256 dithered colours, or without dithering.
 
-    The recipe goes into the file, so that a picture of an older one is found out.
+    The file holds the recipe as text, so that a test finds an outdated example.
     """
     full, text = Image.fromarray(image), PngInfo()
     text.add_text("recipe", recipe.to_json(), zip=True)
@@ -61,7 +62,7 @@ def section(recipe: Recipe) -> str:
         [
             f"## {recipe.name}\n",
             f"{recipe.description}\n",
-            f"![Clean faces, the same damaged by {recipe.name}, their eyes](recipes/{recipe.name}.png)\n",
+            f"![Clean faces, the faces damaged by {recipe.name}, and their eyes](recipes/{recipe.name}.png)\n",
             f"{order}\n",
             *lines,
             f"\nSource: {recipe.source}",
@@ -71,7 +72,7 @@ def section(recipe: Recipe) -> str:
 
 
 def words(entry: Draw | OneOf | Steps | Shuffled, depth: int = 0, chance: float = 1.0) -> Iterator[str]:
-    """An entry as lines of a nested list; ``chance`` that its group comes to it."""
+    """The lines of an entry in a nested list; ``chance`` is the probability that ``one_of`` chooses the entry."""
     chance *= entry.probability
     start = "  " * depth + "- " + ("" if chance == 1 else f"({100 * chance:.3g}%) ")
     if isinstance(entry, Draw):
@@ -86,7 +87,7 @@ def words(entry: Draw | OneOf | Steps | Shuffled, depth: int = 0, chance: float 
             yield from words(option, depth + 1, option.weight / total)
     else:
         shuffled = isinstance(entry, Shuffled)
-        yield start + ("in random order:" if shuffled else "one after the other:")
+        yield start + ("in random order:" if shuffled else "in this order:")
         for inner in entry.shuffled if shuffled else entry.steps:
             yield from words(inner, depth + 1)
 
@@ -102,14 +103,14 @@ def spread(values: tuple[Value, ...], kind: object) -> str:
 
 
 def page(recipes: Sequence[Recipe]) -> str:
-    table = ["| Recipe | What it does |", "| --- | --- |"]
+    table = ["| Recipe | Damage |", "| --- | --- |"]
     table += [f"| [{recipe.name}](#{recipe.name}) | {recipe.description} |" for recipe in recipes]
     return PAGE + "\n".join(table) + "\n\n" + "\n".join(map(section, recipes))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="recipes to draw again; all when none is named (the page always is)")
+    parser.add_argument("names", nargs="*", help="recipes to draw again (default: all); the page is always written")
     chosen = parser.parse_args().names or recipe_names()
     faces = [portrait(seed, FULL) for seed in range(FACES)]
     (DOCS / "recipes").mkdir(exist_ok=True)

@@ -84,7 +84,7 @@ def test_replay_gives_the_pixels_of_every_degraded_file_again(faces: Path, tmp_p
 def test_replay_in_another_process_of_a_loaders_pair(faces: Path, tmp_path: Path) -> None:
     source = images.load_image(faces / "one.png")
     frame = draw_frame(40, 32, 24, crop_min=0.5, flip_probability=1, seed=5)
-    trace = load_recipe("realesrgan").sample(7, grid=24).framed(frame)
+    trace = load_recipe("realesrgan").sample(7, grid=24).with_frame(frame)
     (tmp_path / "trace.json").write_text(trace.to_json())
     command = ["replay", str(tmp_path / "trace.json"), str(faces / "one.png"), str(tmp_path / "again.png")]
     done = subprocess.run([sys.executable, "-m", "hifacegan_lib.cli", *command], capture_output=True, text=True)

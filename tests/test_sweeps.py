@@ -136,9 +136,7 @@ def test_a_sweep_grows_but_does_not_change(project: Path) -> None:
     assert grown.grid == {"suppression": ["lip", "conv", "inner_product"], "seed": [0, 1, 2]}
     _, cells = planned("seed=0")
     assert cells == ["suppression-inner_product_seed-0"], "the profile's value of what varies there"
-    with pytest.raises(
-        ParamsError, match=r"runs/s holds another sweep \(width: 24 saved, 8 requested\)"
-    ):
+    with pytest.raises(ParamsError, match=r"runs/s holds another sweep \(width: 24 saved, 8 requested\)"):
         planned("seed=0", "width=8")
     with pytest.raises(ParamsError, match="width does not vary"):
         planned("seed=0", "width=8,16")

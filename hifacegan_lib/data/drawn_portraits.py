@@ -1,13 +1,13 @@
-"""Procedural portraits: faces that belong to nobody, drawn by a seed, to train and test without any data set.
+"""Procedural portraits: faces of no real person, drawn from a seed, for training and tests without a data set.
 
-A face is a height field lit from one side. Everything is a function of (x, y) in [-1, 1] x [-1, 1], y down, framed as
-aligned photographs are: eyes at 45% of the height, the head filling the square. The layers, from back to front:
+A face is a height field with light from one side. Everything is a function of (x, y) in [-1, 1] x [-1, 1], y downwards,
+with the crop of aligned photographs: the eyes at 45% of the height, the head filling the square. Layers, back to front:
 
     background, clothes, neck, hair behind | head: skin albedo x light(normal of the height field) | eyes, brows, mouth
     | beard, hair in front, glasses | camera
 
-Random numbers are drawn in an order and number that do not depend on the size, every texture from grids of fixed sizes,
-so one seed is the same person at any size. The faces do not model human variety: they are there to be restored.
+The order and the number of random draws do not depend on the size, and textures have grids of fixed sizes, so a seed
+gives the same person at every size. The faces do not represent human variety; they only serve as images to restore.
 """
 
 import cv2
@@ -24,13 +24,13 @@ IRIS = np.array([[0.08, 0.04, 0.02], [0.16, 0.09, 0.04], [0.12, 0.16, 0.08], [0.
 
 
 def portrait(seed: int, size: int = 256) -> Pixels:
-    """Draw one portrait: uint8 size x size x 3, the same person for the same seed at any size.
+    """Draw one portrait: uint8 size x size x 3. A seed gives the same person at every size.
 
     Raises:
         ValueError: ``size`` below 16, or a negative ``seed``.
     """
     if size < 16:
-        raise ValueError(f"size = {size}: a portrait needs at least 16 pixels")
+        raise ValueError(f"size = {size}: expected at least 16 pixels")
     if seed < 0:
         raise ValueError(f"seed = {seed}: expected 0 or more")
     rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def _paint(c: Canvas, rng: np.random.Generator) -> Scene:
     half, jaw = rng.uniform(0.53, 0.6), rng.uniform(0.05, 0.22)
     outline = np.clip(1 - np.abs((c.y + 0.05) / 0.93) ** rng.uniform(2.2, 2.7), 1e-4, 1) ** 0.5 * half
     outline *= 1 - jaw * np.clip((c.y - 0.1) / 0.8, 0, 1) ** 2
-    head = np.abs(c.x) - outline  # below 0 inside
+    head = np.abs(c.x) - outline  # negative inside
 
     strands = _strands(c, rng)
     hair_color = (
@@ -106,12 +106,12 @@ def _unit(vector: list[float]) -> NDArray[np.float64]:
 
 
 def _skull(c: Canvas, rx: float, ry: float) -> Field:
-    """Distance from a rounded box around the head, in its radii; below 0 inside."""
+    """Distance from a rounded box around the head, in units of its radii; negative inside."""
     return (np.abs(c.x / rx) ** 2.5 + np.abs((c.y + 0.15) / ry) ** 2.5) ** 0.4 - 1
 
 
 def _strands(c: Canvas, rng: np.random.Generator) -> Field:
-    """Hair seen from the front: noise stretched along lines that fall from the crown, in waves."""
+    """The texture of hair: noise stretched along wavy lines that fall from the crown."""
     texture = 0.9 * c.noise(170, 12, 2, 1.0) + 0.55 * c.noise(30, 6)
     dx, dy = c.x - rng.uniform(-0.2, 0.2), c.y + 0.85
     wave = rng.uniform(0, 0.03) * np.sin(dy * rng.uniform(5, 14) + 2 * c.noise(4))
@@ -122,7 +122,7 @@ def _strands(c: Canvas, rng: np.random.Generator) -> Field:
 
 
 class _Mouth:
-    """Where lips, teeth and the line between them lie."""
+    """Masks of the lips, the teeth and the line between the lips."""
 
     def __init__(self, c: Canvas, rng: np.random.Generator) -> None:
         self.width, smile = rng.uniform(0.17, 0.25), rng.uniform(-0.02, 0.09)
@@ -158,7 +158,7 @@ class _Mouth:
 def _light(
     c: Canvas, rng: np.random.Generator, half: float, age: float, light: NDArray[np.float64], mouth: _Mouth
 ) -> tuple[Field, Field]:
-    """Shade and gloss of the head's height field under one lamp and the sky."""
+    """Diffuse shade and specular gloss of the head's height field, lit by one lamp and the sky."""
     z = 0.8 * np.sqrt(np.clip(1 - (c.x / (half * 1.08)) ** 2 - ((c.y + 0.05) / 1.0) ** 2, 0.002, 1))
     nose = rng.uniform(0.8, 1.25)
     hills: list[tuple[float, float, float, float, float]] = [
@@ -194,7 +194,7 @@ def _light(
 
 
 def _skin(c: Canvas, rng: np.random.Generator, skin: Color) -> Scene:
-    """Albedo: the tone, blotches, blood near the surface, freckles, fine grain."""
+    """Albedo of the skin: tone, blotches, blood near the surface, freckles, fine grain."""
     blood = sum((c.bump(s * 0.32, 0.2, 0.17, 0.14) for s in (-1, 1)), start=0.8 * c.bump(0, 0.2, 0.09, 0.1))
     tone = skin * (1 + 0.05 * c.noise(5, octaves=3) + 0.05 * c.noise(80, octaves=2))[..., None]
     tone = mix(tone.astype(np.float32), skin * [1.02, 0.72, 0.7], rng.uniform(0.1, 0.6) * blood)

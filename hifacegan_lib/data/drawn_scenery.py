@@ -1,4 +1,4 @@
-"""Around a drawn face: the background, neck and clothes, and the camera that turns light into pixels."""
+"""The surroundings of a drawn face: background, neck and clothes, and a camera that converts light to pixels."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from hifacegan_lib.utils.images import Pixels
 
 
 def background(c: Canvas, rng: np.random.Generator) -> Scene:
-    """A wall, foliage, lights out of focus or shelves, always with some texture."""
+    """Draw a textured background: a wall, foliage, defocused lights or shelves."""
     first, second = muted(rng, 2)
     blend = np.clip(0.5 + 0.5 * (c.x * rng.normal() + c.y * rng.normal()) + 0.25 * c.noise(3, octaves=2), 0, 1)
     image = (first + (second - first) * blend[..., None]).astype(np.float32)
@@ -45,7 +45,7 @@ def neck_and_clothes(c: Canvas, rng: np.random.Generator, image: Scene, skin: Co
 
 
 def camera(scene: Scene, rng: np.random.Generator, size: int) -> Pixels:
-    """White balance, exposure, gamma, and the lens's slight softness, at the size asked for."""
+    """Resize the scene to ``size`` and apply white balance, exposure and gamma: uint8 size x size x 3."""
     if scene.shape[0] != size:
         scene = cv2.resize(scene.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     warmth, exposure = rng.normal(0, 0.07), rng.uniform(0.75, 1.25)

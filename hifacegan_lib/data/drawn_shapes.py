@@ -1,7 +1,7 @@
-"""Coordinates, textures and shapes to draw with, the same at any size.
+"""Coordinates, textures and shapes of drawings, independent of the image size.
 
-A scene is linear RGB on a square; (x, y) in [-1, 1] x [-1, 1], y down. Textures are noise on grids of fixed sizes, so
-what is drawn with one generator of random numbers is one picture, however many pixels it has.
+A scene is linear RGB on a square; (x, y) in [-1, 1] x [-1, 1], y downwards. Textures are noise on grids of fixed sizes,
+so a random generator gives the same drawing at every size.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Scene = NDArray[np.float32]  # H x W x 3, linear RGB
 
 @dataclass
 class Canvas:
-    """Coordinates and textures at one size."""
+    """Coordinates and textures of a square with ``side`` pixels a side."""
 
     rng: np.random.Generator
     side: int
@@ -28,7 +28,7 @@ class Canvas:
         self.pixel = 2 / self.side
 
     def noise(self, cells: int, stretch: float = 1.0, octaves: int = 1, gain: float = 0.6) -> Field:
-        """Smooth noise of unit variance with ``cells`` bumps across; ``stretch`` times longer downwards."""
+        """Smooth noise of unit variance: ``cells`` bumps across, each ``stretch`` times as high as wide."""
         total = np.zeros((self.side, self.side), np.float32)
         for octave in range(octaves):
             across = cells * 2**octave
@@ -40,7 +40,7 @@ class Canvas:
         return total / np.float32(np.sqrt(sum(gain ** (2 * n) for n in range(octaves))))
 
     def inside(self, distance: Field, soft: float = 0.0) -> Field:
-        """1 where a signed distance is negative, an edge of one pixel or ``soft``."""
+        """1 where a signed distance is negative, else 0; the edge is 1.5 pixels or ``soft`` wide."""
         return np.clip(0.5 - distance / max(self.pixel * 1.5, soft), 0, 1)
 
     def disc(self, cx: float, cy: float, rx: float, ry: float, soft: float = 0.0) -> Field:
@@ -48,7 +48,7 @@ class Canvas:
         return self.inside((np.hypot((self.x - cx) / rx, (self.y - cy) / ry) - 1) * min(rx, ry), soft)
 
     def window(self, cx: float, cy: float, reach: float) -> tuple[slice, slice]:
-        """Rows and columns of the square around a point, so that small things cost little."""
+        """Rows and columns of the square around a point, so that small shapes take little time."""
         spot = np.abs(self.x - cx) + np.abs(self.y - cy)
         row, column = np.unravel_index(int(spot.argmin()), spot.shape)
         n = round(reach / self.pixel)
@@ -60,12 +60,13 @@ class Canvas:
 
 
 def mix(base: Scene, color: ArrayLike, alpha: ArrayLike) -> Scene:
-    """Paint a colour or a scene over another one where alpha, H x W in [0, 1], says so."""
+    """Blend a colour or a scene over ``base`` with the opacity ``alpha``, H x W in [0, 1]."""
     color = np.asarray(color, np.float32)
     return base + (color - base) * np.asarray(alpha, np.float32)[..., None]
 
 
 def between(stops: NDArray[np.float64], where: float) -> Color:
+    """Interpolate linearly between colours; ``where`` counts from 0, the first colour."""
     low = min(int(where), len(stops) - 2)
     return color(stops[low] + (stops[low + 1] - stops[low]) * (where - low))
 
@@ -75,6 +76,6 @@ def color(values: ArrayLike) -> Color:
 
 
 def muted(rng: np.random.Generator, count: int) -> Scene:
-    """Colours as rooms and streets have them: any brightness, seldom saturated; count x 3."""
+    """Draw colours of any brightness and mostly low saturation, count x 3."""
     grey, tint = rng.uniform(0.02, 0.55, (count, 1)), rng.uniform(-1, 1, (count, 3))
     return color(grey * np.exp(0.45 * rng.beta(1.2, 2, (count, 1)) * tint))

@@ -1,13 +1,13 @@
-"""Near-duplicates: the same picture twice, re-encoded, resized, brightened or mirrored, found by a difference hash.
+"""Near-duplicates: copies of an image, re-encoded, resized, brightened or mirrored, found by a difference hash.
 
     hash(image) = [ s(y, x+1) > s(y, x) for all y, x ] + [ s(y+1, x) > s(y, x) for all y, x ]        s = grey, 12 x 12
 
-264 bits that say where brightness grows. Two pictures are as near as the bits in which they differ are few.
+The 264 bits say where the brightness grows. The distance of two images is the number of bits in which they differ.
 
-The threshold was set by looking at 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs the five
-nearest are the same picture or nearly so (7, 16, 18, 20, 26 bits), the next is of two persons (31), and half of all
-differ in more than 115. JPEG quality 50, halving, resizing to 64 px, brighter, noisier: 100 of 100 copies are found;
-cropped by 2% at each side, about two in three; by 5% (55 bits), none.
+The threshold was chosen on 1,900 aligned faces (FFHQ, StyleGAN, portraits). Of their 1.8 million pairs, the five
+nearest show the same image or nearly the same (7, 16, 18, 20, 26 bits), the next shows two persons (31), and half of
+all pairs differ in more than 115 bits. The hash finds 100 of 100 copies with JPEG quality 50, half the size, 64 pixels,
+more brightness or noise; about two in three copies cropped by 2% at each side; no copy cropped by 5% (55 bits).
 """
 
 from collections.abc import Mapping
@@ -33,19 +33,19 @@ def face_hash(image: Pixels) -> Hash:
 
 
 def distance(a: Hash, b: Hash) -> NDArray[np.integer]:
-    """Bits in which hashes differ, over the last axis; the others broadcast."""
+    """The number of different bits of two hashes, over the last axis; the other axes broadcast."""
     return np.bitwise_count(a ^ b).sum(-1, dtype=np.int64)
 
 
 def near_duplicates(
     train: Mapping[str, Hash], valid: Mapping[str, tuple[Hash, Hash]], threshold: int = THRESHOLD
 ) -> list[tuple[str, str, int]]:
-    """Pairs across two splits that look alike: (train key, valid key, bits), nearest first.
+    """Similar pairs across the two splits: (train key, valid key, bits), nearest first.
 
     Args:
         train: key -> hash.
-        valid: key -> hash of the image and of its mirror image; a flipped copy counts.
-        threshold: most bits in which a pair may differ.
+        valid: key -> hashes of the image and of its mirror image, so that mirrored copies are found.
+        threshold: largest number of different bits.
     """
     keys, hashes = list(train), np.stack(list(train.values()))
     found = []

@@ -1,7 +1,7 @@
-"""The manifest: which images, in which split, with which bytes. It is the only thing that training reads.
+"""The manifest: the images of each split, with the sha256 of each file. Training reads only images that it lists.
 
-``manifest.json`` lies in the data folder. ``root`` is written relative to that folder and every file relative to
-``root``, so data and manifest can move together.
+``manifest.json`` lies in the data folder. ``root`` is relative to that folder, and every file is relative to ``root``,
+so data and manifest can be moved together.
 """
 
 import json
@@ -19,7 +19,7 @@ Split = Literal["train", "valid"]
 
 
 class Entry(NamedTuple):
-    """One image of a split. ``path`` is absolute; sizes in pixels as decoded."""
+    """One image of a split. ``path`` is absolute; height and width in pixels of the decoded image."""
 
     key: str
     path: Path
@@ -38,7 +38,7 @@ def _below_root(file: str) -> str:
 
 
 class FileRecord(Record):
-    """A line of ``files``."""
+    """One entry of ``files`` in manifest.json."""
 
     key: str
     file: Annotated[str, AfterValidator(_below_root)]
@@ -50,14 +50,14 @@ class FileRecord(Record):
 
 
 class Rejected(Record):
-    """An image that cannot be used, and the reason."""
+    """A rejected image and the reason."""
 
     file: str
     reason: str
 
 
 class NearDuplicate(Record):
-    """A pair of images across the splits that look alike: keys, and the bits in which their hashes differ."""
+    """A similar pair across the splits: the keys, and the number of different bits of the hashes."""
 
     train: str
     valid: str
@@ -65,7 +65,7 @@ class NearDuplicate(Record):
 
 
 class Manifest(Record):
-    """Both splits, as :func:`hifacegan_lib.data.preparation.prepare` chose them by its ``parameters``."""
+    """Both splits, made by :func:`hifacegan_lib.data.preparation.prepare` with ``parameters``."""
 
     version: Literal[1] = 1
     parameters: dict[str, Any]
@@ -80,12 +80,12 @@ class Manifest(Record):
         """Read and validate ``data_dir/manifest.json``.
 
         Raises:
-            FileNotFoundError: no manifest there.
+            FileNotFoundError: no manifest in ``data_dir``.
             ValueError: not a manifest; the message names the file, the key and the value.
         """
         path = Path(data_dir) / NAME
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no manifest; notebook 01 or `hifacegan prepare` makes it")
+            raise FileNotFoundError(f"{path}: no manifest; run notebook 01 or `hifacegan prepare`")
         manifest = cls.parse(read_json(path), str(path)).model_copy(update={"folder": path.parent.resolve()})
         keys = set[str]()
         for record in manifest.records:
@@ -95,15 +95,15 @@ class Manifest(Record):
         return manifest
 
     def save(self) -> Path:
-        """Write ``folder/manifest.json``, whole or not at all."""
+        """Write ``folder/manifest.json`` atomically."""
         return write_text(self.folder / NAME, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
 
     def path(self, record: FileRecord) -> Path:
-        """Where a listed file lies now."""
+        """The absolute path of a listed file."""
         return Path(os.path.normpath(self.folder / self.root)) / record.file
 
     def files(self, split: str | None = None) -> list[Entry]:
-        """The images of a split (of all splits without one), in the order of their keys.
+        """The images of a split, or of both splits with None, in the order of their keys.
 
         Raises:
             ValueError: no such split.
@@ -117,20 +117,20 @@ class Manifest(Record):
         ]
 
     def missing(self) -> list[Entry]:
-        """Listed images whose file is not there."""
+        """The listed images without a file."""
         return [entry for entry in self.files() if not entry.path.is_file()]
 
     def verify(self) -> None:
-        """Compare every file's sha256 with the manifest's.
+        """Compare the sha256 of every file with the manifest.
 
         Raises:
-            ValueError: files that are gone or changed, by name.
+            ValueError: missing or changed files; the message names them.
         """
-        gone = {entry.key for entry in self.missing()}
+        missing = {entry.key for entry in self.missing()}
         bad = [
-            f"{entry.path} ({'gone' if entry.key in gone else 'changed'})"
+            f"{entry.path} ({'missing' if entry.key in missing else 'changed'})"
             for entry in self.files()
-            if entry.key in gone or sha256(entry.path) != entry.sha256
+            if entry.key in missing or sha256(entry.path) != entry.sha256
         ]
         if bad:
-            raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from it: {', '.join(bad[:5])}")
+            raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from the manifest: {', '.join(bad[:5])}")

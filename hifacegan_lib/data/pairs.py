@@ -1,12 +1,12 @@
-"""From a manifest to pairs (clean, degraded), made when they are needed and the same on every machine.
+"""Pairs (clean, degraded) from a manifest, made during training and identical on every machine.
 
-Crop, flip and resize make the clean face; then it is degraded at that size:
+Crop, flip and resize give the clean face, which is then degraded at that size:
 
     s = pair_seed(key, epoch, seed)
     clean = frame(image; s)        degraded = recipe.sample(s, grid=image_size).apply(clean)
 
-Nothing else matters, so the pixels do not depend on the number of workers, the order, or a resume in the middle. Each
-pair has its trace, which makes the pair again from the source image.
+So the pixels do not depend on the number of workers, the order, or a resumed run. Each pair holds its trace, which
+reproduces the pair from the source image.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -27,14 +27,14 @@ from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
 from hifacegan_lib.utils.images import Pixels, load_image
-from hifacegan_lib.utils.stop_signals import workers_leave_it_to_the_loop
+from hifacegan_lib.utils.stop_signals import ignore_interrupts_in_worker
 
 Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How faces become pairs. Sizes in pixels, fractions of the shorter side; ``recipe`` is a name or a JSON file."""
+    """Parameters of the loader: ``image_size`` in pixels, ``crop_min`` a share of the shorter side."""
 
     data_dir: str | Path
     image_size: int
@@ -59,7 +59,8 @@ def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
     """The loader of one split of ``config.data_dir``'s manifest.
 
     Raises:
-        FileNotFoundError, ValueError: no manifest or a bad one; no such recipe or split; less than a batch to train on.
+        FileNotFoundError, ValueError: no manifest or an invalid one; no such recipe or split; too few training images
+            for a batch.
     """
     return FaceLoader(Manifest.load(config.data_dir).files(split), config, split)
 
@@ -67,10 +68,11 @@ def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
 class FaceLoader:
     """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
 
-    ``train`` comes in an order shuffled by (seed, epoch), in full batches. :meth:`batches` never ends: a batch may hold
-    the end of one epoch and the beginning of the next, and every image is seen once an epoch. Iterating gives one
-    epoch (``set_epoch``; 0 until then) without the rest that does not fill a batch. ``valid`` comes in the order of
-    keys, whole, so its last batch may be smaller.
+    ``train``: each epoch is shuffled by (seed, epoch), and all batches are full. :meth:`batches` never ends: each image
+    is seen once in each epoch, and a batch may hold the end of one epoch and the beginning of the next. Iteration gives
+    one epoch (0, or that of ``set_epoch``) without an incomplete last batch.
+
+    ``valid``: the order is that of the keys, and the last batch may be smaller.
     """
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
@@ -79,14 +81,14 @@ class FaceLoader:
         self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
         if not len(self):
             raise ValueError(
-                f"{config.data_dir}: {len(entries)} images to {split} on do not fill a batch of {config.batch_size}"
+                f"{config.data_dir}: the {len(entries)} images of {split} do not fill a batch of {config.batch_size}"
             )
         small = [entry for entry in entries if min(entry.height, entry.width) < config.image_size]
         if small:
             least = min(min(entry.height, entry.width) for entry in small)
             warn(
                 f"{config.data_dir}: {len(small)} of {len(entries)} images are enlarged to image_size = "
-                f"{config.image_size} (smallest side {least}), their clean faces are blurred",
+                f"{config.image_size} (smallest side {least}); their clean faces are blurred",
                 stacklevel=3,
             )
 
@@ -96,7 +98,7 @@ class FaceLoader:
         return full + (rest > 0 and self.split == "valid")
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration: its order, crops, flips and damage."""
+        """Choose the epoch of the next iteration, which determines order, crops, flips and damage."""
         if epoch < 0:
             raise ValueError(f"epoch = {epoch}: expected 0 or more")
         self.epoch = epoch
@@ -106,10 +108,10 @@ class FaceLoader:
         return self._load(self._batch(first, n) for n in range(len(self)))
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Generator[Batch]:
-        """Batches without end over epochs 0, 1, 2, ..., from number ``start`` on; the skipped ones are not decoded.
+        """Endless batches over epochs 0, 1, 2, ..., from batch number ``start``; skipped batches are not decoded.
 
-        ``rank`` of ``world`` processes gets its share of each: pairs rank, rank + world, ... ``close()`` ends the
-        workers; a notebook should, for its kernel kills those that are left, and PyTorch reports that as an error.
+        Process ``rank`` of ``world`` processes gets the pairs rank, rank + world, ... of each batch. Call ``close()``
+        to end the workers: a notebook's kernel kills workers that still run, and PyTorch reports that as an error.
         """
         if start < 0:
             raise ValueError(f"start = {start}: expected 0 or more")
@@ -126,7 +128,7 @@ class FaceLoader:
         return self._load(batch[rank::world] for batch in schedule)
 
     def _batch(self, first: int, number: int) -> list[tuple[int, int]]:
-        """The (index, epoch) of a batch's images, counted from place ``first`` of the epochs laid end to end."""
+        """The (index, epoch) of a batch's images; ``first`` is a position in the sequence of all epochs."""
         size, images = self.config.batch_size, len(self.pairs)
         begin = first + number * size
         end = begin + size if self.split == "train" else min(begin + size, first + images)
@@ -134,7 +136,7 @@ class FaceLoader:
         return [(int(self._order(epoch)[place]), epoch) for epoch, place in places]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Every image once, shuffled for training; the last epoch's is kept."""
+        """The order of an epoch's images, shuffled for training; the last order is cached."""
         if self._kept[0] != epoch:
             order = np.arange(len(self.pairs))
             if self.split == "train":
@@ -152,18 +154,18 @@ class FaceLoader:
             prefetch_factor=AHEAD if c.workers else None,
             collate_fn=shared,
             worker_init_fn=_one_thread,
-            generator=torch.Generator(),  # or it would draw from the global one
+            generator=torch.Generator(),  # else DataLoader draws from the global generator
         )
         return (shared.take(batch) for batch in loader)
 
 
 def _one_thread(_: int) -> None:
-    workers_leave_it_to_the_loop()
-    cv2.setNumThreads(0)  # workers share the cores; threads inside each would fight over them
+    ignore_interrupts_in_worker()
+    cv2.setNumThreads(0)  # workers share the cores, so OpenCV uses no threads of its own
 
 
 class FacePairs(Dataset[Batch]):
-    """(index, epoch) -> one pair, its images uint8 3 x H x W: they travel as bytes."""
+    """(index, epoch) -> one pair with images uint8 3 x H x W; bytes are faster to send than floats."""
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, recipe: Recipe) -> None:
         self.entries, self.config, self.recipe = list(entries), config, recipe
@@ -178,7 +180,7 @@ class FacePairs(Dataset[Batch]):
         source = load_entry(entry)
         height, width = source.shape[:2]
         frame = draw_frame(height, width, c.image_size, c.crop_min, c.flip_probability, seed)
-        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).framed(frame)
+        clean, trace = frame.apply(source), self.recipe.sample(seed, grid=c.image_size).with_frame(frame)
         return {
             "clean": _planes(clean),
             "degraded": _planes(trace.apply(clean)),
@@ -193,16 +195,16 @@ def _planes(image: Pixels) -> torch.Tensor:
 
 
 def load_entry(entry: Entry) -> Pixels:
-    """Decode a manifest's image.
+    """Decode an image of a manifest.
 
     Raises:
-        FileNotFoundError: it is gone.
-        ValueError: it cannot be decoded, or its size is not the manifest's.
+        FileNotFoundError: the file does not exist.
+        ValueError: it cannot be decoded, or its size differs from the manifest.
     """
     image = load_image(entry.path)
     if image.shape[:2] != (entry.height, entry.width):
         raise ValueError(
             f"{entry.path}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {entry.width} x "
-            f"{entry.height}: the file changed; prepare again with overwrite"
+            f"{entry.height}: the file changed; prepare again with overwrite = true"
         )
     return image

@@ -1,8 +1,8 @@
-"""How finished batches travel from workers to the training loop: as bytes, in shared memory that is used again.
+"""Batches from workers to the training loop, as bytes in reused shared memory.
 
-A batch of floats sent by itself needs new shared memory each time, and every new page costs the worker more time than
-a good part of the damage. So each worker fills three blocks in turn, which live as long as the loader; the loop turns a
-block into floats of its own at once. A worker is at most two batches ahead, so the third block is always free.
+PyTorch's own transfer of float batches allocates new shared memory for each batch, and its page faults take as long as
+much of the degradation. So each worker fills three blocks in turn, which exist as long as the loader. The loop copies a
+block to floats at once. A worker is at most two batches ahead, so the third block is always free.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-AHEAD = 2  # batches that a worker may be ahead: the loader's prefetch_factor
+AHEAD = 2  # batches that a worker prepares in advance: the loader's prefetch_factor
 IMAGES = ("clean", "degraded")
 
 
 class SharedBatches:
-    """Collates pairs of uint8 3 x size x size; :meth:`take` gives the batch of float32 in [0, 1]."""
+    """Collates pairs of uint8 3 x size x size; :meth:`take` converts a batch to float32 in [0, 1]."""
 
     def __init__(self, workers: int, batch_size: int, size: int) -> None:
         shape = (workers, AHEAD + 1, len(IMAGES), batch_size, 3, size, size)
         self.blocks = torch.empty(shape, dtype=torch.uint8).share_memory_()
-        self.filled = 0  # by this worker
+        self.filled = 0  # batches of this worker
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """In the worker: put the images into its next block and send the rest."""
+        """In the worker: copy the images into its next block and send the other values."""
         rest = {name: [pair[name] for pair in pairs] for name in pairs[0] if name not in IMAGES}
         worker = get_worker_info()
         if worker is None:
@@ -37,7 +37,7 @@ class SharedBatches:
         return rest | {"block": (block, len(pairs))}
 
     def take(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """In the loop, before it asks for the next batch: the same with its images, float32 N x 3 x size x size."""
+        """In the loop, before the next batch: the batch with its images as float32 N x 3 x size x size."""
         if "block" in batch:
             block, number = batch.pop("block")
             batch |= {name: images[:number] for name, images in zip(IMAGES, self.blocks[block], strict=True)}
@@ -47,6 +47,4 @@ class SharedBatches:
 def _to_float(images: torch.Tensor) -> torch.Tensor:
     if torch.cuda.is_available():
         return torch.empty(images.shape, pin_memory=True).copy_(images).div_(255)
-    return (
-        torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)
-    )  # NumPy's memory pages are large
+    return torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)  # NumPy allocates large pages

@@ -1,7 +1,7 @@
-"""Where clean faces come from: drawn by seed, found in a folder, or streamed from the Hugging Face hub.
+"""Sources of clean faces: drawn from seeds, listed in a folder, or streamed from the Hugging Face hub.
 
-Each source gives a *pool*: key -> image file. The key is the image's identity: it decides the split and seeds the
-damage. ``folder`` lists files where they lie; the others write files of their own.
+Each source gives a *pool*: key -> image file. The key determines the split and the seed of the damage. The source
+``folder`` lists existing files; the other sources write image files.
 """
 
 import os
@@ -15,11 +15,11 @@ from tqdm import tqdm
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
 
-SMALLEST_SIDE = 16  # pixels; anything smaller holds no face
+SMALLEST_SIDE = 16  # pixels
 
 
 def load_face(path: Path) -> Pixels:
-    """Decode an image that is large enough to hold a face.
+    """Decode an image and check its size.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`images.load_image`; or a side below 16 pixels.
@@ -32,24 +32,24 @@ def load_face(path: Path) -> Pixels:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """An error's message without the path that opens it: the same on every machine."""
+    """An error's message without the path at its beginning: the same on every machine."""
     return str(error).removeprefix(f"{path}: ")
 
 
 def list_folder(root: Path) -> dict[str, Path]:
-    """Image files below ``root``: path relative to it, with ``/`` -> file.
+    """List the image files below ``root``: path relative to ``root``, with ``/`` -> file.
 
-    Hidden files and folders are left out. Symbolic links are followed. Every real file and folder is taken once, under
-    its real name when that lies below ``root``: so loops end, and one picture with two names is listed once.
+    Hidden files and folders are skipped. Symbolic links are followed. Every real file and folder is listed once, by its
+    real name if that lies below ``root``: so loops end, and a file with two names appears once.
 
     Raises:
         FileNotFoundError: no such folder, or no image in it.
-        OSError: a folder that may not be read.
+        OSError: a folder cannot be read.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"source_path = {root}: no such folder")
     starts, seen, files = [root], set[str](), list[Path]()
-    for start in starts:  # grows: linked folders come after all real ones
+    for start in starts:  # the list grows: linked folders come after all real folders
         for name, subfolders, names in os.walk(start, onerror=_raise):
             folder, real = Path(name), os.path.realpath(name)
             visible = [] if real in seen else sorted(part for part in subfolders if not part.startswith("."))
@@ -75,7 +75,7 @@ def _is_image(name: str) -> bool:
 
 
 def matches(key: str, pattern: str) -> bool:
-    """Whether a key fits a glob: ``*`` stays within one part of the path, ``**`` takes any number of parts."""
+    """Whether a key matches a glob: ``*`` matches within one part of the path, ``**`` any number of parts."""
     return _fits(key.split("/"), pattern.split("/"))
 
 
@@ -88,7 +88,7 @@ def _fits(parts: list[str], globs: list[str]) -> bool:
 
 
 def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -> dict[str, Path]:
-    """Draw portraits number 0 to ``count`` - 1, ``size`` pixels wide, as PNG files into ``folder``."""
+    """Draw the portraits of seeds 0 to ``count`` - 1, ``size`` pixels wide, as PNG files in ``folder``."""
     pool = {}
     for number in tqdm(range(count), desc="draw portraits", mininterval=1.0, disable=not progress):
         key = f"portrait_{number:06d}"
@@ -99,16 +99,16 @@ def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -
 def fetch_hub(
     folder: Path, count: int, name: str, split: str, column: str, source_path: Path | None = None, progress: bool = True
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """Stream a Hugging Face image dataset into ``folder`` until ``count`` rows are good; bytes are kept as they came.
+    """Stream images of a Hugging Face dataset into ``folder`` until ``count`` are usable; the bytes are unchanged.
 
     Args:
         name: dataset on the hub, or ``parquet`` for local files.
         source_path: with ``parquet``, the file or the folder of ``*.parquet`` files.
     Returns:
-        pool by row number; and the rows that were left out -> reason.
+        the pool, with row numbers as keys; and rejected row -> reason.
     Raises:
         ImportError: the ``hub`` extra is not installed.
-        ValueError: no such dataset, split or column, or fewer than ``count`` good rows.
+        ValueError: no such dataset, split or column, or fewer than ``count`` usable rows.
     """
     pool: dict[str, Path] = {}
     rejected: dict[str, str] = {}
@@ -131,14 +131,14 @@ def fetch_hub(
     bar.close()
     if len(pool) < count:
         raise ValueError(
-            f"dataset_name = {name!r}, split {split!r}: {count} images asked for, there are {len(pool)} that can be "
-            f"used ({len(rejected)} rejected)"
+            f"dataset_name = {name!r}, split {split!r}: {count} images requested, {len(pool)} are usable "
+            f"({len(rejected)} rejected)"
         )
     return pool, rejected
 
 
 def _image_bytes(value: Any) -> bytes:
-    """A row's image file: within the row, or where the row says (a path, an address)."""
+    """The bytes of a row's image file: stored in the row, or read from the row's path or URL."""
     import fsspec  # type: ignore[import-untyped]  # comes with datasets
 
     if not isinstance(value, dict) or not (value.get("bytes") or value.get("path")):
@@ -150,7 +150,7 @@ def _image_bytes(value: Any) -> bytes:
 
 
 def _rows(name: str, split: str, column: str, source_path: Path | None) -> Iterator[Any]:
-    """The column's values, undecoded: {"bytes": ..., "path": ...}; one broken row must not end the stream."""
+    """The column's values, undecoded, so that a broken image does not end the stream: {"bytes": ..., "path": ...}."""
     try:
         import datasets
     except ImportError:
@@ -159,7 +159,7 @@ def _rows(name: str, split: str, column: str, source_path: Path | None) -> Itera
     if source_path:
         files = [str(source_path)] if source_path.is_file() else sorted(map(str, source_path.rglob("*.parquet")))
         if not files:
-            raise FileNotFoundError(f"source_path = {source_path}: no parquet file there")
+            raise FileNotFoundError(f"source_path = {source_path}: no parquet file in it")
     elif name == "parquet":
         raise ValueError("dataset_name = 'parquet' needs source_path: a parquet file, or a folder with such files")
     try:

@@ -1,4 +1,4 @@
-"""Damage: operations, recipes that draw them, and traces that replay them."""
+"""Degradations: operations, recipes with ranges of numbers, and traces with fixed numbers."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
-"""Blurs: kernels over the image, mirrored at its edges; the median; a low-pass filter that rings.
+"""Blurs: kernels over the image, mirrored at its edges; the median; the sinc, a low-pass filter that rings.
 
-The kernels of face-restoration's usual damage (Real-ESRGAN, arXiv 2107.10833, gives them names) are functions of
+The blur kernels of Real-ESRGAN (arXiv 2107.10833) are functions of
 
     r^2 = (u / sigma)^2 + (v / across)^2,        (u, v) = (x, y) turned by the angle
 
 Gaussian exp(-r^2 / 2), generalised Gaussian exp(-(r^2)^beta / 2), plateau 1 / (1 + (r^2)^beta): beta below 1 gives long
-tails, above 1 a flat top. Each is integrated over its pixels, so a deviation of less than a pixel is right too, and
-cut off to a square of ``size`` pixels a side; 0: three deviations each way.
+tails, beta above 1 a flat top. Each function is integrated over each pixel, so a sigma below one pixel is exact too.
+The kernel is a square of ``size`` pixels a side; with ``size`` 0 it reaches three sigma each way.
 """
 
 import math
@@ -23,7 +23,7 @@ from hifacegan_lib.utils.images import Pixels
 
 Kernel = NDArray[np.float32]
 Profile = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of its medians, one after the other
+WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of each median, in order
     1: (),
     3: ((3, 1),),
     5: ((5, 1),),
@@ -43,8 +43,8 @@ WINDOWS: dict[int, tuple[tuple[int, int], ...]] = {  # size -> (window, step) of
     225: ((5, 43), (3, 16), (3, 9)),
     375: ((5, 72), (3, 27), (3, 15)),
 }
-DENSE = 130  # elements of a kernel; from this number on OpenCV takes a Fourier transform, much slower for a thin line
-WIDEST = 8  # a kernel's radius stays below this many of the image's longer side
+DENSE = 130  # elements: OpenCV filters larger kernels by a Fourier transform, which is much slower for a thin line
+WIDEST = 8  # largest radius of a kernel, as a multiple of the image's longer side
 
 
 def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
@@ -54,34 +54,35 @@ def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
     radius = _radius(sigma, size, max(image.shape))
     below = [NormalDist(0, sigma).cdf(edge - 0.5) for edge in range(-radius, radius + 2)]
     taps = np.diff(below)  # 2 radius + 1
-    taps += taps[::-1]  # equal to the last bit, or OpenCV takes its slow way
+    taps += taps[::-1]  # exactly symmetric: OpenCV is slow otherwise
     taps = (taps / taps.sum()).astype(np.float32)
     return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
 
 
 def anisotropic_blur(image: Pixels, sigma: float, across: float, angle: float, size: float = 0) -> Pixels:
-    """A Gaussian of ``sigma`` pixels along ``angle`` (degrees, 90 is upright) and ``across`` pixels across it."""
+    """Convolve with a Gaussian: ``sigma`` pixels along ``angle`` (degrees, 90 is vertical), ``across`` across it."""
     return _blur(image, lambda r2: np.exp(-r2 / 2), sigma, across, angle, size)
 
 
 def generalized_blur(
     image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0, size: float = 0
 ) -> Pixels:
-    """A generalised Gaussian; ``across`` 0: as ``sigma``."""
+    """Convolve with a generalised Gaussian; ``across`` 0 means the same as ``sigma``."""
     return _blur(image, lambda r2: np.exp(-(r2**beta) / 2), sigma, across or sigma, angle, size)
 
 
 def plateau_blur(
     image: Pixels, sigma: float, beta: float, across: float = 0, angle: float = 0, size: float = 0
 ) -> Pixels:
-    """A plateau; ``across`` 0: as ``sigma``."""
+    """Convolve with a plateau kernel; ``across`` 0 means the same as ``sigma``."""
     return _blur(image, lambda r2: 1 / (1 + r2**beta), sigma, across or sigma, angle, size)
 
 
 def sinc(image: Pixels, wavelength: float, size: float = 21) -> Pixels:
-    """A circular low-pass that takes all waves shorter than ``wavelength`` pixels, cut off at ``size``: it rings.
+    """Remove all waves shorter than ``wavelength`` pixels by a circular low-pass filter, which rings at edges.
 
-    The kernel is w J1(w r) / (2 pi r), w = 2 pi / wavelength. Two pixels and less leave the image as it is.
+    The kernel is w J1(w r) / (2 pi r) with w = 2 pi / wavelength, cut to ``size`` pixels a side. A wavelength of two
+    pixels or less changes nothing.
     """
     if wavelength <= 2:
         return image.copy()
@@ -95,16 +96,17 @@ def sinc(image: Pixels, wavelength: float, size: float = 21) -> Pixels:
 
 
 def median_blur(image: Pixels, size: float) -> Pixels:
-    """Median over size x size: to 5 a mixture of the exact ones of 1, 3 and 5, then the remedian of the nearest size.
+    """Median over size x size pixels: up to 5 a mixture of the exact medians of 1, 3 and 5, above 5 a remedian.
 
-    The remedian (Rousseeuw and Bassett 1990) is a median of medians: at 15 x 15 first those of 5 x 5 pixels that lie 3
-    apart, then of 3 x 3 neighbours, twice. Coarse before dense it is, up to 15, as near to the exact one as that is
-    to the next odd size (44 dB), in a twentieth of its time.
+    The remedian (Rousseeuw and Bassett 1990) of the nearest size in ``WINDOWS`` is a median of medians. At 15 x 15: the
+    median of 5 x 5 pixels with step 3, then twice the median of 3 x 3 neighbours. Since coarse steps come first, up to
+    15 the remedian is as close to the exact median as that is to the exact median of the next odd size (44 dB). It
+    takes a twentieth of the time.
     """
     if size > 5:
         return _remedian(image, min(WINDOWS, key=lambda window: abs(window - size)))
     odd = max(1, 2 * math.floor((size - 1) / 2) + 1)
-    share = max(0.0, (size - odd) / 2)  # of the larger size, odd + 2
+    share = max(0.0, (size - odd) / 2)  # weight of the larger median, odd + 2
     smaller = _remedian(image, odd) if share < 1 else image
     larger = _remedian(image, odd + 2) if share > 0 else image
     return cv2.addWeighted(smaller, 1 - share, larger, share, 0)
@@ -122,10 +124,10 @@ def _remedian(image: Pixels, size: int) -> Pixels:
 
 
 def _spaced_median(image: Pixels, window: int, step: int) -> Pixels:
-    """Median of window x window pixels that lie ``step`` apart, the edges mirrored.
+    """Median of window x window pixels with a distance of ``step``; the edges are mirrored.
 
-    With ``step`` rows taken as one long row, and ``step`` pixels of it as one with 3 ``step`` channels, they are
-    neighbours; OpenCV's median takes any number of channels.
+    The array is reshaped: ``step`` rows become one long row, and ``step`` of its pixels one pixel of 3 ``step``
+    channels. Then the pixels are neighbours, and OpenCV takes the median of each channel.
     """
     height, width = image.shape[:2]
     far = window // 2 * step
@@ -135,7 +137,7 @@ def _spaced_median(image: Pixels, window: int, step: int) -> Pixels:
 
 
 def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: float, size: float) -> Pixels:
-    """Filter with profile(r^2); deviations in pixels, of which nearly nothing may be left."""
+    """Convolve with profile(r^2). Below 0.05 pixels ``sigma`` and ``across`` change nothing."""
     if max(sigma, across) < 0.05:
         return image.copy()
     radius = _radius(max(sigma, across), size, max(image.shape))
@@ -143,15 +145,15 @@ def _blur(image: Pixels, profile: Profile, sigma: float, across: float, angle: f
 
 
 def _radius(sigma: float, size: float, side: int) -> int:
-    """Of a kernel: three deviations, or half of ``size``, but at least a pixel; on an image of ``side``."""
+    """A kernel's radius in pixels: three sigma, or half of ``size``; ``side`` is the image's longer side."""
     return min(max(1, round((size - 1) / 2)) if size else math.ceil(3 * sigma), WIDEST * side)
 
 
 def _kernel(profile: Profile, sigma: float, across: float, angle: float, radius: int) -> Kernel:
     """profile(r^2), integrated over the pixels of a square."""
     width = 2 * radius + 1
-    fine = max(1, min(math.ceil(4 / min(sigma, across, 4)), 1024 // width))  # samples a side of each pixel
-    sigma, across = max(sigma, 0.6 / fine), max(across, 0.6 / fine)  # no narrower than the samples can see
+    fine = max(1, min(math.ceil(4 / min(sigma, across, 4)), 1024 // width))  # samples along each side of a pixel
+    sigma, across = max(sigma, 0.6 / fine), max(across, 0.6 / fine)  # the samples cannot resolve less
     place = (np.arange(width * fine) + 0.5) / fine - radius - 0.5
     turn = math.radians(angle)
     u = place[None, :] * math.cos(turn) - place[:, None] * math.sin(turn)
@@ -162,7 +164,7 @@ def _kernel(profile: Profile, sigma: float, across: float, angle: float, radius:
 
 @lru_cache(maxsize=64)
 def _line(length: float, angle: float) -> Kernel:
-    """How much of a line through the middle crosses each pixel."""
+    """The share of a centred line that crosses each pixel."""
     points = 32 * max(1, math.ceil(length))
     line = ((np.arange(points) + 0.5) / points - 0.5) * length
     x, y = line * math.cos(math.radians(angle)), -line * math.sin(math.radians(angle))
@@ -172,7 +174,7 @@ def _line(length: float, angle: float) -> Kernel:
 
 
 def _pieces(kernel: Kernel, top: int = 0, left: int = 0) -> list[tuple[int, int, Kernel]]:
-    """(row, column, part) of what is not zero, in parts that OpenCV filters directly, where it skips the zeros."""
+    """The non-zero parts of a kernel as (row, column, part), small enough for OpenCV's direct filter."""
     rows, columns = np.flatnonzero(kernel.any(1)), np.flatnonzero(kernel.any(0))
     if not len(rows):
         return []

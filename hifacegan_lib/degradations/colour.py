@@ -1,4 +1,4 @@
-"""Colour, haze and uneven light. Their maps have the picture's own proportions."""
+"""Colour, haze and uneven light. The maps of haze and light are stretched to the image's proportions."""
 
 import math
 
@@ -16,9 +16,9 @@ CHROMA = np.array([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])  # I and Q 
 def colour_jitter(
     image: Pixels, brightness: float = 1, contrast: float = 1, saturation: float = 1, hue: float = 0
 ) -> Pixels:
-    """Brightness, contrast about the mean luma, saturation about the luma, hue in turns of the colour circle.
+    """Change brightness, contrast about the mean luma, saturation about the luma, hue in turns of the colour circle.
 
-    All four are linear, so they are one matrix and are clipped once.
+    All four are linear: one matrix applies them, and the result is clipped once.
     """
     yiq = np.vstack([LUMA, CHROMA])
     turn = 2 * math.pi * hue
@@ -30,32 +30,30 @@ def colour_jitter(
 
 
 def colour_shift(image: Pixels, red: float, green: float, blue: float) -> Pixels:
-    """Add a number of grey levels of 255 to each channel."""
+    """Add a number of grey levels (of 255) to each channel."""
     return _transform(image, np.eye(3), np.array([red, green, blue]))
 
 
 def grey(image: Pixels, amount: float = 1) -> Pixels:
-    """Blend with the luma (BT.601): 0 leaves the colours, 1 takes them all."""
+    """Blend the image with its luma (BT.601): ``amount`` 0 keeps all colour, 1 removes all colour."""
     return _transform(image, (1 - amount) * np.eye(3) + amount * np.outer(np.ones(3), LUMA), np.zeros(3))
 
 
 def haze(image: Pixels, amount: float, seed: int, light: float = 230) -> Pixels:
-    """Scattered light, x t + light (1 - t); the transmission t = 1 - amount d, d smooth from 0.6 to 1 by the seed."""
+    """Add scattered light: x t + light (1 - t), transmission t = 1 - amount d, smooth random depth d from 0.6 to 1."""
     coarse = np.random.default_rng(seed).random((4, 4), np.float32)
-    depth = 0.6 + 0.4 * _over(coarse, image).clip(0, 1)
+    depth = 0.6 + 0.4 * _enlarge(coarse, image).clip(0, 1)
     lost = cv2.merge([np.float32(amount) * depth] * 3)
     return cv2.add(image * (1 - lost), lost * np.float32(light), dtype=cv2.CV_8U)
 
 
 def uneven_light(image: Pixels, strength: float, angle: float) -> Pixels:
-    """Light that falls off across the picture, from 1 to 1 - strength of it; it comes from ``angle`` (90: above)."""
+    """Reduce the light across the image from 1 to 1 - strength; it comes from ``angle`` (degrees, 90 is above)."""
     height, width = image.shape[:2]
     x = ((np.arange(width) + 0.5) / width - 0.5)[None, :] * math.cos(math.radians(angle))
     y = ((np.arange(height) + 0.5) / height - 0.5)[:, None] * -math.sin(math.radians(angle))
-    away = (0.5 - (x + y) / math.sqrt(2)).clip(0, 1)  # 0 at the corner where the light is, 1 at the other
-    gain = (1 - strength * away**2 * (3 - 2 * away)) ** (
-        1 / 2.2
-    )  # light falls linearly, pixel values follow a screen's curve
+    away = (0.5 - (x + y) / math.sqrt(2)).clip(0, 1)  # 0 at the corner next to the light, 1 at the opposite corner
+    gain = (1 - strength * away**2 * (3 - 2 * away)) ** (1 / 2.2)  # linear light to pixel values
     return cv2.multiply(image, cv2.merge([gain.astype(np.float32)] * 3), dtype=cv2.CV_8U)
 
 
@@ -63,6 +61,6 @@ def _transform(image: Pixels, matrix: Matrix, shift: Matrix) -> Pixels:
     return cv2.transform(image, np.column_stack([matrix, shift]))
 
 
-def _over(coarse: NDArray[np.float32], image: Pixels) -> NDArray[np.float32]:
+def _enlarge(coarse: NDArray[np.float32], image: Pixels) -> NDArray[np.float32]:
     height, width = image.shape[:2]
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,8 +1,8 @@
-"""Lossy files: write in memory, read back.
+"""Lossy compression: an image is encoded in memory and decoded again.
 
-``grain`` is the side of a grid pixel in pixels of this image; the quality is meant for the grid's pixels. Quantisation
-errors are errors of single pixels, as noise is: on a smaller image the steps shrink as averaging would shrink the
-errors. libjpeg scales its tables by a factor, and ``grain`` multiplies that factor:
+``grain`` is the side of a grid pixel, in pixels of this image; the quality refers to the grid's pixels. Quantisation
+errors are errors of single pixels, like noise: on a smaller image the quantisation steps shrink as averaging would
+shrink the errors. libjpeg scales its tables by a factor, and ``grain`` multiplies that factor:
 
     factor(q) = 50 / q  for q < 50        (100 - q) / 50  else
 """
@@ -16,23 +16,23 @@ from hifacegan_lib.utils.images import Pixels
 
 
 def jpeg(image: Pixels, quality: int, grain: float = 1.0) -> Pixels:
-    """Write as JPEG with 4:2:0 chroma and read back; quality 1 to 100. On a grid twice as fine, with 4:4:4."""
+    """Compress as JPEG; quality 1 to 100. The chroma is 4:2:0, or 4:4:4 when ``grain`` is 0.5 or less."""
     return _decode(encode_jpeg(image, _quality(quality, grain), halve_chroma=grain > 0.5))
 
 
 def webp(image: Pixels, quality: int, grain: float = 1.0) -> Pixels:
-    """Write as lossy WebP and read back; quality 1 to 100."""
+    """Compress as lossy WebP; quality 1 to 100."""
     return _decode(encode_webp(image, _quality(quality, grain)))
 
 
 def encode_jpeg(image: Pixels, quality: int, halve_chroma: bool = True) -> bytes:
-    """A JPEG file of uint8 RGB, H x W x 3; libjpeg's tables at ``quality``, 1 to 100; chroma 4:2:0 or 4:4:4."""
+    """uint8 RGB, H x W x 3 -> the bytes of a JPEG file; ``quality`` 1 to 100, chroma 4:2:0 or 4:4:4."""
     chroma = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halve_chroma else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, chroma])
 
 
 def encode_webp(image: Pixels, quality: int) -> bytes:
-    """A lossy WebP file of uint8 RGB, H x W x 3; ``quality`` 1 to 100."""
+    """uint8 RGB, H x W x 3 -> the bytes of a lossy WebP file; ``quality`` 1 to 100."""
     return _encode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, int(quality)])
 
 
@@ -46,7 +46,7 @@ def _decode(data: bytes) -> Pixels:
 
 
 def _quality(quality: int, grain: float) -> int:
-    """The quality whose quantisation steps are ``grain`` times those of ``quality``."""
+    """The quality with quantisation steps ``grain`` times as large as those of ``quality``."""
     if grain == 1:
         return quality
     factor = grain * (50 / quality if quality < 50 else (100 - quality) / 50)

@@ -1,4 +1,4 @@
-"""From a source image to a face: crop a square, flip, resize."""
+"""Frames: a face is cut from a source image by a square crop, a flip and a resize."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ Length = Annotated[int, Field(ge=1)]
 
 
 class Frame(Record):
-    """A square of a source image, in its pixels, perhaps mirrored, at ``size`` pixels a side."""
+    """A square crop in pixels of the source image, mirrored if ``flip``, resized to ``size`` pixels a side."""
 
     top: Place
     left: Place
@@ -25,7 +25,7 @@ class Frame(Record):
         """uint8 H x W x 3 -> size x size x 3.
 
         Raises:
-            ValueError: the square does not lie in the image, so the frame belongs to another image.
+            ValueError: the image does not contain the square, so the frame belongs to another image.
         """
         height, width = image.shape[:2]
         if self.top + self.side > height or self.left + self.side > width:
@@ -38,17 +38,17 @@ class Frame(Record):
 
 
 def whole_frame(image: Pixels, size: int) -> Frame:
-    """The centred square, not mirrored, at ``size`` pixels a side."""
+    """The largest centred square, not mirrored, resized to ``size`` pixels a side."""
     height, width = image.shape[:2]
     return draw_frame(height, width, size, crop_min=1, flip_probability=0, seed=0)
 
 
 def draw_frame(height: int, width: int, size: int, crop_min: float, flip_probability: float, seed: int) -> Frame:
-    """A random square at a random place, mirrored by chance.
+    """Draw a square of random size and position, and whether it is mirrored.
 
     Args:
-        crop_min: its side is ``crop_min`` to 1 of the shorter side; 1: the centred square.
-        seed: everything random follows from it, in a stream apart from the recipe's.
+        crop_min: smallest side of the square, as a share of the shorter side; 1: the largest centred square.
+        seed: the only source of randomness; its stream differs from that of the recipe.
     """
     rng = np.random.default_rng((seed, 0))
     side = max(1, round(min(height, width) * rng.uniform(crop_min, 1)))

@@ -1,8 +1,8 @@
-"""The table of operations: their functions, and the numbers that each of them takes.
+"""The table of operations: the function and the parameters of each operation.
 
-Every operation is a pure function uint8 H x W x 3 -> a new uint8 H x W x 3 of the same size (all but ``resize``), from
-1 x 1 up. Lengths are in this image's own pixels, noise levels in grey levels of 255; whatever is random follows from
-its seed. ``OPERATIONS[name](image, ...)`` checks both image and numbers; the functions themselves trust their caller.
+Every operation is a pure function uint8 H x W x 3 -> a new array uint8 H x W x 3 of the same size (only ``resize``
+changes the size). The smallest image is 1 x 1. Lengths count pixels of this image, noise counts grey levels of 255; the
+seed determines all random numbers. ``OPERATIONS[name](image, ...)`` checks image and numbers; the functions do not.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Range:
-    """A number between two ends, which are included; a ``length`` counts pixels of a 512-pixel face.
+    """A number from ``low`` to ``high``, both included; a ``length`` counts pixels of a 512-pixel face.
 
-    With a ``default`` it may be left out.
+    A number with a ``default`` is optional.
     """
 
     low: float
@@ -37,14 +37,14 @@ class Range:
         return type(value) in ((int,) if self.whole else (int, float)) and self.low <= value <= self.high
 
     def ends(self, spec: Any) -> tuple[Value, ...]:
-        """(low, high) of a recipe's number or [low, high]. Raises ValueError: it is neither."""
+        """(low, high) from a recipe's number or [low, high]. Raises ValueError: neither form, or out of range."""
         ends = tuple(spec) if isinstance(spec, list | tuple) else (spec, spec)
         if len(ends) != 2 or not all(map(self.holds, ends)) or ends[0] > ends[1]:
             raise ValueError(f"expected {self}, or [low, high]")
         return ends
 
     def json_schema(self) -> dict[str, Any]:
-        """A number or [low, high]; bounds speak of numbers alone, lengths of lists alone."""
+        """The JSON Schema of a number or [low, high]; its bounds apply to numbers, its lengths to lists."""
         number, bounds = "integer" if self.whole else "number", {"minimum": self.low, "maximum": self.high}
         unit = ", in pixels of a 512-pixel face" if self.length else ""
         pair = {"items": {"type": number, **bounds}, "minItems": 2, "maxItems": 2}
@@ -59,7 +59,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Names:
-    """One of some words; with a ``default`` it may be left out."""
+    """One word out of ``names``; a word with a ``default`` is optional."""
 
     names: tuple[str, ...]
     default: str | None = None
@@ -72,14 +72,14 @@ class Names:
         return isinstance(value, str) and value in self.names
 
     def ends(self, spec: Any) -> tuple[Value, ...]:
-        """The words of a recipe's word or [word, ...]. Raises ValueError: it is neither."""
+        """The words of a recipe's word or [word, ...]. Raises ValueError: neither form, or an unknown word."""
         names = tuple(spec) if isinstance(spec, list | tuple) else (spec,)
         if not names or not all(map(self.holds, names)):
             raise ValueError(f"expected {self}, or a list of them")
         return names
 
     def json_schema(self) -> dict[str, Any]:
-        """A word or [word, ...]."""
+        """The JSON Schema of a word or [word, ...]."""
         words = {"enum": list(self.names)}
         return {"anyOf": [words, {"type": "array", "items": words, "minItems": 1}]}
 
@@ -89,36 +89,36 @@ class Names:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function of pixels, its words in a trace's description, the numbers that it takes.
+    """A function of an image, the template of its description in a trace, its parameters.
 
-    ``wants`` names further arguments that a trace fills in: "grain", the side of a pixel of the trace's grid in pixels
-    of this image; "shape", height and width of the clean face. ``version`` grows by one when the same numbers make
-    other pixels than before; traces of another version are then refused.
+    ``context`` names further arguments, which a trace computes: "grain", the side of a pixel of the trace's grid, in
+    pixels of this image; "shape", height and width of the clean face. ``version`` is raised by one when the same
+    numbers give other pixels than before; traces of another version then raise an error.
     """
 
     function: Callable[..., Pixels]
-    words: str
+    template: str
     parameters: Mapping[str, Range | Names]
-    wants: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
     version: int = 1
 
     def __call__(self, image: Pixels, **numbers: Any) -> Pixels:
-        """Check, then apply; lengths in pixels of this image.
+        """Check the image and the numbers, then apply the operation; lengths count pixels of this image.
 
         Raises:
-            ValueError: not uint8 H x W x 3 with a pixel in it; a number that is missing, unknown or out of its range.
+            ValueError: not uint8 H x W x 3 with at least one pixel; a missing, unknown or out-of-range number.
         """
         check_pixels(image)
-        around = {name: numbers.pop(name) for name in self.wants if name in numbers}
-        if "shape" in self.wants:
-            around.setdefault("shape", image.shape[:2])
-        return self.function(image, **self.complete(numbers), **around)
+        context = {name: numbers.pop(name) for name in self.context if name in numbers}
+        if "shape" in self.context:
+            context.setdefault("shape", image.shape[:2])
+        return self.function(image, **self.complete(numbers), **context)
 
     def complete(self, numbers: Mapping[str, Any]) -> dict[str, Value]:
-        """All numbers in the order of ``parameters``, those left out at their defaults.
+        """All numbers in the order of ``parameters``; missing numbers take their defaults.
 
         Raises:
-            ValueError: a number that is missing, unknown or out of its range.
+            ValueError: an unknown or out-of-range number, or a missing number without a default.
         """
         for name in numbers.keys() - self.parameters.keys():
             raise ValueError(f"unknown number {name!r}; known: {', '.join(self.parameters)}")
@@ -142,16 +142,16 @@ _GRAIN = ("grain",)
 _GREY, _SHARE, _QUALITY = Range(0, 255), Range(0, 1), Range(1, 100, whole=True)
 _ANGLE: Kinds = {"angle": Range(0, 360)}
 _KERNEL: Kinds = {"kernel": Names(tuple(resampling.INTERPOLATIONS))}
-_CUT: Kinds = {"size": _length(0, 255, default=0)}
+_SIZE: Kinds = {"size": _length(0, 255, default=0)}
 _SEED: Kinds = {"seed": Range(0, MAX_SEED, whole=True)}
 _NOISE: Kinds = {**_SEED, "channels": Names(("rgb", "grey"), default="rgb")}
-_OVAL: Kinds = {"sigma": _length(0, 64), "across": _length(0, 64), **_ANGLE, **_CUT}
+_OVAL: Kinds = {"sigma": _length(0, 64), "across": _length(0, 64), **_ANGLE, **_SIZE}
 _SHAPE: Kinds = {
     "sigma": _length(0, 64),
     "beta": Range(0.25, 8),
     "across": _length(0, 64, default=0),
     "angle": Range(0, 360, default=0),
-    **_CUT,
+    **_SIZE,
 }
 _JITTER: Kinds = {name: Range(0, 2, default=1) for name in ("brightness", "contrast", "saturation")}
 
@@ -163,7 +163,9 @@ OPERATIONS = {
         resampling.resample, "to {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 2), **_KERNEL}, ("grain", "shape")
     ),
     "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": _length(1, 512)}),
-    "gaussian_blur": Operation(blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128), **_CUT}),
+    "gaussian_blur": Operation(
+        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128), **_SIZE}
+    ),
     "anisotropic_blur": Operation(
         blurs.anisotropic_blur, "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°", _OVAL
     ),
@@ -215,4 +217,4 @@ OPERATIONS = {
     ),
     "fold": Operation(print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": _length(0, 64), **_SEED}),
 }
-"""Name in JSON -> operation. A recipe gives ranges of its numbers, all but the seed; a trace gives values."""
+"""Name in JSON -> operation. A recipe gives a range for each number except the seed; a trace gives each value."""

@@ -1,7 +1,7 @@
-"""Damage of old paper prints: scratches in the emulsion, a fold across the paper.
+"""Damage of old paper prints: scratches in the emulsion and a fold across the paper.
 
-Places are drawn as shares of the sides, widths are in pixels, edges are averaged over each pixel: the same seed gives
-the same scratch at every size.
+Positions are drawn as shares of the sides, widths are in pixels, edges are averaged over each pixel. So a seed gives
+the same scratch at every image size.
 """
 
 import math
@@ -11,11 +11,11 @@ import numpy as np
 
 from hifacegan_lib.utils.images import Pixels
 
-PAPER, DIRT = 240, 35  # grey levels of the paper in a scratch and of dirt in a scratch
+PAPER, DIRT = 240, 35  # grey levels of a light scratch (the paper) and of a dark one (dirt)
 
 
 def scratches(image: Pixels, count: int, width: float, opacity: float, seed: int) -> Pixels:
-    """Thin curved lines, most of them upright and light, some dark; each about ``width`` wide."""
+    """Draw thin curved lines, most of them vertical and light, some dark; each about ``width`` pixels wide."""
     result = image
     rng = np.random.default_rng(seed)
     lines = [_scratch(rng) for _ in range(count)]
@@ -27,7 +27,7 @@ def scratches(image: Pixels, count: int, width: float, opacity: float, seed: int
 
 
 def fold(image: Pixels, opacity: float, width: float, seed: int) -> Pixels:
-    """One crease from edge to edge, lying or upright: a light broken line, ``width`` wide, with a soft shadow below."""
+    """Draw a horizontal or vertical crease: a light broken line, ``width`` pixels wide, with a soft shadow."""
     height, wide = image.shape[:2]
     rng = np.random.default_rng(seed)
     place, tilt, upright = rng.uniform(0.25, 0.75), rng.normal(0, 0.06), rng.random() < 0.5
@@ -36,7 +36,7 @@ def fold(image: Pixels, opacity: float, width: float, seed: int) -> Pixels:
     across = (np.arange(height if not upright else wide) + 0.5) / (height if not upright else wide)
     middle = place + tilt * (along - 0.5) + _curve(bends, along)
     pixels = (across[:, None] - middle[None, :]) * len(across)
-    spread = max(width / 2, 0.6)  # thinner than a pixel: as wide as one, and fainter
+    spread = max(width / 2, 0.6)  # a line thinner than a pixel is drawn one pixel wide and fainter
     line = np.exp(-((pixels / spread) ** 2)) * _curve(cracks, along) * min(1.0, width / 2 / spread)
     shadow = np.exp(-np.abs(pixels) / (5 * max(width, 0.5))) * (pixels > 0) * 0.35
     cover = np.clip(line, 0, 1) * opacity
@@ -47,7 +47,7 @@ def fold(image: Pixels, opacity: float, width: float, seed: int) -> Pixels:
 
 
 def _scratch(rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
-    """(points as shares of the sides, N x 2; width in units of the common one; dark?)."""
+    """One scratch: points as shares of the sides, N x 2; its relative width; whether it is dark."""
     start, length = rng.uniform(-0.1, 1, 2), rng.uniform(0.03, 0.6) ** 1.5
     turn = math.pi / 2 + rng.normal(0, 0.25) + (rng.random() < 0.2) * rng.uniform(0, math.pi)
     angles = turn + np.cumsum(rng.normal(0, 0.05, 12))
@@ -56,20 +56,20 @@ def _scratch(rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:
 
 
 def _cover(lines: list[tuple[np.ndarray, float, bool]], width: float, shape: tuple[int, ...]) -> np.ndarray:
-    """How much of each pixel the lines cover, float32 H x W in [0, 1]: drawn finer, then averaged."""
+    """The share of each pixel that the lines cover, float32 H x W in [0, 1]: drawn at a finer scale, then averaged."""
     height, wide = shape[:2]
     times = max(1.0, min(1024 / min(height, wide), 2048 / max(height, wide)))
     size = (max(1, round(wide * times)), max(1, round(height * times)))
     canvas = np.zeros(size[::-1], np.uint8)
     for points, part, _ in lines:
         thick = width * part * times
-        shade = min(255, max(1, round(255 * thick)))  # thinner than a pixel of the canvas: fainter
+        shade = min(255, max(1, round(255 * thick)))  # a line thinner than a canvas pixel is fainter
         place = (points * size * 16).round().astype(np.int32)
         cv2.polylines(canvas, [place], False, shade, max(1, min(round(thick), 32767)), cv2.LINE_AA, 4)
     return cv2.resize(canvas, (wide, height), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
 
 
 def _curve(values: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """A smooth curve through evenly spaced values, at places in [0, 1]."""
+    """A smooth curve through evenly spaced values, evaluated at positions in [0, 1]."""
     fine = cv2.resize(values[None].astype(np.float32), (len(values) * 16, 1), interpolation=cv2.INTER_CUBIC)[0]
     return np.interp(along, (np.arange(len(fine)) + 0.5) / len(fine), fine)

@@ -1,13 +1,14 @@
-"""Recipes: kinds of damage as data; a seed draws one damage from a recipe.
+"""Recipes: distributions of damage, kept as JSON.
 
-A **recipe** is a list of operations with ranges, given in order or shuffled, kept as JSON. Sampling it with a seed
-gives a **trace**: the same operations with every number fixed, each noise by its own seed.
+A **recipe** is a list of operations with ranges of numbers, applied in the given or in random order. A seed samples a
+**trace** from it: operations with every number fixed, and a seed for each noise.
 
     trace = recipe.sample(seed)         degraded = trace.apply(clean)
 
-An entry of the list is an operation, ``one_of`` several entries, or several ``steps`` that stay together, ``shuffled``
-if they come in random order; each may have a ``probability``, and inside ``one_of`` a ``weight``. Entries are pydantic
-models, those of operations made from ``OPERATIONS``: pydantic reads recipes and writes their JSON Schema.
+An entry of the list is an operation or a group: ``one_of`` applies one of its entries, ``steps`` all in the given
+order, ``shuffled`` all in random order. Each entry may have a ``probability``, and inside ``one_of`` a ``weight``.
+Entries are pydantic models, made from ``OPERATIONS`` for operations; pydantic reads recipes and writes their JSON
+Schema.
 """
 
 import hashlib
@@ -42,19 +43,19 @@ __all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recip
 FOLDER = Path(__file__).with_name("recipe_files")
 
 
-_SHORT = PlainSerializer(lambda number: number if number % 1 else int(number))  # 2 and not 2.0 in a recipe's JSON
+_SHORT = PlainSerializer(lambda number: number if number % 1 else int(number))  # writes 2, not 2.0, in JSON
 
 
 class _Entry(Record):
-    probability: Annotated[float, Field(ge=0, le=1, description="how often it happens"), _SHORT] = 1
-    weight: Annotated[float, Field(ge=0, le=1e6, description="its share in one_of"), _SHORT] = 1
+    probability: Annotated[float, Field(ge=0, le=1, description="probability of the entry"), _SHORT] = 1
+    weight: Annotated[float, Field(ge=0, le=1e6, description="relative probability inside one_of"), _SHORT] = 1
 
     @model_serializer(mode="wrap")
     def _chances_last(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return dict(sorted(dump(self).items(), key=lambda item: item[0] in _Entry.model_fields))
 
-    def happen(self, rng: np.random.Generator, top: bool = False) -> Iterator[Step]:
-        """The entry's steps, or none by chance; an entry at the ``top`` always draws a number for that chance."""
+    def sample(self, rng: np.random.Generator, top: bool = False) -> Iterator[Step]:
+        """The entry's steps with its probability, else none; an entry at the ``top`` always draws a random number."""
         if not (top or self.probability < 1) or rng.random() < self.probability:
             yield from self.draw(rng)
 
@@ -64,19 +65,19 @@ class _Entry(Record):
 
 
 class Draw(_Entry):
-    """One operation; its subclasses have a field for each number of it: (low, high), or the words to choose from."""
+    """One operation. Its subclasses have a field for each parameter: (low, high), or the words to choose from."""
 
     op: str
 
     @property
     def ranges(self) -> dict[str, tuple[Value, ...]]:
-        """What each number is drawn from, in the order of ``OPERATIONS``; a seed comes from all seeds."""
+        """The range of each parameter, in the order of ``OPERATIONS``; that of the seed is every seed."""
         return {name: getattr(self, name, (0, MAX_SEED)) for name in OPERATIONS[self.op].parameters}
 
     def draw(self, rng: np.random.Generator) -> Iterator[Step]:
         kinds, values = OPERATIONS[self.op].parameters, []
         for name, ends in self.ranges.items():
-            fixed = set(ends) == {kinds[name].default}  # a number at its default takes no random number
+            fixed = set(ends) == {kinds[name].default}  # a fixed default consumes no random number
             values.append((name, ends[0] if fixed else kinds[name].draw(ends, rng)))
         yield Step(self.op, tuple(values))
 
@@ -93,7 +94,7 @@ _SOME_WEIGHT = Field(strict=False, min_length=1, json_schema_extra={"contains": 
 
 
 class OneOf(_Entry):
-    """One of several entries happens, as likely as its weight says."""
+    """One of the entries is applied, with a probability proportional to its weight."""
 
     one_of: Annotated[tuple["Entry", ...], _SOME_WEIGHT, AfterValidator(_check_weights)]
 
@@ -103,31 +104,31 @@ class OneOf(_Entry):
             chosen = int(rng.integers(len(weights)))
         else:
             chosen = int(rng.choice(len(weights), p=weights / weights.sum()))
-        yield from self.one_of[chosen].happen(rng)
+        yield from self.one_of[chosen].sample(rng)
 
 
 class Steps(_Entry):
-    """All of several entries happen, one after the other."""
+    """All entries are applied in the given order."""
 
     steps: Annotated[tuple["Entry", ...], _NOT_EMPTY]
 
     def draw(self, rng: np.random.Generator) -> Iterator[Step]:
         for entry in self.steps:
-            yield from entry.happen(rng)
+            yield from entry.sample(rng)
 
 
 class Shuffled(_Entry):
-    """All of several entries happen, in random order."""
+    """All entries are applied in random order."""
 
     shuffled: Annotated[tuple["Entry", ...], _NOT_EMPTY]
 
     def draw(self, rng: np.random.Generator) -> Iterator[Step]:
         for n in rng.permutation(len(self.shuffled)):
-            yield from self.shuffled[n].happen(rng)
+            yield from self.shuffled[n].sample(rng)
 
 
 def _draw_model(name: str) -> type[Draw]:
-    """The entry of one operation: a field for each number but the seed, which a recipe draws."""
+    """The model of one operation's entry: a field for each parameter except the seed, which is always drawn."""
     operation, fields = OPERATIONS[name], dict[str, Any](op=(Literal[name], ...))
     for key, kind in operation.parameters.items():
         if kind.default is None and key != "seed":
@@ -161,7 +162,7 @@ def _check_entry(content: Any) -> Any:
 
 
 def _kind(content: Any) -> str:
-    """Which of the models an entry is, or should be."""
+    """The name of an entry's model in ``_MODELS``, if it has one."""
     if isinstance(content, _Entry):
         content = vars(content)
     return next((group for group in _GROUPS if group in content), str(content.get("op")))
@@ -177,11 +178,11 @@ else:
 
 
 class Recipe(Record):
-    """A kind of damage, read from JSON or built in Python.
+    """A distribution of damage, read from JSON or built in Python.
 
         Recipe(name="mine", operations=[{"op": "jpeg", "quality": [20, 60]}, {"op": "grey", "probability": 0.1}])
 
-    ``source`` says where its numbers come from, ``order`` whether the operations are shuffled.
+    ``source`` says where the numbers come from; ``order`` is "given" or "shuffled".
     """
 
     schema_: Annotated[str, AfterValidator(lambda _: "")] = Field("", alias="$schema", exclude=True, repr=False)
@@ -193,25 +194,25 @@ class Recipe(Record):
     operations: Annotated[tuple["Entry", ...], Field(strict=False)]
 
     def sample(self, seed: int, grid: int = REFERENCE_SIZE) -> Trace:
-        """Draw a trace. Each place has its own random numbers, so a new last place leaves the others alone.
+        """Draw a trace. Each entry has its own stream of random numbers; a new last entry does not change the others.
 
         Args:
-            grid: side in pixels of the face on whose pixels noise, compression and low resolutions are meant. The size
-                of the faces at hand gives each of their pixels the noise that the recipe says; 512 what a face of that
-                size would show when it is looked at in another.
+            grid: side in pixels of the face to whose pixels noise, compression and low resolution apply. With the size
+                of the faces, each of their pixels gets the recipe's noise. With 512, a face of another size looks like
+                a damaged 512-pixel face resized to that size.
         Raises:
             ValueError: ``grid`` is not a whole number of pixels, 1 or more.
         """
         children = np.random.SeedSequence(seed).spawn(1 + len(self.operations))
         shuffle, *streams = [np.random.default_rng(child) for child in children]
-        groups = [tuple(entry.happen(rng, top=True)) for entry, rng in zip(self.operations, streams, strict=True)]
+        groups = [tuple(entry.sample(rng, top=True)) for entry, rng in zip(self.operations, streams, strict=True)]
         groups = [group for group in groups if group]
         if self.order == "shuffled":
             groups = [groups[n] for n in shuffle.permutation(len(groups))]
         return Trace.of(self.name, *(step for group in groups for step in group), grid=grid, where=self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as JSON values; of the entries what differs from the defaults."""
+        """The recipe as JSON values; entries hold only values that differ from the defaults."""
         head = self.model_dump(exclude={"operations"} if self.license else {"operations", "license"})
         return {
             **head,
@@ -226,7 +227,7 @@ class Recipe(Record):
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "recipe") -> Self:
-        """Read a recipe; ``where`` (its file) opens an error's message.
+        """Read a recipe; an error message begins with ``where``, the file.
 
         Raises:
             ValueError: not JSON, an unknown operation or key, a missing key, a value out of range.
@@ -240,25 +241,25 @@ class _Schema(GenerateJsonSchema):
 
 
 def recipe_schema() -> dict[str, Any]:
-    """What a recipe file may hold, as JSON Schema (draft 2020-12), so that an editor helps to write one.
+    """The JSON Schema (draft 2020-12) of recipe files, for editors that complete and check them.
 
-    It refuses what :meth:`Recipe.from_json` refuses, but for three things that JSON Schema cannot say: a key that comes
-    twice, [low, high] with low above high, and 50.0 where a whole number is due.
+    It rejects the same files as :meth:`Recipe.from_json`, except for three mistakes that JSON Schema cannot express: a
+    duplicate key, [low, high] with low above high, and 50.0 in place of a whole number.
     """
     return {"$schema": _Schema.schema_dialect, **Recipe.model_json_schema(schema_generator=_Schema)}
 
 
 def recipe_names() -> list[str]:
-    """The shipped recipes, sorted."""
+    """The names of the shipped recipes, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A shipped recipe by name, or any file whose name ends in ``.json``.
+    """Load a shipped recipe by name, or a recipe file, whose name ends in ``.json``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no such name (the message lists all), or a mistake in the file (the message names the place).
+        ValueError: no such name (the message lists all names), or a mistake in the file (the message says where).
     """
     path = Path(name_or_path)
     if path.suffix != ".json":
@@ -272,6 +273,6 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def pair_seed(key: str, epoch: int, seed: int) -> int:
-    """The seed of one image in one epoch: 56 bits of a hash, so any integer type holds it; the same everywhere."""
-    text = f"{seed}/{epoch}/{key}".encode(errors="surrogateescape")  # a file's name may be no Unicode
+    """The seed of an image in an epoch: 56 bits of a SHA-256 hash, the same on every machine."""
+    text = f"{seed}/{epoch}/{key}".encode(errors="surrogateescape")  # a file name may be invalid UTF-8
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")

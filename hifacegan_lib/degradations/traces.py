@@ -1,17 +1,16 @@
-"""A trace: the damage of one face with every number fixed, as a line of JSON.
+"""Traces: the damage of one face with every number fixed, stored as JSON.
 
     degraded = trace.apply(clean) = (o_n . ... . o_2 . o_1)(clean)
     trace.replay(source) = trace.apply(frame(source))
 
-The same trace and image give the same pixels in any process, at any time. Two rules make the damage look alike on
-images of any size:
+The same trace and image always give the same pixels. Two rules make the damage look alike at every image size:
 
-- lengths are pixels of a 512-pixel face, and scale with min(H, W) / 512;
-- noise, compression and low resolutions act on a grid of pixels, that of a face ``grid`` pixels wide. A smaller image
-  gets the average of the damaged grid; a larger image shows the grid's pixels, each ``grain`` of its own pixels wide.
+- lengths count pixels of a 512-pixel face and scale with min(H, W) / 512;
+- noise, compression and low resolution act on the pixel grid of a face ``grid`` pixels wide. A smaller image shows the
+  average of the damaged grid; a larger image shows each grid pixel as a square of ``grain`` x ``grain`` pixels.
 
-To train at 64 pixels, draw with ``grid`` 64: noise of 20 is then 20 on each pixel that the network sees. A trace of an
-operation's other version is refused: it would give other pixels.
+To train at 64 pixels, sample with ``grid`` 64: then noise of 20 is 20 on each pixel of the network's input. A trace of
+another version of an operation raises an error, since the pixels would differ.
 """
 
 import json
@@ -30,7 +29,7 @@ from hifacegan_lib.utils.files import parse_json
 from hifacegan_lib.utils.images import Pixels, check_pixels
 from hifacegan_lib.utils.records import Record
 
-REFERENCE_SIZE = 512  # side of the face for which lengths are given, pixels
+REFERENCE_SIZE = 512  # side in pixels of the face for which lengths are given
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,17 @@ class Step:
     op: str
     values: tuple[tuple[str, Value], ...]
 
-    def apply(self, image: Pixels, scale: float, **surroundings: Any) -> Pixels:
-        """Lengths times ``scale``; of the surroundings what the operation wants."""
+    def apply(self, image: Pixels, scale: float, **context: Any) -> Pixels:
+        """Apply the operation with lengths times ``scale``; ``context`` holds "grain" and "shape"."""
         operation = OPERATIONS[self.op]
         numbers: dict[str, Any] = dict(self.values)
         for name, kind in operation.parameters.items():
             if kind.length:
                 numbers[name] *= scale
-        return operation.function(image, **numbers, **{name: surroundings[name] for name in operation.wants})
+        return operation.function(image, **numbers, **{name: context[name] for name in operation.context})
 
     def to_dict(self) -> dict[str, Any]:
-        """What differs from the defaults; that of the operation's version is 1."""
+        """JSON values that differ from the defaults; the default version is 1."""
         operation = OPERATIONS[self.op]
         version = {"version": operation.version} if operation.version != 1 else {}
         changed = {name: value for name, value in self.values if value != operation.parameters[name].default}
@@ -58,10 +57,10 @@ class Step:
 
     @classmethod
     def from_dict(cls, content: Any) -> Self:
-        """Read :meth:`to_dict`'s form; a step is taken as it is.
+        """Read the form of :meth:`to_dict`; a step is returned unchanged.
 
         Raises:
-            ValueError: an unknown operation, one of another version, a number missing, unknown or out of its range.
+            ValueError: an unknown operation or version; a missing, unknown or out-of-range number.
         """
         if isinstance(content, cls):
             return content
@@ -80,12 +79,12 @@ class Step:
         return cls(op, tuple(operation.complete(numbers).items()))
 
     def __str__(self) -> str:
-        return OPERATIONS[self.op].words.format(**dict(self.values))
+        return OPERATIONS[self.op].template.format(**dict(self.values))
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All that happens to one face; ``recipe`` names where it came from, ``frame`` cuts the face from a source."""
+    """The damage of one face; ``recipe`` is the name of its recipe, ``frame`` cuts the face from the source image."""
 
     recipe: str
     operations: tuple[Step, ...]
@@ -96,7 +95,7 @@ class Trace:
     def of(
         cls, recipe: str, *operations: Step | Mapping[str, Any], grid: int = REFERENCE_SIZE, where: str = "trace"
     ) -> Self:
-        """A trace by hand: ``Trace.of("mine", {"op": "jpeg", "quality": 30})``.
+        """Build a trace: ``Trace.of("mine", {"op": "jpeg", "quality": 30})``.
 
         Raises:
             ValueError: an unknown operation or key, a missing key, a value out of range.
@@ -104,10 +103,10 @@ class Trace:
         return cls.from_dict({"recipe": recipe, "operations": operations, "grid": grid}, where)
 
     def apply(self, image: Pixels, face: float | None = None) -> Pixels:
-        """uint8 H x W x 3 -> a new array of the same shape; the same pixels at every call.
+        """Degrade an image: uint8 H x W x 3 -> a new array of the same shape, the same pixels at every call.
 
         Args:
-            face: side of the face in a whole photograph, pixels; None: the image is the face.
+            face: side in pixels of the face in a whole photograph; None: the image is the face.
         Raises:
             ValueError: not a uint8 H x W x 3 array with at least one pixel; ``face`` not above 0.
         """
@@ -118,7 +117,7 @@ class Trace:
         share = 1.0 if face is None else face / min(shape)
         result = np.ascontiguousarray(image)
         for step in self.operations:
-            side = min(result.shape[:2]) / ratio * share  # of the face, in pixels of the working size
+            side = min(result.shape[:2]) / ratio * share  # the face's side at the working size, pixels
             grain = (min(shape) * share if step.op == "resize" else side) / self.grid
             result = step.apply(result, side / REFERENCE_SIZE, grain=grain, shape=shape)
             if step.op == "resize":
@@ -128,20 +127,20 @@ class Trace:
         return result if self.operations else image.copy(order="C")
 
     def replay(self, source: Pixels) -> Pixels:
-        """The degraded face from the image that it was cut from; without a frame the same as :meth:`apply`.
+        """Cut the face from its source image by ``frame`` and degrade it; without a frame the same as :meth:`apply`.
 
         Raises:
-            ValueError: as :meth:`apply`, or a source too small for the frame.
+            ValueError: as in :meth:`apply`, or the source is too small for the frame.
         """
         check_pixels(source)
         return self.apply(self.frame.apply(source) if self.frame else source)
 
-    def framed(self, frame: Frame) -> Self:
-        """The same damage of a face that is cut out by ``frame``."""
+    def with_frame(self, frame: Frame) -> Self:
+        """The same trace with another ``frame``."""
         return replace(self, frame=frame)
 
     def describe(self) -> str:
-        """Such as "jpeg q63 > gaussian noise 12 > down 0.18x area"; lengths are those of a 512-pixel face."""
+        """For example "jpeg q63 > gaussian noise 12 > down 0.18x area"; lengths count pixels of a 512-pixel face."""
         return " > ".join(map(str, self.operations)) or "unchanged"
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,12 +152,12 @@ class Trace:
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "trace") -> Self:
-        """Read what :meth:`to_json` wrote; ``where`` opens an error's message. Raises ValueError as :meth:`of`."""
+        """Read the text of :meth:`to_json`; an error message begins with ``where``. Raises ValueError as :meth:`of`."""
         return cls.from_dict(parse_json(text, where), where)
 
     @classmethod
     def from_dict(cls, content: Any, where: str = "trace") -> Self:
-        """Read :meth:`to_dict`'s form. Raises ValueError as :meth:`of`."""
+        """Read the form of :meth:`to_dict`. Raises ValueError as :meth:`of`."""
         return cls(**dict(_TraceRecord.parse(content, where)))
 
 
@@ -171,11 +170,11 @@ class _TraceRecord(Record):
     frame: Frame | None = None
 
 
-def key_of(image: str | Path, keys: Collection[str], where: str = "traces") -> str:
-    """The key of an image among many traces: the one whose parts, ``deep/1.png``, are the last parts of its path.
+def find_key(image: str | Path, keys: Collection[str], where: str = "traces") -> str:
+    """The key of an image's trace: a key such as ``deep/1.png`` fits when the image's path ends with it.
 
     Raises:
-        ValueError: no key is, or several are; the message lists them.
+        ValueError: no key fits, or several fit; the message lists keys.
     """
     parts, name = Path(image).absolute().parts, Path(image).name
     found = [key for key in keys if parts[-len(PurePosixPath(key).parts) :] == PurePosixPath(key).parts]

@@ -95,7 +95,7 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
-        stop = stack.enter_context(stop_signals.noticed())
+        stop = stack.enter_context(stop_signals.record_signals())
         stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
             batch = next(stream)
@@ -104,7 +104,7 @@ def train(
             finite.note(done, batch["key"], means | ({} if run.scaler.is_enabled() else norms))
             if log:
                 log.step(done)
-            stopped = distributed.any_of(fabric, stop.came is not None)
+            stopped = distributed.any_of(fabric, stop.received is not None)
             checkpoint_due = done == p.steps or done % p.checkpoint_every == 0
             picture_due = done == p.steps or done % p.picture_every == 0
             line_due = checkpoint_due or picture_due or done % p.log_every == 0
@@ -119,9 +119,9 @@ def train(
                 break
         finite.check()
         if log and done < p.steps:
-            name = stop.came.name if stop.came else "another process"
+            name = stop.received.name if stop.received else "another process"
             log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run continues from there")
-    if stop.came == signal.SIGTERM:
+    if stop.received == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)  # the default action is restored: the process ends
     fabric.barrier()
     return checkpoints.list_complete(folder / "checkpoints")[-1]

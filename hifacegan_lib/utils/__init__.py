@@ -1,4 +1,4 @@
-"""Files, images, numbers and signals: what every other wing uses."""
+"""Files, images, statistics and signals, for all other parts of the package."""
 
 import lazy_loader
 

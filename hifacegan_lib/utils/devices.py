@@ -1,4 +1,4 @@
-"""Which device computes, found without loading PyTorch where there is none but the CPU."""
+"""The choice of the device, without an import of PyTorch on machines that have only a CPU."""
 
 import platform
 from pathlib import Path
@@ -9,16 +9,16 @@ GPU_FILES = ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg", "kfd")  # in /dev: NV
 
 
 def find_device(name: str = "auto") -> str:
-    """``auto`` is CUDA, else Apple's MPS, else the CPU.
+    """Choose a device: ``auto`` is CUDA if available, else Apple's MPS, else the CPU.
 
     Args:
         name: auto, cpu, cuda, cuda:N or mps.
     Raises:
-        ParamsError: the named device is not there.
+        ParamsError: the named device is not available.
     """
     if name == "cpu" or (name == "auto" and not gpu_is_possible()):
         return "cpu"
-    import torch  # here: loading it takes seconds
+    import torch  # imported here, since it takes seconds
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -29,7 +29,7 @@ def find_device(name: str = "auto") -> str:
 
 
 def gpu_is_possible() -> bool:
-    """False where no GPU can be: a Linux without a GPU's device file, an Intel Mac. True does not promise one."""
+    """False on Linux without a GPU's device file and on Intel Macs; True means only that a GPU is possible."""
     if platform.system() == "Linux":
         return any(True for pattern in GPU_FILES for _ in Path("/dev").glob(pattern))
     return platform.system() != "Darwin" or platform.machine() == "arm64"

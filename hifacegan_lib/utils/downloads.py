@@ -1,7 +1,7 @@
-"""One file from the network: resumed where it broke off, checked, and in its place whole or not at all.
+"""Download one file: an interrupted download is resumed, and only a complete and checked file takes its place.
 
-The bytes that came lie hidden beside the target, named by the expected sha256. The next call asks the server for the
-rest (HTTP Range) and starts again where the server has no parts. Proxies are those of the environment (https_proxy).
+The received bytes lie in a hidden file beside the target, named by the expected sha256. The next call asks the server
+for the rest (HTTP Range), and starts again if the server does not support ranges. https_proxy and no_proxy apply.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from hifacegan_lib.utils import files
 
 try:
     import fcntl
-except ImportError:  # Windows: two downloads of one file at once are up to the user
+except ImportError:  # Windows: simultaneous downloads of one file are not prevented
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 60.0  # seconds without a byte
@@ -25,19 +25,19 @@ _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, Ti
 
 
 class WrongContent(ValueError):
-    """A file that differs from its publisher's."""
+    """The file differs from the published file."""
 
 
 def download(address: str, target: Path, size: int, sha256: str, progress: bool = True) -> Path:
-    """Bring ``address`` to ``target``; a second process that wants the same file waits for the first.
+    """Download ``address`` to ``target``; a second process that downloads the same file waits for the first.
 
     Args:
-        address: http, https, or file.
-        size, sha256: what it must be, bytes and 64 hex digits.
+        address: an http, https or file URL.
+        size, sha256: the expected size in bytes and the expected SHA-256, 64 hex digits.
     Raises:
-        ConnectionError: no server, a refusal, or it breaks off; the bytes that came are kept for the next call.
-        WrongContent: something else came; it is deleted.
-        OSError: it cannot be written (a full disk); the bytes that came are kept.
+        ConnectionError: no connection, an HTTP error, or an interruption; received bytes are kept for the next call.
+        WrongContent: the file has another size or sha256; it is deleted.
+        OSError: the file cannot be written (for example a full disk); received bytes are kept.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{sha256[:16]}.partial")
@@ -49,38 +49,38 @@ def download(address: str, target: Path, size: int, sha256: str, progress: bool 
             try:
                 _append(address, partial, size, progress and target.name)
             except _BROKEN as error:
-                kept = f"{partial.stat().st_size:,} of {size:,} bytes are kept, the same command goes on"
+                kept = f"{partial.stat().st_size:,} of {size:,} bytes are kept, the same command resumes"
                 raise ConnectionError(
-                    f"{address}: cannot be downloaded ({error}); {kept}; or bring the file and save it as {target}"
+                    f"{address}: cannot be downloaded ({error}); {kept}; or copy the file to {target}"
                 ) from None
             if problem := content_problem(partial, size, sha256):
                 partial.unlink()
-                raise WrongContent(f"{address}: {problem}; nothing was kept")
+                raise WrongContent(f"{address}: {problem}; the download was deleted")
             partial.replace(target)
-    lock.unlink(missing_ok=True)  # on success alone: a process that waited for it finds the target
+    lock.unlink(missing_ok=True)  # only after success: a waiting process then finds the target
     return target
 
 
 def content_problem(path: Path, size: int, sha256: str) -> str:
-    """Why a file is not the one that is expected; empty when it is. Reads it whole unless its size tells."""
+    """The difference of a file from the expected size and sha256 as a sentence; empty if there is none."""
     if (found := path.stat().st_size) != size:
-        return f"damaged or another file: {found:,} bytes, expected {size:,}"
+        return f"damaged or wrong file: {found:,} bytes, expected {size:,}"
     digest = files.sha256(path)
-    return "" if digest == sha256 else f"damaged or another file: its sha256 is {digest}, expected {sha256}"
+    return "" if digest == sha256 else f"damaged or wrong file: its sha256 is {digest}, expected {sha256}"
 
 
 def _append(address: str, partial: Path, size: int, title: str | bool) -> None:
-    """Ask for the bytes that are missing; ``title`` of the progress bar, False: none."""
+    """Download the missing bytes; ``title`` is that of the progress bar, False hides the bar."""
     with partial.open("ab") as file:
         if (have := file.tell()) >= size:
             return
         request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
-        opener = urllib.request.build_opener()  # with the proxies of now: urlopen would keep those of its first call
+        opener = urllib.request.build_opener()  # reads the proxies anew; urlopen keeps those of its first call
         with opener.open(request, timeout=TIMEOUT) as answer:
-            if answer.status != 206:  # the whole file; None: of a folder
+            if answer.status != 206:  # the server sends the whole file; the status of a file URL is None
                 file.truncate(have := 0)
             bar: dict[str, Any] = {"initial": have, "desc": title, "disable": not title, "unit_divisor": 1024}
             with tqdm.wrapattr(answer, "read", total=size, **bar) as body:
                 shutil.copyfileobj(body, file, 1 << 20)
         if file.tell() < size:
-            raise ConnectionError("the server ended too early")
+            raise ConnectionError("the server closed the connection too early")

@@ -1,6 +1,6 @@
-"""Files that are whole or not there at all: written beside their place, flushed, then moved into it.
+"""Atomic writing, hashing and JSON: a file is written under a temporary name, flushed, then renamed.
 
-The one place for atomic writing, hashing and JSON.
+So a file at its final path is always complete.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from typing import Any
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A path to write to, with the suffix of ``path``; when the block ends without an error it becomes ``path``.
+    """Give a temporary path with the suffix of ``path``; it is renamed to ``path`` when the block ends without error.
 
-    Missing folders are made. The file is flushed to the disk before the move. After an error ``path`` is as before and
-    nothing else is left.
+    Missing folders are created. The file is flushed to the disk before it is renamed. After an error ``path`` is
+    unchanged and the temporary file is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,22 +32,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write a file, whole or not at all."""
+    """Write a file atomically."""
     with atomic(path) as partial:
         partial.write_bytes(data)
     return Path(path)
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     return write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write strict JSON with two spaces a level, whole or not at all.
+    """Write strict JSON, indented by two spaces, atomically.
 
     Raises:
-        ValueError: a number is NaN or infinite. TypeError: a value that JSON does not know.
+        ValueError: a number is NaN or infinite. TypeError: a value has no form in JSON.
     """
     return write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -56,7 +56,7 @@ def read_json(path: str | Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not JSON, or a key comes twice; the message names the file.
+        FileNotFoundError: no such file. ValueError: not JSON, or a duplicate key; the message names the file.
     """
     return parse_json(Path(path).read_bytes(), str(path))
 
@@ -65,7 +65,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text, UTF-8.
 
     Raises:
-        ValueError: not JSON, or a key comes twice in an object; ``where`` (a file) opens the message.
+        ValueError: not JSON, or an object with a duplicate key; the message begins with ``where`` (a file).
     """
     try:
         return json.loads(text, object_pairs_hook=_once)
@@ -82,6 +82,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits; read in pieces."""
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

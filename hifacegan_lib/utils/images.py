@@ -1,7 +1,6 @@
-"""The one contract of colour and range: how a picture enters, leaves and changes its form.
+"""Images: reading, writing and converting.
 
-At files an image is ``uint8`` RGB, height x width x 3. Inside networks it is ``float32`` RGB in [0, 1], N x 3 x H x W.
-Nothing else in the project decodes a file, swaps channels or rounds to eight bits.
+In files an image is ``uint8`` RGB, height x width x 3. In networks it is ``float32`` RGB in [0, 1], N x 3 x H x W.
 """
 
 import threading
@@ -24,18 +23,18 @@ if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph o
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
-_FILTERS = threading.Lock()  # catch_warnings changes the whole process: without it, threads leave warnings off for good
+_FILTERS = threading.Lock()  # catch_warnings is not thread-safe: warnings could stay off
 
 
 def load_image(path: str | Path) -> Pixels:
     """Read an image file as uint8 RGB, H x W x 3.
 
-    EXIF orientation is applied, alpha is composited on white, grey, palette, CMYK and 16-bit files become 8-bit RGB; an
-    animation gives its first frame.
+    EXIF orientation is applied. Transparency is composited on white. Grey, palette, CMYK and 16-bit files become 8-bit
+    RGB. The first frame of an animation is read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file cannot be decoded whole; the message names it and the reason.
+        ValueError: the file cannot be decoded completely; the message names the file and the reason.
     """
     with open_image(path) as file:
         ImageOps.exif_transpose(file, in_place=True)
@@ -44,7 +43,7 @@ def load_image(path: str | Path) -> Pixels:
 
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Image.Image]:
-    """An image file for Pillow, not yet decoded; what fails inside of the block raises as :func:`load_image` does."""
+    """Open an image file by Pillow without decoding it; errors in the block become those of :func:`load_image`."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
@@ -52,7 +51,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         raise ValueError(f"{path}: the file is empty")
     try:
         with _FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels on; we take them, up to its hard limit
+            warnings.simplefilter("ignore")  # Pillow warns above 89 megapixels; its hard limit stays
             with Image.open(path) as file:
                 yield file
     except UnidentifiedImageError:
@@ -62,7 +61,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
 
 def to_rgb(image: Image.Image) -> Pixels:
-    """uint8 RGB, H x W x 3, on white; as :func:`load_image` says."""
+    """A Pillow image as uint8 RGB, H x W x 3, by the rules of :func:`load_image`."""
     if image.mode.startswith("I"):  # 16-bit grey; "I" holds it in 32 bits
         grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 65535:
@@ -77,7 +76,7 @@ def to_rgb(image: Image.Image) -> Pixels:
 
 
 def file_suffix(path: str | Path) -> str:
-    """The suffix that fits a file's content, whatever its name: ``.jpg``, ``.png``, ...
+    """The suffix of the format in which a file is encoded, independent of its name: ``.jpg``, ``.png``, ...
 
     Raises:
         ValueError: not an image that can be decoded.
@@ -91,24 +90,24 @@ def file_suffix(path: str | Path) -> str:
 
 
 def save_image(path: str | Path, image: Pixels, quality: int = 95) -> Path:
-    """Write uint8 RGB, H x W x 3, in the format of the suffix; whole or not at all.
+    """Write uint8 RGB, H x W x 3, atomically, in the format of the suffix.
 
-    The folder is made when missing. ``quality`` (1-100) counts for JPEG and WebP.
+    A missing folder is created. ``quality`` (1-100) applies to JPEG and WebP.
 
     Raises:
-        ValueError: not a uint8 H x W x 3 array with a pixel in it, or a suffix that is no image format.
+        ValueError: not a uint8 H x W x 3 array with at least one pixel, or the suffix of no image format.
     """
     path = Path(path)
     check_pixels(image, f"{path}: ")
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: '{path.suffix}' is none of {', '.join(sorted(SUFFIXES))}")
+        raise ValueError(f"{path}: unknown suffix '{path.suffix}', expected one of {', '.join(sorted(SUFFIXES))}")
     with files.atomic(path) as partial:
         Image.fromarray(image).save(partial, quality=quality)
     return path
 
 
 def check_pixels(image: Pixels, where: str = "") -> None:
-    """Raise ValueError unless ``image`` is uint8 H x W x 3 with at least one pixel; ``where`` opens the message."""
+    """Raise ValueError unless ``image`` is uint8 H x W x 3 with at least one pixel; ``where`` begins the message."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{where}expected a uint8 H x W x 3 array, got {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -126,7 +125,7 @@ def to_uint8(image: "Tensor") -> Pixels:
     """float 3 x H x W in [0, 1] (clipped) -> uint8 H x W x 3, rounded to nearest.
 
     Raises:
-        ValueError: another shape, or NaN somewhere.
+        ValueError: another shape, or a NaN.
     """
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"expected a 3 x H x W tensor, got {tuple(image.shape)}")
@@ -136,9 +135,9 @@ def to_uint8(image: "Tensor") -> Pixels:
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """Resample to height x width: area averages when it shrinks, cubic when it grows."""
+    """Resample to height x width: area averages if no side grows, else cubic interpolation."""
     if min(height, width) < 1:
-        raise ValueError(f"cannot resize to {height} x {width}: at least one pixel")
+        raise ValueError(f"cannot resize to {height} x {width}: expected at least one pixel")
     if image.shape[:2] == (height, width):
         return image
     shrinks = height <= image.shape[0] and width <= image.shape[1]
@@ -146,17 +145,17 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
 
 
 def center_square(image: Pixels) -> Pixels:
-    """The largest centred square of an image."""
+    """The largest centred square of an image, H x W x 3."""
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
 
 
 def grid(images: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:
-    """Lay equally sized images out row by row on white, ``gap`` pixels apart.
+    """Arrange images of one size row by row on white, ``gap`` pixels apart.
 
     Raises:
-        ValueError: no image, sizes that differ, or no column.
+        ValueError: no image, different sizes, or ``columns`` below 1.
     """
     if columns < 1:
         raise ValueError(f"columns = {columns}: a grid needs at least one")

@@ -1,6 +1,6 @@
-"""The images that a command reads, and the rule that no command writes over what it reads.
+"""The images that a command reads, and the rule that no command overwrites its own inputs.
 
-Files are compared as the file system knows them: a link to an input, or its name in other letters, is that input.
+Files are compared by device and inode: so a link to an input, or its name in another case, counts as that input.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ Identity = tuple[int, int]
 
 
 def images_in(source: Path, out: Path | None = None) -> tuple[list[Path], Path]:
-    """The image files of a file or folder, sorted, and the folder that their names start from.
+    """List the image files of a file or folder, sorted, and the folder to which their names are relative.
 
     Args:
-        out: folder for the results; when it lies inside ``source``, its images are results and are left out.
+        out: folder for the results; if it lies inside ``source``, its images are skipped.
     Raises:
         FileNotFoundError: no such file or folder. ValueError: no image file in it.
     """
@@ -34,24 +34,24 @@ def images_in(source: Path, out: Path | None = None) -> tuple[list[Path], Path]:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path] | Mapping[Identity, Path]) -> None:
-    """Nothing happens when no output is one of the inputs; files that are not there yet are none.
+    """Check that no output is one of the inputs.
 
     Args:
-        inputs: files, or for many calls :func:`identities` of them.
+        inputs: files, or their :func:`identities` for many calls.
     Raises:
         ValueError: an output is an input; the message names both.
     """
     taken = inputs if isinstance(inputs, Mapping) else identities(inputs)
     for path in outputs:
         if path.exists() and (there := taken.get(_identity(path))):
-            raise ValueError(f"{path}: the output would replace the input {there}; choose another place for it")
+            raise ValueError(f"{path}: the output would replace the input {there}; choose another path")
 
 
 def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
-    """Nothing happens when ``out`` may be written: it is no input, and is not there yet unless ``overwrite``.
+    """Check that ``out`` may be written.
 
     Raises:
-        ValueError: it may not.
+        ValueError: it is one of the inputs, or it exists and ``overwrite`` is false.
     """
     refuse_inputs([out], inputs)
     if out.exists() and not overwrite:
@@ -59,7 +59,7 @@ def check_output(out: Path, inputs: Iterable[Path], overwrite: bool) -> None:
 
 
 def identities(files: Iterable[Path]) -> dict[Identity, Path]:
-    """The files that are there, by device and inode."""
+    """The existing files, by device and inode."""
     return {_identity(path): path for path in files if path.exists()}
 
 

@@ -1,4 +1,4 @@
-"""Two measures of pictures: PSNR, and the power of each spatial frequency."""
+"""Two measures of images: PSNR, and the power at each spatial frequency."""
 
 import math
 from typing import Any
@@ -10,13 +10,13 @@ from hifacegan_lib.utils.images import Pixels
 
 
 def psnr(clean: NDArray[Any], image: NDArray[Any], peak: float = 255) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures whose white is ``peak``; infinite when they are equal."""
+    """Peak signal-to-noise ratio in dB of two images with white at ``peak``; infinite for equal images."""
     error = float(np.square(np.subtract(clean, image, dtype=np.float32)).mean(dtype=np.float64))
     return 10 * math.log10(peak**2 / error) if error else math.inf
 
 
 def radial_power(image: Pixels) -> np.ndarray:
-    """Power of the grey image in dB, mean over rings of equal whole frequency, up to the shorter side's Nyquist."""
+    """Power of the grey image in dB, averaged over rings of one frequency, up to the shorter side's Nyquist."""
     grey = image.mean(2) - image.mean()
     power = np.abs(np.fft.fft2(grey * np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1])))) ** 2
     fy, fx = (np.fft.fftfreq(side) * min(grey.shape) for side in grey.shape)

@@ -1,4 +1,4 @@
-"""Records: pydantic models of what a JSON file may hold. An error names the place, the value and what was expected."""
+"""Records: pydantic models of JSON files. An error names the key, the value and the expected value."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class Record(BaseModel):
-    """A JSON object that cannot be changed, with known keys alone and no silent conversion of types."""
+    """An immutable JSON object: unknown keys are errors, and types are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, content: Any, where: str) -> Self:
-        """Read a JSON value. Raises ValueError: the first mistake as a sentence; ``where`` (a file) opens it."""
+        """Read a JSON value. Raises ValueError: the first mistake; the message begins with ``where`` (a file)."""
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -37,11 +37,11 @@ class Record(BaseModel):
 
 
 def _sentence(invalid: ValidationError) -> str:
-    """The first mistake: such as "operations[2].one_of[0].sigma = -1: expected a number from 0 to 128"."""
+    """The first mistake, such as "operations[2].one_of[0].sigma = -1: expected a number from 0 to 128"."""
     error = invalid.errors()[0]
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]]
-    place = "".join(part for part in parts if not part.startswith(".("))  # "(...)" is a tag of a union, no key
+    place = "".join(part for part in parts if not part.startswith(".("))  # "(...)" is the tag of a union, not a key
     value = "" if isinstance(error["input"], Mapping) and error["input"] else f" = {error['input']!r:.100}"
-    said = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
-    said = said.replace("Tuple", "the list").replace("tuple", "list").removesuffix(" after validation, not 0")
-    return f"{place.lstrip('.')}{value}: {said}" if place else said
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+    message = message.replace("Tuple", "the list").replace("tuple", "list").removesuffix(" after validation, not 0")
+    return f"{place.lstrip('.')}{value}: {message}" if place else message

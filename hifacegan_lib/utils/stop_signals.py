@@ -1,6 +1,6 @@
-"""Asked to stop between two steps: Ctrl-C, a notebook's stop button, or the SIGTERM of a machine that is taken away.
+"""Stop signals: Ctrl-C, a notebook's stop button, or the SIGTERM of a machine that shuts down.
 
-The signal is noted and the step that is under way ends. Who asked twice wants it now: the second Ctrl-C interrupts.
+The signal is recorded and the current step is finished. A second Ctrl-C interrupts at once.
 """
 
 import signal
@@ -14,29 +14,29 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
-class Request:
-    """``came``: the signal, None until then."""
+class StopRequest:
+    """``received``: the received signal, or None."""
 
-    came: signal.Signals | None = None
+    received: signal.Signals | None = None
 
 
 @contextmanager
-def noticed() -> Iterator[Request]:
-    """Note SIGINT and SIGTERM instead of obeying them at once; the former handlers come back at the end.
+def record_signals() -> Iterator[StopRequest]:
+    """Record SIGINT and SIGTERM inside the block instead of stopping; the former handlers are restored at its end.
 
-    Outside the main thread Python delivers no signals, and nothing is noticed.
+    Outside the main thread Python delivers no signals, and nothing is recorded.
     """
-    request = Request()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.came is not None and number == signal.SIGINT:
+    def record(number: int, frame: FrameType | None) -> None:
+        if request.received is not None and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        request.came = signal.Signals(number)
+        request.received = signal.Signals(number)
 
-    former = {number: signal.signal(number, note) for number in SIGNALS}
+    former = {number: signal.signal(number, record) for number in SIGNALS}
     try:
         yield request
     finally:
@@ -44,7 +44,7 @@ def noticed() -> Iterator[Request]:
             signal.signal(number, handler)
 
 
-def workers_leave_it_to_the_loop() -> None:
-    """In a loader's worker: Ctrl-C reaches the whole group of processes, and only the loop is to answer it."""
+def ignore_interrupts_in_worker() -> None:
+    """In a loader's worker: ignore Ctrl-C, which reaches all processes of a group; only the loop handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the loader ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loader ends its workers by SIGTERM

@@ -1,4 +1,4 @@
-"""What a number was made with: versions, processor, commit."""
+"""The software and hardware behind a result: versions, device, commit."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "lpips", "papermill")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, device and commit that a result was made with."""
+    """Versions of Python and packages, CPU threads, GPU and commit, as JSON values."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -22,7 +22,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES}
-        | {"opencv": cv2.__version__},  # by its module: OpenCV comes in packages of several names
+        | {"opencv": cv2.__version__},  # from the module: OpenCV's package has several names
         "workbench": importlib.metadata.version("hifacegan-workbench"),
         "commit": _commit(),
     }

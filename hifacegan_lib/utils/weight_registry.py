@@ -1,9 +1,9 @@
-"""Weights that others publish: their purpose, their address, and whether the file on disk is the right one.
+"""The registry of published weights: purpose, URL, licence and checksum of each file.
 
-Nothing is downloaded unless asked: ``hifacegan weights fetch NAME``. Each file is compared with its full sha256 when it
-comes and before each use, so a damaged or exchanged file is refused, whatever its source. HIFACEGAN_MIRROR names
-another place, an address or a folder, that holds files of the same names; https_proxy and no_proxy work as usual. Files
-lie where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
+Only ``hifacegan weights fetch NAME`` downloads a file. The sha256 of each file is checked after the download and before
+each use, so a damaged or exchanged file raises an error. HIFACEGAN_MIRROR names another source, a URL or a folder with
+files of the same names; https_proxy and no_proxy apply. Files lie where torchvision and lpips look for them,
+``TORCH_HOME/hub/checkpoints``.
 """
 
 import os
@@ -27,12 +27,12 @@ class Weights(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Its name, there and here."""
+        """The file name, at the URL and on disk."""
         return self.address.rpartition("/")[2]
 
     @property
     def megabytes(self) -> str:
-        """For people; of 2^20 bytes."""
+        """The size as text, in units of 2^20 bytes."""
         return f"{self.size / 2**20:.{0 if self.size > 10 * 2**20 else 2}f} MB"
 
 
@@ -91,7 +91,7 @@ REGISTRY: dict[str, Weights] = {
         317_466,
         "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
         "Apache-2.0",
-        "faces of photographs; landmarks: identity, FED, LLE",
+        "faces in photographs; landmarks for identity, FED and LLE",
     ),
     "sface": Weights(
         f"{_ZOO}models/face_recognition_sface/face_recognition_sface_2021dec.onnx",
@@ -104,34 +104,34 @@ REGISTRY: dict[str, Weights] = {
 
 
 class MissingWeights(FileNotFoundError):
-    """Weights that have not been downloaded; the message names the command that gets them."""
+    """The weights are not downloaded; the message names the command that downloads them."""
 
 
-_verified: dict[tuple[str, int, int, int], str] = {}  # path, size, time and inode of files that were read whole: sha256
+_verified: dict[tuple[str, int, int, int], str] = {}  # (path, size, time, inode) of checked files -> sha256
 
 
 def path(name: str) -> Path:
-    """Where ``name`` lies, or would lie, on disk."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"  # torch.hub's rule, without loading PyTorch
+    """The path of ``name`` on disk, whether or not the file exists."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"  # torch.hub's rule, without importing torch
     return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints" / _published(name).file
 
 
 def sha256(name: str) -> str:
-    """The sha256 of the publisher's file, 64 hex digits."""
+    """The sha256 of the published file, 64 hex digits."""
     return _published(name).sha256
 
 
 def is_present(name: str) -> bool:
-    """Whether there is such a file; :func:`verify` reads it."""
+    """Whether the file exists; :func:`verify` also checks its content."""
     return path(name).is_file()
 
 
 def verify(name: str) -> Path:
-    """The file of ``name``, after reading it whole (again only when it has changed).
+    """The path of ``name`` after a check of its sha256, which is repeated only when the file has changed.
 
     Raises:
-        MissingWeights: it is not there.
-        WrongContent: it is damaged, or another file.
+        MissingWeights: the file does not exist.
+        WrongContent: the file is damaged, or another file.
     """
     item, file = _published(name), path(name)
     if not file.is_file():
@@ -149,12 +149,12 @@ def verify(name: str) -> Path:
 
 
 def fetch(name: str, progress: bool = True) -> Path:
-    """Download ``name``, unless the right file is there already; the file appears whole and checked, or not at all.
+    """Download ``name`` unless the right file exists; only a complete and checked file takes its place.
 
     Raises:
-        ConnectionError: the server cannot be reached, refuses, or breaks off; the bytes that came are kept, and the
-            same call goes on.
-        ValueError: no such name, or a file that differs from its publisher's (:class:`WrongContent`).
+        ConnectionError: no connection, an HTTP error, or an interruption; received bytes are kept, and the next call
+            resumes.
+        ValueError: no such name, or the file differs from the published one (:class:`WrongContent`).
     """
     item, target = _published(name), path(name)
     try:
@@ -169,7 +169,7 @@ def fetch(name: str, progress: bool = True) -> Path:
 
 
 def command(action: str, names: Sequence[str]) -> int:
-    """What ``hifacegan weights`` prints; its exit code."""
+    """Run ``hifacegan weights``: fetch, list or verify; returns the exit code."""
     if action == "fetch":
         if not names:
             raise ValueError(f"weights fetch: name at least one of {', '.join(REGISTRY)}, or all")
@@ -198,5 +198,5 @@ def _state(name: str, read: bool) -> str:
 
 def _published(name: str) -> Weights:
     if name not in REGISTRY:
-        raise ValueError(f"weights '{name}': unknown; there are: {', '.join(REGISTRY)}")
+        raise ValueError(f"unknown weights '{name}'; known: {', '.join(REGISTRY)}")
     return REGISTRY[name]

@@ -1,10 +1,11 @@
-"""The degradation explorer of notebook 02: draw damage from a recipe, or set each operation by hand.
+"""The degradation explorer of notebook 02: sample damage from a recipe, or set each operation by hand.
 
-The explorer's state is its list of steps. A recipe and a seed fill it; from there each step is changed by hand:
+The state of the explorer is its list of steps. A recipe and a seed fill the list; then each step can be changed by
+hand:
 
     recipe, seed -> steps -> trace -> clean, degraded, difference, numbers, charts
 
-It redraws by giving its widgets new values: nothing is printed, so no output grows while a slider moves.
+The explorer only changes the values of its widgets and prints nothing, so no output grows while a slider moves.
 """
 
 import html
@@ -20,23 +21,23 @@ from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, R
 from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, load_recipe, recipe_names
 from hifacegan_lib.reports import face_views, plots
 from hifacegan_lib.utils.images import Pixels, center_square, load_image, resize
-from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, fixed_recipe, middle, save_recipe
-from hifacegan_lib.widgets.panels import Panel, hbox, take, title, upload_button, vbox
+from hifacegan_lib.widgets.custom_recipe import BY_HAND, SAVED, default_step, fixed_recipe, save_recipe
+from hifacegan_lib.widgets.panels import Panel, hbox, read_upload, title, upload_button, vbox
 
-FEW = 10  # numbers that are shown at once; the steps of longer draws are folded at first
-DRAWS = 32  # in the contact sheet
-_ACTS = {"up": "chevron-up", "down": "chevron-down", "remove": "times"}
+UNFOLD_UP_TO = 10  # numbers: the steps of larger draws are folded at first
+DRAWS = 32  # faces in the contact sheet
+_ROW_BUTTONS = {"up": "chevron-up", "down": "chevron-down", "remove": "times"}
 
 
 class StepRow(ipywidgets.VBox):
-    """One operation by hand: whether it happens, its numbers, its place. Its controls are made when first unfolded."""
+    """The controls of one operation: switch, numbers, position. The numbers get controls at the first unfolding."""
 
     def __init__(self, step: Step, changed: Callable[[], None], act: Callable[["StepRow", str], None]) -> None:
         self.op, self.values, self._changed, self._filling = step.op, dict(step.values), changed, False
         self.controls: dict[str, Any] = {}
         self.on = ipywidgets.Checkbox(True, indent=False, tooltip="apply this step")
         self.words = ipywidgets.Button(tooltip="show or hide its numbers").add_class("dx-words")
-        self.buttons = {name: ipywidgets.Button(icon=icon, tooltip=name) for name, icon in _ACTS.items()}
+        self.buttons = {name: ipywidgets.Button(icon=icon, tooltip=name) for name, icon in _ROW_BUTTONS.items()}
         self.numbers = vbox("dx-numbers")
         self.head = hbox("dx-row", self.on, self.words, *self.buttons.values())
         super().__init__([self.head], _dom_classes=("dx-step",))
@@ -50,7 +51,7 @@ class StepRow(ipywidgets.VBox):
         return Trace.of(BY_HAND, {"op": self.op, **self.values}).operations[0]
 
     def fill(self, step: Step) -> None:
-        """Take its numbers and switch on; nobody is told."""
+        """Take the step's numbers and switch the row on, without a call of ``changed``."""
         self._filling, self.values = True, dict(step.values)
         self.on.value = True
         for name, control in self.controls.items():
@@ -71,7 +72,7 @@ class StepRow(ipywidgets.VBox):
     def _take(self, name: str, value: Any) -> None:
         step = getattr(self.controls[name], "step", None)
         rounded = isinstance(step, float) and abs(value - self.values[name]) <= 0.501 * step
-        if not (self._filling or rounded):  # a browser rounds what it is given to its slider's steps, and says so
+        if not (self._filling or rounded):  # a browser rounds a value to its slider's steps and reports the change
             self.values[name] = round(value, 6) if isinstance(value, float) else value
             self.words.description = str(self.step)
             self._changed()
@@ -83,14 +84,14 @@ class StepRow(ipywidgets.VBox):
 
 
 class DegradationExplorer(Panel):
-    """Face, recipe, seed and steps at the left; pictures, numbers and charts at the right.
+    """Face, recipe, seed and steps on the left; images, numbers and charts on the right.
 
-    What its buttons copy are its ``trace`` and its recipe, ``made()``.
+    The buttons copy its ``trace`` and its recipe, ``current_recipe()``.
 
     Args:
-        faces: uint8 H x W x 3, at least one.
-        recipes: shipped names or JSON files, the first one shown first; none: all shipped ones.
-        save_to: the project's root, below which ``params/recipes/<name>.json`` is written; none: nothing is saved.
+        faces: at least one image, uint8 H x W x 3.
+        recipes: names of shipped recipes or JSON files; the first is shown at first. Empty: all shipped recipes.
+        save_to: the project's root, below which ``params/recipes/<name>.json`` is written; None: no saving.
     Raises:
         ValueError: no face.
     """
@@ -101,7 +102,7 @@ class DegradationExplorer(Panel):
         self.faces, self.save_to = list(faces), save_to
         self.rows: list[StepRow] = []
         self._pool: list[StepRow] = []
-        self.drawn: Any = None  # the trace of recipe and seed
+        self.drawn: Any = None  # the trace of the recipe and the seed
         left, self.right = self._left([str(recipe) for recipe in recipes or recipe_names()]), self._right()
         super().__init__([hbox("dx-body", left, self.right)])
         self._observe()
@@ -163,37 +164,37 @@ class DegradationExplorer(Panel):
     def _try(self, action: Callable[[], None], redraws: bool = False) -> None:
         def whole() -> None:
             if self.drawn is None and action != self._draw:
-                self._draw()  # says again why there is nothing to work on
+                self._draw()  # raises its error again
             action()
 
         self.note.value = ""
         fine = self.attempt(whole)
-        if redraws:  # after an error, what is shown does not belong to the controls
+        if redraws:  # after an error the images do not match the controls
             (self.right.remove_class if fine else self.right.add_class)("dx-stale")
 
     # steps
 
     @property
     def trace(self) -> Trace:
-        """What happens to the face now, noise and compression on its own pixels."""
+        """The trace of the current steps, with the face's own pixel grid."""
         steps = tuple(row.step for row in self.rows if row.on.value)
         side = min(self.faces[self.face.value].shape[:2])
         return replace(self.drawn, grid=side) if steps == self.drawn.operations else Trace(BY_HAND, steps, side)
 
-    def made(self, name: str = "") -> Recipe:
-        """The chosen recipe while its draw is untouched; after that the steps with their numbers."""
+    def current_recipe(self, name: str = "") -> Recipe:
+        """The chosen recipe, or a recipe with the numbers of the steps if a step was changed."""
         trace = self.trace
         if trace.recipe == BY_HAND:
             return fixed_recipe(trace, name or BY_HAND)
         return self.base.model_copy(update={"name": name}) if name else self.base
 
     def _draw(self) -> None:
-        """Fill the steps with a draw of the recipe; a new recipe's steps are unfolded when they are few."""
+        """Fill the steps with a sample of the recipe; the steps of a new recipe are unfolded if they are few."""
         self.drawn = None
         base = load_recipe(self.recipe.value)
         new, self.base = base != getattr(self, "base", None), base
         self.drawn = base.sample(self.seed.value)
-        few = sum(len(step.values) for step in self.drawn.operations) <= FEW
+        few = sum(len(step.values) for step in self.drawn.operations) <= UNFOLD_UP_TO
         rows: list[StepRow] = []
         for step in self.drawn.operations:
             rows.append(self._step_row(step, rows, few))
@@ -202,21 +203,21 @@ class DegradationExplorer(Panel):
         self._place(rows)
 
     def _step_row(self, step: Step, taken: Sequence[StepRow], unfolded: bool) -> StepRow:
-        """A row for this step: one that is not in use, if there is one, since new ones cost time."""
+        """A row for this step; unused rows are reused, since new rows take time."""
         row = next((row for row in self._pool if row.op == step.op and row not in taken), None)
         if row is None:
-            row = StepRow(step, lambda: self._try(self._look, True), self._act)
+            row = StepRow(step, lambda: self._try(self._look, True), self._edit)
             row.unfold(unfolded)
             self._pool.append(row)
         row.fill(step)
         return row
 
     def _append(self) -> None:
-        row = self._step_row(middle(self.operation.value), self.rows, True)
+        row = self._step_row(default_step(self.operation.value), self.rows, True)
         row.unfold(True)
         self._place([*self.rows, row])
 
-    def _act(self, row: StepRow, what: str) -> None:
+    def _edit(self, row: StepRow, what: str) -> None:
         rows = [other for other in self.rows if other is not row]
         if what != "remove":
             rows.insert(max(0, self.rows.index(row) + (1 if what == "down" else -1)), row)
@@ -230,7 +231,7 @@ class DegradationExplorer(Panel):
     # pictures
 
     def _look(self) -> None:
-        """Apply the trace and measure what it did."""
+        """Apply the trace and show images, quality and charts."""
         clean, trace = self.faces[self.face.value], self.trace
         degraded = trace.apply(clean)
         self.shown = (clean, degraded, plots.difference(clean, degraded))
@@ -239,11 +240,11 @@ class DegradationExplorer(Panel):
         self.message.value = face_views.quality(clean, degraded, f"{trace.recipe}: {trace.describe()}")
         self.histogram.value = face_views.histogram_svg(clean, degraded)
         self.spectrum.value = face_views.spectrum_svg(clean, degraded)
-        self.copy_recipe.value = face_views.copy_button("copy recipe", self.made().to_json())
+        self.copy_recipe.value = face_views.copy_button("copy recipe", self.current_recipe().to_json())
         self.copy_trace.value = face_views.copy_button("copy trace", trace.to_json())
 
     def _show_crop(self) -> None:
-        """Show the same crop of the three pictures."""
+        """Show the same crop of the three images."""
         self.across.disabled = self.down.disabled = self.zoom.value == 1
         rows, columns = face_views.crop(self.shown[0].shape, self.zoom.value, self.across.value, self.down.value)
         for picture, image in zip(self.pictures.values(), self.shown, strict=True):
@@ -252,7 +253,7 @@ class DegradationExplorer(Panel):
     def _show_sheet(self) -> None:
         self.right.children = [child for child in self.right.children if child is not self.contact]
         if self.sheet.value:
-            recipe, face, first = self.made(), self.faces[self.face.value], self.seed.value
+            recipe, face, first = self.current_recipe(), self.faces[self.face.value], self.seed.value
             traces = [recipe.sample(seed, grid=min(face.shape[:2])) for seed in range(first, first + DRAWS)]
             self.draws.value = face_views.png(face_views.sheet([trace.apply(face) for trace in traces]))
             words = f"{recipe.name}, seeds {first} to {first + DRAWS - 1}"
@@ -262,16 +263,16 @@ class DegradationExplorer(Panel):
     # files
 
     def _take_photo(self) -> None:
-        """The centred square of an uploaded photograph, as large as the other faces."""
+        """Add the centred square of an uploaded photograph, resized to the size of the other faces."""
         if self.upload.value:
             side = min(self.faces[0].shape[:2])
-            self.faces.append(resize(center_square(take(self.upload, load_image)), side, side))
+            self.faces.append(resize(center_square(read_upload(self.upload, load_image)), side, side))
             self.face.max = self.face.value = len(self.faces) - 1
 
     def _save(self) -> None:
         if not self.name.value.strip():
             raise ValueError("the recipe needs a name")
-        path = save_recipe(self.made(self.name.value.strip()), self.save_to or ".")
+        path = save_recipe(self.current_recipe(self.name.value.strip()), self.save_to or ".")
         self.recipe.options = [*self.recipe.options, (path.stem, str(path))]
         self.note.value = f'<div class="dx-note">saved as {(SAVED / path.name).as_posix()}</div>'
 
@@ -285,5 +286,5 @@ def _control(name: str, kind: Range | Names, value: Value) -> Any:
         control = ipywidgets.BoundedIntText if kind.high == MAX_SEED else ipywidgets.IntSlider
         return control(value, min=int(kind.low), max=int(kind.high), **label)
     step = 10.0 ** math.floor(math.log10((kind.high - kind.low) / 200))
-    low = round(math.ceil(kind.low / step) * step, 6)  # so that the steps are round numbers
+    low = round(math.ceil(kind.low / step) * step, 6)  # so that the slider's values are round numbers
     return ipywidgets.FloatSlider(value, min=low, max=kind.high, step=step, readout_format=".4", **label)

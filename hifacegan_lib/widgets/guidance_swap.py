@@ -1,13 +1,13 @@
-"""Guidance swap, of notebook 03: what does each level of the decoder take from its guidance? Exchange it and look.
+"""The guidance swap of notebook 03: exchange guidance between two faces to see the effect of each decoder level.
 
-A generator that draws without a skip knows a face by its guidance alone: maps f_0 (fine) ... f_L (coarse). Give it the
-maps of face A, but for some levels those of face B:
+A generator without a skip sees a face only through its guidance: maps f_0 (fine) ... f_L (coarse). It decodes the maps
+of face A, with those of face B at some levels:
 
-    progressive k     levels L ... k from B, the finer ones from A
-    one plug k        level k from B, all others from A
-    one ablate k      level k of A made flat, its mean in every pixel; nothing from B
+    progressive k     levels L ... k from B, the finer levels from A
+    one plug k        level k from B, all other levels from A
+    one ablate k      level k of A replaced by its mean over all pixels; nothing from B
 
-The start of the decoder is always A's. Works with any ``Generator``; one with a skip adds A's own pixels at the end.
+The decoder always starts from A. Any ``Generator`` works; a generator with a skip adds A's pixels at the end.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
 
 Mode = Literal["progressive", "one plug", "one ablate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-SIDE = 256  # of a picture, pixels
+SIDE = 256  # pixels of a shown image
 
 
 class Code(NamedTuple):
-    """What the encoder makes of a face, N x 3 x H x W: the decoder's start, and its guidance, finest first."""
+    """A face, N x 3 x H x W, and the encoder's output: the decoder's start and the guidance, finest level first."""
 
     image: Tensor
     start: Tensor
@@ -40,11 +40,11 @@ def encode(generator: Generator, image: Tensor) -> Code:
     return Code(image, *generator.encode(image))
 
 
-def mixed(a: Sequence[Tensor], b: Sequence[Tensor], mode: Mode, level: int) -> list[Tensor]:
-    """Guidance of A with some levels exchanged; ``level`` counts from 0, the finest.
+def mix_guidance(a: Sequence[Tensor], b: Sequence[Tensor], mode: Mode, level: int) -> list[Tensor]:
+    """The guidance of A with some levels exchanged; ``level`` counts from 0, the finest level.
 
     Raises:
-        ValueError: an unknown mode, no such level, faces of two sizes.
+        ValueError: an unknown mode, no such level, or faces of different sizes.
     """
     if mode not in MODES:
         raise ValueError(f"mode is one of {', '.join(MODES)}; got {mode!r}")
@@ -60,28 +60,28 @@ def mixed(a: Sequence[Tensor], b: Sequence[Tensor], mode: Mode, level: int) -> l
 
 @torch.no_grad()
 def swap(generator: Generator, a: Code, b: Code, mode: Mode, level: int) -> Tensor:
-    """A's picture with B's guidance at some levels, N x 3 x H x W in [0, 1]."""
-    return generator.decode(a.image, a.start, mixed(a.guides, b.guides, mode, level))
+    """Face A decoded with guidance of B at some levels, N x 3 x H x W in [0, 1]."""
+    return generator.decode(a.image, a.start, mix_guidance(a.guides, b.guides, mode, level))
 
 
 def share_of_way(picture: Tensor, a: Tensor, b: Tensor) -> float:
-    """How far the picture has moved from a (0) towards b (1): its part along the straight line between the two.
+    """The position of an image between ``a`` (0) and ``b`` (1), projected onto the straight line between them.
 
     Raises:
         ValueError: a equals b.
     """
     way = (b - a).flatten()
     if not way.any():
-        raise ValueError("the two pictures are equal: there is no way between them")
+        raise ValueError("a equals b: expected two different images")
     return float((picture - a).flatten() @ way / (way @ way))
 
 
 class GuidanceSwap(ipywidgets.VBox):
-    """Face A drawn with guidance of face B at chosen levels: one of three modes, one level.
+    """Face A decoded with guidance of face B; controls choose the mode and the level.
 
     Args:
-        generator: without a skip, so that it draws from its guidance alone.
-        a, b: uint8 H x W x 3, of one size.
+        generator: a generator without a skip, which decodes from its guidance alone.
+        a, b: uint8 H x W x 3, of the same size.
     """
 
     def __init__(self, generator: Generator, a: Pixels, b: Pixels) -> None:

@@ -1,8 +1,8 @@
-"""The suppression microscope of notebook 03: one pixel's weight for every other pixel, with and without noise.
+"""The suppression microscope of notebook 03: the weights of one pixel for all others, without and with noise.
 
-A layer of suppression looks at its weights through a small window; here they are shown for the whole image. ipywidgets
-cannot tell where in a picture one has clicked, so the picture is an anywidget of its own: click it, or move the ring
-with the arrow keys.
+A suppression layer uses only the weights in a small window; the microscope shows them for the whole image. ipywidgets
+does not report the position of a click in an image, so the image is an anywidget: click it, or move the ring with the
+arrow keys.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from hifacegan_lib.utils.images import Pixels
 
 Place = tuple[int, int]  # row and column
 Weights = Callable[[Pixels, Place], NDArray[np.floating[Any]]]
-"""Face, uint8 H x W x 3, and a pixel i -> H(f_j, f_i) for each pixel j, H x W, from 0 to 2."""
+"""(face, uint8 H x W x 3; pixel i) -> H(f_j, f_i) for each pixel j, H x W, from 0 to 2."""
 
-SIDE = 256  # of a picture, pixels
+SIDE = 256  # pixels of a shown image
 
 
 def with_noise(face: Pixels, sigma: float, seed: int = 0) -> Pixels:
-    """The face with Gaussian noise of ``sigma`` grey levels; the same seed draws the same pattern at every strength."""
+    """The face with Gaussian noise of ``sigma`` grey levels; a seed gives the same pattern at every strength."""
     noise = np.random.default_rng(seed).standard_normal(face.shape)
     return (face + sigma * noise).round().clip(0, 255).astype(np.uint8)
 
@@ -40,7 +40,7 @@ def coloured(weights: NDArray[np.floating[Any]]) -> Pixels:
 
 
 def ringed(image: Pixels, place: Place, side: int = SIDE) -> Pixels:
-    """The image as large as fits ``side``, its pixels as squares, a ring around one of them."""
+    """The image enlarged to fit ``side`` pixels, with square pixels and a ring around one of them."""
     large = np.ascontiguousarray(fit(image, side))
     times = large.shape[0] / image.shape[0]
     centre = tuple(int((part + 0.5) * times) for part in reversed(place))
@@ -50,7 +50,7 @@ def ringed(image: Pixels, place: Place, side: int = SIDE) -> Pixels:
 
 
 def views(face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> dict[str, Pixels]:
-    """The face and the weights of one pixel, without and with noise: four pictures by name, a ring in each."""
+    """The face and the weights of one pixel, without and with noise: four images by name, with a ring in each."""
     noisy = with_noise(face, sigma)
     maps = {"face": face, "its H": coloured(weights(face, place))}
     maps |= {f"noise {sigma:g}": noisy, "its H with noise": coloured(weights(noisy, place))}
@@ -58,7 +58,7 @@ def views(face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> 
 
 
 class ClickablePicture(anywidget.AnyWidget):
-    """A picture that tells which of its pixels was clicked; ``place`` is row and column."""
+    """An image that reports the clicked pixel: ``place`` is its row and column."""
 
     _esm = Path(__file__).with_name("clickable_picture.js")
     source = traitlets.Unicode().tag(sync=True)
@@ -68,13 +68,13 @@ class ClickablePicture(anywidget.AnyWidget):
 
 
 class SuppressionMicroscope(ipywidgets.VBox):
-    """Face and noisy face, and the weights of the ringed pixel in both: click anywhere, turn up the noise.
+    """A face without and with noise, and the weights of the ringed pixel in both: click a pixel, change the noise.
 
     Args:
         face: uint8 H x W x 3.
-        place: row and column of the pixel that is ringed first.
-        weights: what is shown.
-        sigma: noise at first, grey levels, 0 to 60.
+        place: row and column of the first ringed pixel.
+        weights: the function that gives the shown weights.
+        sigma: the first noise level, 0 to 60 grey levels.
     """
 
     def __init__(self, face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> None:

@@ -1,4 +1,4 @@
-"""What the explorer and the photo restorer share: their style, uploads, and errors that are shown in the widget."""
+"""Shared parts of the explorer and the photo restorer: style, uploads, and errors shown in the widget."""
 
 import html
 import tempfile
@@ -13,14 +13,14 @@ STYLE = Path(__file__).with_name("widgets.css").read_text(encoding="utf-8")
 
 
 class Panel(ipywidgets.VBox):
-    """A box that shows in its part ``error`` what goes wrong in a callback; a kernel drops what a callback raises."""
+    """A box that shows the errors of callbacks in its child ``error``; a notebook's kernel does not show them."""
 
     def __init__(self, children: list[Any], *classes: str) -> None:
         style = ipywidgets.HTML(f"<style>{STYLE}</style>")
         super().__init__([style, *children], _dom_classes=("dx", *classes))
 
     def attempt(self, action: Callable[[], None]) -> bool:
-        """Do it, and show the error if there is one; whether all went well."""
+        """Call ``action`` and show its error, if any; returns whether it succeeded."""
         self.error.value = ""
         try:
             action()
@@ -31,15 +31,15 @@ class Panel(ipywidgets.VBox):
 
 
 def upload_button() -> ipywidgets.FileUpload:
-    """A button that takes one image."""
+    """A button that uploads one image."""
     return ipywidgets.FileUpload(accept="image/*").add_class("dx-upload")
 
 
-def take(button: ipywidgets.FileUpload, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of the uploaded file; the button is then empty, so that the same file may be chosen again.
+def read_upload(button: ipywidgets.FileUpload, read: Callable[[Path], T]) -> T:
+    """Call ``read`` on the uploaded file and return its result; the button is emptied, so that it accepts a new file.
 
     Raises:
-        ValueError: ``read`` raised it; the message has the file's own name, without a folder.
+        ValueError: ``read`` raised it; the message has the file's name without a folder.
     """
     upload, button.value = button.value[0], ()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
 """The photo restorer of notebook 06: upload a photograph, and compare it with its restored faces.
 
-    photo -> faces, each restored -> strength, blend, divider -> what is shown
+    photo -> detected and restored faces -> strength, blend, divider -> shown image
 
-Faces are found and restored when a photograph comes or the blend moves; strength and divider only mix what is there,
-so they move without delay.
+Faces are detected and restored when a photograph is uploaded or the blend changes. Strength and divider only mix images
+that are ready, so they react without delay.
 """
 
 import html
@@ -22,31 +22,31 @@ from hifacegan_lib.restoration.detection import Detector
 from hifacegan_lib.restoration.photo_files import Photo, read_photo
 from hifacegan_lib.restoration.photos import Model, Restored
 from hifacegan_lib.utils.images import Pixels
-from hifacegan_lib.widgets.panels import Panel, hbox, take, upload_button
+from hifacegan_lib.widgets.panels import Panel, hbox, read_upload, upload_button
 
-WIDEST = 760  # of the shown photograph, pixels
+WIDEST = 760  # pixels, width of the shown photograph
 
 
 class Divider(anywidget.AnyWidget):
-    """Two pictures of one place and an edge between them, moved by the pointer or the arrow keys."""
+    """Two images of one scene with a movable edge between them (pointer or arrow keys)."""
 
     _esm = Path(__file__).with_name("divider.js")
     before = traitlets.Unicode().tag(sync=True)
     after = traitlets.Unicode().tag(sync=True)
 
     def show(self, before: Pixels, after: Pixels) -> None:
-        """uint8 H x W x 3, of one size."""
+        """Show two images, uint8 H x W x 3, of the same size."""
         self.before, self.after = (webp_uri(narrowed(image, WIDEST), 92) for image in (before, after))
 
 
 class Restorer(Panel):
-    """Upload and controls above, the divided photograph below.
+    """The upload button and the controls, and the photograph with its divider below.
 
     Args:
-        photo: uint8 H x W x 3, shown first.
-        load: blend in [0, 1] -> the model that restores.
-        detector: how faces are found, see :func:`hifacegan_lib.restoration.photos.restore`.
-        strength, blend: where the sliders stand at first, 0 to 1.
+        photo: the first photograph, uint8 H x W x 3.
+        load: blend in [0, 1] -> the restoration model.
+        detector: the face detector, see :func:`hifacegan_lib.restoration.photos.restore`.
+        strength, blend: first values of the sliders, 0 to 1.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Restorer(Panel):
 
     def _take(self) -> None:
         if self.upload.value:
-            self.photo = take(self.upload, read_photo)
+            self.photo = read_upload(self.upload, read_photo)
             self._restore()
 
     def _restore(self) -> None:
@@ -85,7 +85,7 @@ class Restorer(Panel):
         self._draw()
 
     def _draw(self) -> None:
-        """Mix the photograph and the restored one as the controls say, and show both."""
+        """Mix the original and the restored photograph by the controls, and show both."""
         if self.restored is None:
             return
         before, full = self.photo.shown, self.restored.image
@@ -98,9 +98,9 @@ class Restorer(Panel):
         self.words.value = f"<div>{html.escape(self.restored.says)}</div>"
 
     def _unsure(self, restored: Restored) -> tuple[Pixels, Pixels]:
-        """Each face, restored, and how far a dozen answers for it differ."""
+        """The restored faces, and maps of the spread over a dozen restorations of each face."""
         faces = restored.faces[:4]
         if not faces:
-            raise ValueError("no face was found: there is nothing to be unsure about")
+            raise ValueError("no face was found, so there is no uncertainty to show")
         maps = [uncertainty.heat(uncertainty.spread(face.before, self.model).map) for face in faces]
         return np.hstack([face.after for face in faces]), np.hstack(maps)

@@ -53,7 +53,7 @@ def test_global_random_numbers_are_left_alone() -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="size = 8: a portrait needs at least 16"):
+    with pytest.raises(ValueError, match="size = 8: expected at least 16"):
         portrait(0, 8)
     with pytest.raises(ValueError, match="seed = -1"):
         portrait(-1, 64)

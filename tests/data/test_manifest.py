@@ -136,5 +136,5 @@ def test_verify_names_what_changed_and_what_is_gone(data: Path) -> None:
     save_image(data.parent / "faces/train/a.png", NOISE[::-1])
     (data.parent / "faces/valid/c.png").unlink()
     assert [entry.key for entry in manifest.missing()] == ["valid/c.png"]
-    with pytest.raises(ValueError, match=r"2 files differ .*c\.png \(gone\).*a\.png \(changed\)"):
+    with pytest.raises(ValueError, match=r"2 files differ .*c\.png \(missing\).*a\.png \(changed\)"):
         manifest.verify()

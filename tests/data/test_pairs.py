@@ -83,7 +83,7 @@ def test_the_clean_face_is_framed_first_and_degraded_at_that_size(data: Path) ->
             source = load_image(data / "faces" / key)
             cut = draw_frame(*source.shape[:2], 24, 0.7, 0.5, seed)
             assert torch.equal(clean, to_float(cut.apply(source)))
-            assert Trace.from_json(trace) == load_recipe("report").sample(seed, grid=24).framed(cut)
+            assert Trace.from_json(trace) == load_recipe("report").sample(seed, grid=24).with_frame(cut)
             assert torch.equal(degraded, to_float(Trace.from_json(trace).replay(source)))
             assert torch.equal(degraded, to_float(Trace.from_json(trace).apply(to_uint8(clean))))
 
@@ -265,7 +265,7 @@ def test_validation_comes_whole_in_the_order_of_keys(data: Path) -> None:
 
 
 def test_too_few_images_for_a_batch_are_counted(data: Path) -> None:
-    with pytest.raises(ValueError, match="12 images to train on do not fill a batch of 13"):
+    with pytest.raises(ValueError, match="the 12 images of train do not fill a batch of 13"):
         loader(data, batch_size=13)
     assert len(loader(data, "valid", batch_size=13)) == 1
 

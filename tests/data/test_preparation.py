@@ -110,7 +110,7 @@ def test_each_image_is_as_likely_to_validate() -> None:
 
 
 def test_sizes_beyond_the_data_say_how_many_there_are() -> None:
-    with pytest.raises(ValueError, match="train_size = 4 and valid_size = 2 ask for 6 images, there are 5"):
+    with pytest.raises(ValueError, match="train_size = 4 and valid_size = 2 need 6 images, there are 5"):
         sample("abcde", 4, 2, 0)
     with pytest.raises(ValueError, match="expected 0 or more"):
         sample("abcde", -1, 2, 0)
@@ -162,15 +162,15 @@ def test_globs_give_each_split_its_own_images(faces: Path, tmp_path: Path) -> No
 def test_globs_that_overlap_or_fit_nothing_are_refused(faces: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"share 6 of 18 and 6 images"):
         from_folder(faces, tmp_path / "data", valid_glob="valid/*")
-    with pytest.raises(ValueError, match=r"train_glob = 'x/\*': fits none of 18 keys, which are like 'train/00.png'"):
+    with pytest.raises(ValueError, match=r"train_glob = 'x/\*': matches none of 18 keys, for example 'train/00.png'"):
         from_folder(faces, tmp_path / "data", train_glob="x/*")
-    with pytest.raises(ValueError, match="ask for 7 images, there are 6"):
+    with pytest.raises(ValueError, match="need 7 images, there are 6"):
         from_folder(faces, tmp_path / "data", train_glob="train/*", valid_glob="valid/*", valid_size=7)
     assert not (tmp_path / "data").exists()
 
 
 def test_sizes_beyond_the_folder_say_how_many_there_are(faces: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="ask for 20 images, there are 18"):
+    with pytest.raises(ValueError, match="need 20 images, there are 18"):
         from_folder(faces, tmp_path / "data", train_size=17)
 
 
@@ -197,7 +197,7 @@ def test_bad_files_are_listed_and_others_take_their_place(faces: Path, tmp_path:
     reasons = {entry.file: entry.reason for entry in manifest.rejected}
     assert reasons["a.png"] == "the file is empty" and "1 x 1 pixels" in reasons["e.png"]
     assert "15 x 99 pixels" in reasons["f.png"] and str(tmp_path) not in str(reasons)
-    with pytest.raises(ValueError, match=r"ask for 19 images, there are 18; 6 more were rejected, such as"):
+    with pytest.raises(ValueError, match=r"need 19 images, there are 18; 6 more were rejected, for example"):
         from_folder(faces, tmp_path / "more", train_size=13, valid_size=6)
 
 
@@ -289,7 +289,7 @@ def test_other_parameters_are_an_error_that_names_them(tmp_path: Path, changed: 
     drawn(tmp_path)
     before = tree(tmp_path)
     ((name, value),) = changed.items()
-    with pytest.raises(FileExistsError, match=rf"{name}: \d+ there, {value} asked.*overwrite"):
+    with pytest.raises(FileExistsError, match=rf"{name} = \d+, requested {value}.*overwrite"):
         drawn(tmp_path, **changed)
     assert tree(tmp_path) == before
 
@@ -300,7 +300,7 @@ def test_another_source_is_an_error_and_overwrite_removes_only_ours(faces: Path,
     for name in ("mine.txt", "images/mine.png", "runs/mine.pt"):
         (data / name).parent.mkdir(exist_ok=True)
         (data / name).write_text("mine")
-    with pytest.raises(FileExistsError, match="source: 'synthetic' there, 'folder' asked"):
+    with pytest.raises(FileExistsError, match="source = 'synthetic', requested 'folder'"):
         from_folder(faces, data)
     source = tree(faces)
     from_folder(faces, data, overwrite=True)
@@ -321,7 +321,7 @@ def test_overwrite_never_removes_a_source(faces: Path) -> None:
 def test_a_file_in_the_way_is_not_replaced(tmp_path: Path) -> None:
     save_image(tmp_path / "images/portrait_000001.png", noise(0))
     before = tree(tmp_path)
-    with pytest.raises(FileExistsError, match=r"portrait_000001\.png is in the way"):
+    with pytest.raises(FileExistsError, match=r"portrait_000001\.png exists, and the manifest does not list it"):
         drawn(tmp_path, overwrite=True)
     assert tree(tmp_path) == before
 
@@ -362,7 +362,7 @@ def test_an_interrupted_call_leaves_no_manifest_and_can_be_repeated(
 def test_a_failed_overwrite_leaves_the_old_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn(tmp_path)
     before = tree(tmp_path)
-    monkeypatch.setattr(preparation, "choose", lambda *_: 1 / 0)
+    monkeypatch.setattr(preparation, "choose_images", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         drawn(tmp_path, overwrite=True, seed=1)
     assert tree(tmp_path) == before

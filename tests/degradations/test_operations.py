@@ -68,7 +68,7 @@ def test_any_image_and_any_numbers_give_an_image_again(name: str) -> None:
     @REPEATABLE
     @given(shape=SHAPES, values=numbers(name), grain=GRAINS)
     def holds(shape: tuple[int, int], values: dict[str, Any], grain: float) -> None:
-        image, more = noise_image(shape), {"grain": grain} if "grain" in operation.wants else {}
+        image, more = noise_image(shape), {"grain": grain} if "grain" in operation.context else {}
         result = operation(image, **values, **more)
         assert result.dtype == np.uint8
         assert result.shape == own_shape(name, shape, values, grain)
@@ -189,7 +189,7 @@ def test_a_trace_hands_lengths_and_surroundings_over(name: str, monkeypatch: pyt
     Trace.of("mine", {"op": name, **values}, grid=64).apply(np.zeros((128, 200, 3), np.uint8))
     lengths = {key: value / 4 for key, value in values.items() if operation.parameters[key].length}
     around = {"grain": 2.0, "shape": (128, 200)}
-    assert seen == {**values, **lengths, **{key: around[key] for key in operation.wants}}
+    assert seen == {**values, **lengths, **{key: around[key] for key in operation.context}}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

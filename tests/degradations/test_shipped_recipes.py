@@ -65,7 +65,7 @@ def test_a_recipe_says_what_it_is_and_whose_it_is(name: str) -> None:
     assert "512" in recipe.source
     assert re.search(r"arXiv \d{4}\.\d{5}|project report", recipe.source)
     assert re.search(r"Apache-2\.0|BSD-3-Clause|S-Lab License 1\.0", recipe.license)
-    assert "no code copied" in recipe.license or "Ours" in recipe.license
+    assert "no code copied" in recipe.license or "this project" in recipe.license
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 

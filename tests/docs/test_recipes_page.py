@@ -38,7 +38,8 @@ def test_every_recipe_has_its_line_and_its_picture(name: str, script: ModuleType
     with Image.open(path) as picture:
         picture.load()
         assert picture.size == (8 * (script.SIDE + 2) - 2, 3 * (script.SIDE + 2) - 2)
-        assert Recipe.from_json(picture.info["recipe"]) == load_recipe(name), AGAIN
+        drawn, recipe = Recipe.from_json(picture.info["recipe"]), load_recipe(name)
+        assert (drawn.order, drawn.operations) == (recipe.order, recipe.operations), AGAIN  # words are not drawn
 
 
 def test_no_picture_is_left_of_a_recipe_that_went() -> None:

@@ -132,7 +132,7 @@ def test_each_missing_file_is_named_with_its_command(tmp_path: Path, monkeypatch
     assert Identity().landmark_error(a, a).item() == 0  # without SFace
     standins.put(monkeypatch, "sface", standins.sface())
     weight_registry.path("sface").write_bytes(b"half of it")
-    with pytest.raises(ValueError, match="damaged or another file"):
+    with pytest.raises(ValueError, match="damaged or wrong file"):
         Identity().fed(a, a)
 
 

@@ -64,7 +64,7 @@ def test_without_the_network_the_command_is_named(tmp_path: Path, monkeypatch: p
         faces_of_crop(spot(50, 50, 1, 1, 9))
     weight_registry.path("yunet").parent.mkdir(parents=True)
     weight_registry.path("yunet").write_bytes(b"half of it")
-    with pytest.raises(ValueError, match="damaged or another file"):
+    with pytest.raises(ValueError, match="damaged or wrong file"):
         faces_of_crop(spot(50, 50, 1, 1, 9))
 
 

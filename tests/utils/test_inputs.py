@@ -10,7 +10,7 @@ from skimage import data
 from hifacegan_lib import cli
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.data.preparation import prepare
-from hifacegan_lib.degradations.traces import key_of
+from hifacegan_lib.degradations.traces import find_key
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.utils import images
@@ -127,14 +127,14 @@ def test_only_what_lies_below_the_results_folder_is_left_out(photos: Path) -> No
 
 def test_a_trace_s_key_is_matched_by_whole_parts_of_the_path() -> None:
     keys = ["1.png", "11.png", "deep/2.png", "2.png"]
-    assert key_of("g/11.png", keys) == "11.png" and key_of("1.png", keys) == "1.png"
-    assert key_of("other/2.png", keys) == "2.png"
+    assert find_key("g/11.png", keys) == "11.png" and find_key("1.png", keys) == "1.png"
+    assert find_key("other/2.png", keys) == "2.png"
     with pytest.raises(ValueError, match=r"several traces of '2\.png'; --key names one of deep/2\.png, 2\.png$"):
-        key_of("deep/2.png", keys)
+        find_key("deep/2.png", keys)
     with pytest.raises(ValueError, match=r"no trace of '111\.png'; --key names one of 1\.png, 11\.png"):
-        key_of("g/111.png", keys)
+        find_key("g/111.png", keys)
     with pytest.raises(ValueError, match=r"no trace of '2\.png'; --key names one of far/2\.png$"):
-        key_of("2.png", ["1.png", "far/2.png"])
+        find_key("2.png", ["1.png", "far/2.png"])
 
 
 def test_replay_takes_no_other_image_s_trace(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,6 +150,6 @@ def test_prepare_does_not_remove_the_images_that_it_is_to_list(tmp_path: Path) -
     drawn = {"synthetic_size": 32, "train_size": 3, "valid_size": 1, "progress": False}
     prepare(source="synthetic", data_dir=tmp_path, **drawn)
     before, sizes = sums(tmp_path), {"train_size": 2, "valid_size": 1, "progress": False}
-    with pytest.raises(ValueError, match="images: overwrite would remove its images"):
+    with pytest.raises(ValueError, match="images: overwrite would delete its images"):
         prepare(source="folder", source_path=tmp_path / "images", data_dir=tmp_path, overwrite=True, **sizes)
     assert sums(tmp_path) == before

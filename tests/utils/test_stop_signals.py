@@ -11,16 +11,16 @@ from hifacegan_lib.utils import stop_signals
 @pytest.mark.parametrize("number", stop_signals.SIGNALS)
 def test_a_signal_is_noted_and_the_former_handlers_come_back(number: signal.Signals) -> None:
     before = [signal.getsignal(n) for n in stop_signals.SIGNALS]
-    with stop_signals.noticed() as request:
-        assert request.came is None
+    with stop_signals.record_signals() as request:
+        assert request.received is None
         signal.raise_signal(number)
-        assert request.came == number
+        assert request.received == number
     assert [signal.getsignal(n) for n in stop_signals.SIGNALS] == before
 
 
 def test_the_second_ctrl_c_interrupts() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_signals.noticed():
+    with pytest.raises(KeyboardInterrupt), stop_signals.record_signals():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
@@ -30,8 +30,8 @@ def test_outside_the_main_thread_nothing_is_noticed_and_nothing_breaks() -> None
     found = []
 
     def elsewhere() -> None:
-        with stop_signals.noticed() as request:
-            found.append(request.came)
+        with stop_signals.record_signals() as request:
+            found.append(request.received)
 
     thread = threading.Thread(target=elsewhere)
     thread.start()

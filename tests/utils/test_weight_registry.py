@@ -150,7 +150,7 @@ def test_a_file_that_is_there_is_not_fetched_again() -> None:
 
 
 def test_a_download_that_broke_off_goes_on_where_it_stopped(shelf: Path) -> None:
-    with pytest.raises(ConnectionError, match=r"ended too early.*bytes are kept, the same command goes on.*save it as"):
+    with pytest.raises(ConnectionError, match=r"connection too early.*are kept, the same command resumes.*copy the"):
         weight_registry.fetch("once", progress=False)
     assert visible(shelf) == [] and kept(shelf) == [HALF // 2]
     weight_registry.fetch("once", progress=False)
@@ -174,7 +174,7 @@ def test_a_server_that_gives_no_part_is_taken_whole(shelf: Path) -> None:
     ],
 )
 def test_other_bytes_are_refused_and_nothing_is_kept(shelf: Path, name: str, said: str) -> None:
-    with pytest.raises(ValueError, match=f"damaged or another file.*{said}"):
+    with pytest.raises(ValueError, match=f"damaged or wrong file.*{said}"):
         weight_registry.fetch(name, progress=False)
     assert visible(shelf) == [] and kept(shelf) == []
 
@@ -205,7 +205,7 @@ def test_a_damaged_or_swapped_file_is_refused_before_use_and_replaced_by_fetch(s
     weight_registry.fetch("good", progress=False)
     weight_registry.verify("good")
     (shelf / "good.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"good\.pth: damaged or another file: .*weights fetch good` replaces it"):
+    with pytest.raises(ValueError, match=r"good\.pth: damaged or wrong file: .*weights fetch good` replaces it"):
         weight_registry.verify("good")
     weight_registry.fetch("good", progress=False)
     assert weight_registry.verify("good").read_bytes() == CONTENT
@@ -233,7 +233,7 @@ def test_a_mirror_is_asked_instead_and_believed_no_more(monkeypatch: pytest.Monk
     monkeypatch.setenv(weight_registry.MIRROR, f"http://{port}/models/")
     weight_registry.fetch("good", progress=False)
     assert Publisher.asked == [("/models/good.pth", None)]
-    with pytest.raises(ValueError, match=f"http://{port}/models/others.pth: damaged or another file"):
+    with pytest.raises(ValueError, match=f"http://{port}/models/others.pth: damaged or wrong file"):
         weight_registry.fetch("others", progress=False)
 
 
@@ -244,7 +244,7 @@ def test_a_folder_can_be_the_mirror(shelf: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(ConnectionError, match=r"stick/good\.pth: cannot be downloaded .*No such file or directory"):
         weight_registry.fetch("good")
     (stick / "good.pth").write_bytes(CONTENT[:-1] + b"!")
-    with pytest.raises(ValueError, match="damaged or another file"):
+    with pytest.raises(ValueError, match="damaged or wrong file"):
         weight_registry.fetch("good")
     assert visible(shelf) == []
     (stick / "good.pth").write_bytes(CONTENT)
@@ -270,7 +270,7 @@ def test_two_at_once_bring_one_file(shelf: Path) -> None:
 def test_no_server_is_a_sentence_with_a_way_out(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     item = weight_registry.REGISTRY["good"]._replace(address="http://127.0.0.1:9/good.pth")
     monkeypatch.setitem(weight_registry.REGISTRY, "good", item)
-    with pytest.raises(ConnectionError, match=r"cannot be downloaded .* save it as .*good\.pth"):
+    with pytest.raises(ConnectionError, match=r"cannot be downloaded .* copy the file to .*good\.pth"):
         weight_registry.fetch("good", progress=False)
     assert visible(shelf) == []
 
@@ -284,7 +284,7 @@ def test_missing_weights_name_the_command() -> None:
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     for ask in (weight_registry.path, weight_registry.fetch):
-        with pytest.raises(ValueError, match="'vgg11': unknown; there are: alexnet, vgg16"):
+        with pytest.raises(ValueError, match="unknown weights 'vgg11'; known: alexnet, vgg16"):
             ask("vgg11")
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from hifacegan_lib.degradations.operations import OPERATIONS
 from hifacegan_lib.degradations.recipes import Trace, load_recipe
-from hifacegan_lib.widgets.custom_recipe import fixed_recipe, middle, save_recipe
+from hifacegan_lib.widgets.custom_recipe import default_step, fixed_recipe, save_recipe
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_every_operation_has_middle_numbers_that_do_something(op: str) -> None:
-    step = middle(op)
+    step = default_step(op)
     assert dict(step.values).keys() == OPERATIONS[op].parameters.keys()
     face = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     assert np.any(Trace("by hand", (step,), 64).apply(face) != face) or op == "resize"
@@ -31,7 +31,7 @@ def test_a_fixed_recipe_draws_the_same_numbers_and_only_new_noise(name: str) -> 
 
 
 def test_a_recipe_is_saved_whole_and_once(tmp_path: Path) -> None:
-    recipe = fixed_recipe(Trace("by hand", (middle("jpeg"), middle("gaussian_noise"))), "mine")
+    recipe = fixed_recipe(Trace("by hand", (default_step("jpeg"), default_step("gaussian_noise"))), "mine")
     path = save_recipe(recipe, tmp_path)
     assert path == tmp_path / "params" / "recipes" / "mine.json"
     assert load_recipe(path) == recipe

@@ -39,7 +39,7 @@ def test_each_mode_exchanges_its_levels(generator: Generator) -> None:
         return next(name for name, guides in names.items() if torch.equal(mixed[level], guides[level]))
 
     def origins(mode: guidance_swap.Mode, level: int) -> list[str]:
-        return [origin(n, guidance_swap.mixed(a, b, mode, level)) for n in range(3)]
+        return [origin(n, guidance_swap.mix_guidance(a, b, mode, level)) for n in range(3)]
 
     assert origins("progressive", 0) == ["b", "b", "b"]
     assert origins("progressive", 2) == ["a", "a", "b"]
@@ -57,11 +57,11 @@ def test_a_face_swapped_with_itself_stays(generator: Generator) -> None:
 def test_what_cannot_be_swapped_is_told(generator: Generator) -> None:
     a, b = (guidance_swap.encode(generator, face[None]).guides for face in faces())
     with pytest.raises(ValueError, match="mode is one of progressive, one plug, one ablate; got 'all'"):
-        guidance_swap.mixed(a, b, "all", 0)  # type: ignore[arg-type]
+        guidance_swap.mix_guidance(a, b, "all", 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="level = 3: this generator has levels 0 to 2"):
-        guidance_swap.mixed(a, b, "one plug", 3)
+        guidance_swap.mix_guidance(a, b, "one plug", 3)
     with pytest.raises(ValueError, match="faces of one size are needed"):
-        guidance_swap.mixed(a, [g[:, :, :4] for g in b], "one plug", 0)
+        guidance_swap.mix_guidance(a, [g[:, :, :4] for g in b], "one plug", 0)
 
 
 def test_the_share_runs_from_one_face_to_the_other() -> None:

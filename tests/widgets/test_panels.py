@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hifacegan_lib.utils.images import load_image
-from hifacegan_lib.widgets.panels import Panel, take, upload_button
+from hifacegan_lib.widgets.panels import Panel, read_upload, upload_button
 
 
 def uploaded(name: str, content: bytes) -> ipywidgets.FileUpload:
@@ -28,19 +28,19 @@ def encoded(shape: tuple[int, ...], kind: str = "PNG") -> bytes:
 @pytest.mark.parametrize("shape", [(40, 60, 3), (60, 40), (30, 30, 4), (1, 1, 3)])
 def test_an_upload_is_read_and_the_button_is_empty_again(shape: tuple[int, ...]) -> None:
     button = uploaded("photo.png", encoded(shape))
-    assert take(button, load_image).shape == (*shape[:2], 3)
+    assert read_upload(button, load_image).shape == (*shape[:2], 3)
     assert button.value == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded((40, 40, 3), "JPEG")[:200]])
 def test_a_bad_file_is_told_by_its_own_name(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^grandmother\.jpg: "):
-        take(uploaded("grandmother.jpg", data), load_image)
+        read_upload(uploaded("grandmother.jpg", data), load_image)
 
 
 def test_no_upload_is_written_outside_its_folder(tmp_path: Path) -> None:
     target = tmp_path / "photo.png"
-    assert take(uploaded(str(target), encoded((4, 4, 3))), lambda path: path.name) == "photo.png"
+    assert read_upload(uploaded(str(target), encoded((4, 4, 3))), lambda path: path.name) == "photo.png"
     assert not target.exists()
 
 

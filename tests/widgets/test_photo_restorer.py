@@ -90,4 +90,4 @@ def test_a_photograph_without_a_face_says_so(restorer: Restorer) -> None:
     upload(restorer, "wall.png", png(np.full((60, 90, 3), 120, np.uint8)))
     assert "no face was found" in restorer.words.value
     restorer.shown.value = "where it is unsure"
-    assert "nothing to be unsure about" in restorer.error.value
+    assert "no uncertainty to show" in restorer.error.value
