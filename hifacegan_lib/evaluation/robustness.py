@@ -19,6 +19,8 @@ import torch
 from hifacegan_lib.degradations.operations import MAX_SEED
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import Step, Trace
+from hifacegan_lib.evaluation.identity_drift import PERCEPTUAL
+from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Method, restore
 from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
@@ -51,7 +53,7 @@ class Surface:
     faces: int
 
     @property
-    def says(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """In words: of each kind the steepest fall of the first metric, then the other metrics' cliffs."""
         first, *others = self.metrics
         sharp = [cliff for name in others for cliff in cliffs(self, name) if cliff.sharp]
@@ -62,7 +64,7 @@ class Surface:
         sides = {"restored": self.restored, "degraded": self.degraded}
         means = {m: {side: _rounded(values[m]) for side, values in sides.items()} for m in self.metrics}
         shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
-        return {**shared, "means": means, "cliffs": self.says}
+        return {**shared, "means": means, "cliffs": self.sentences}
 
 
 def _rounded(values: Values) -> list[list[float | None]]:
@@ -78,6 +80,12 @@ class Cliff:
     drop: float
     sharp: bool
     sentence: str
+
+
+def metrics_for(evaluation: Evaluation) -> dict[str, Metric]:
+    """PSNR, the first perceptual metric and identity: those of them that an evaluation has, for :func:`surface`."""
+    perceptual = next((name for name in PERCEPTUAL if name in evaluation.available), None)
+    return {n: evaluation.metrics[n] for n in ("psnr", perceptual, "identity") if n in evaluation.available}
 
 
 def surface(

@@ -7,11 +7,39 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hifacegan_lib.evaluation.baselines import Tuned
 from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
+from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.reports.plots import canvas, image_rows
+from hifacegan_lib.reports.network_plots import curves
+from hifacegan_lib.reports.plots import canvas, image_rows, intervals
 from hifacegan_lib.utils.images import Pixels
+
+
+def means(found: Evaluation, highlight: str = "model", metrics: Sequence[str] = ()) -> Figure:
+    """Mean and interval of each method, a panel for each metric.
+
+    Args:
+        highlight: the method in colour.
+        metrics: names; by default all that have values.
+    """
+    names = [name for name in metrics or found.available if name in found.available]
+    titles = {name: f"{found.metrics[name].title}\n{found.metrics[name].wanted}" for name in names}
+    return intervals(found.rows, titles, highlight)
+
+
+def tuning(tuned: Mapping[str, Tuned]) -> Figure:
+    """PSNR of each setting that was tried: a panel for each baseline, a line for each setting of its other numbers."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, result in tuned.items():
+        lines = panels.setdefault(f"{name}: PSNR, dB", {})
+        first = next(iter(result.setting))
+        varied = [key for key in result.setting if key != first and len({row[key] for row in result.table}) > 1]
+        for row in result.table:
+            label = ", ".join(f"{key} {row[key]}" for key in varied) or first
+            lines.setdefault(label, []).append((row[first], row["psnr"]))
+    return curves(panels, " or ".join(next(iter(result.setting)) for result in tuned.values()))
 
 
 def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
@@ -64,8 +92,8 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         axis.set_xticks([0, rungs - 1], ["mild", "strong"], fontsize=10)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    says = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
-    figure.supxlabel(says, x=0.995, ha="right", fontsize=9, color="0.25")
+    legend = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
+    figure.supxlabel(legend, x=0.995, ha="right", fontsize=9, color="0.25")
     return figure
 
 
@@ -78,19 +106,20 @@ def drift_dots(found: Drift, label: str) -> Figure:
     figure, axes = canvas(figsize=(6.4, 4.6), layout="constrained")
     axis = axes[0, 0]
     limit = 1 - SAME_PERSON
-    top = max(1.0, float(found.drift.max()) * 1.08)
-    span = float(np.abs(found.gain).max()) * 1.12 or 1.0
+    drift, gain = (found.faces[name].to_numpy() for name in ("drift", "gain"))
+    top = max(1.0, float(drift.max()) * 1.08)
+    span = float(np.abs(gain).max()) * 1.12 or 1.0
     axis.fill_between([0, span], limit, top, color="C3", alpha=0.08, linewidth=0)
     axis.axhline(limit, color="C3", linewidth=1, linestyle=(0, (4, 3)))
     axis.axvline(0, color="0.4", linewidth=1)
-    other = 1 - found.drift < SAME_PERSON
+    other = drift > limit
     for chosen, colour in ((~other, "C0"), (other, "C3")):
-        axis.plot(found.gain[chosen], found.drift[chosen], "o", color=colour, alpha=0.75, markeredgecolor="white")
+        axis.plot(gain[chosen], drift[chosen], "o", color=colour, alpha=0.75, markeredgecolor="white")
     axis.text(span * 0.98, top * 0.97, "looks better, is someone else", color="C3", ha="right", va="top", fontsize=10)
     axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
     axis.set(xlim=(-span, span), ylim=(0, top))
     axis.set(xlabel=f"perceptual gain by {label} (right is better)", ylabel="drift: 1 - similarity to the clean face")
-    axis.set_title(f"{other.sum()} of {len(found.keys)} faces became another person", fontsize=10, loc="left")
+    axis.set_title(f"{other.sum()} of {len(drift)} faces became another person", fontsize=10, loc="left")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
