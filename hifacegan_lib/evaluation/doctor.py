@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint, by measurement, and a file that is safe to use.
+"""Measure the faults of a checkpoint, and write a file that is safe to use.
 
     spectral norm     sigma = u^T W v of the stored vectors, against the largest singular value of W
     batch norm        running mean and deviation of each layer, against those of real images

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hifacegan_lib.degradations.operations import MAX_SEED
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
@@ -112,35 +113,35 @@ def surface(
     if unknown := [kind for kind in kinds if kind not in LADDERS]:
         raise ValueError(f"kind '{unknown[0]}': no ladder; there are: {', '.join(LADDERS)}")
     clean = torch.stack([to_float(face) for face in faces.values()]).to(device)
-    wanted = {name: metric.compute for name, metric in metrics.items() if metric.compute}
     shape = (len(kinds), len(LADDERS[kinds[0]].values))
-    found = {side: {name: np.full(shape, np.nan) for name in wanted} for side in ("restored", "degraded")}
-    for place in np.ndindex(shape):
-        kind = kinds[place[0]]
-        value = LADDERS[kind].values[place[1]]
+    restored, degraded = ({name: np.full(shape, np.nan) for name, m in metrics.items() if m.compute} for _ in range(2))
+    for cell in np.ndindex(shape):
+        kind, value = kinds[cell[0]], LADDERS[kinds[cell[0]]].values[cell[1]]
         damaged = [_damage(key, face, recipe, kind, value, mode, seed) for key, face in faces.items()]
-        degraded = torch.stack([to_float(image) for image in damaged]).to(device)
-        restored = torch.cat([restore("model", method, part) for part in degraded.split(BATCH)])
-        for name in list(wanted):
-            for side, images in (("restored", restored), ("degraded", degraded)):
-                try:
-                    values = wanted[name](images, clean).double().cpu().numpy()
-                except MetricUnavailable:
-                    del wanted[name]
-                    break
-                finite = values[np.isfinite(values)]
-                found[side][name][place] = finite.mean() if len(finite) else np.nan
+        inputs = torch.stack([to_float(image) for image in damaged]).to(device)
+        outputs = torch.cat([restore("model", method, part) for part in inputs.split(BATCH)])
+        for name in list(restored):
+            try:
+                restored[name][cell], degraded[name][cell] = (_mean(metrics[name], x, clean) for x in (outputs, inputs))
+            except MetricUnavailable:
+                del restored[name], degraded[name]
     ranges = {kind: trained_range(recipe, kind) for kind in kinds}
     return Surface(
         mode=mode,
         severities={kind: tuple(LADDERS[kind].values) for kind in kinds},
-        restored={name: found["restored"][name] for name in wanted},
-        degraded={name: found["degraded"][name] for name in wanted},
+        restored=restored,
+        degraded=degraded,
         trained=np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds]),
         ranges=ranges,
-        metrics={name: metrics[name] for name in wanted},
+        metrics={name: metrics[name] for name in restored},
         faces=len(faces),
     )
+
+
+def _mean(metric: Metric, images: Tensor, clean: Tensor) -> float:
+    """Mean of the finite values of a batch, NaN where there is none."""
+    values = metric.compute(images, clean).double()  # type: ignore[misc]
+    return values[values.isfinite()].mean().item()
 
 
 def _damage(key: str, face: Pixels, recipe: Recipe, kind: str, value: float, mode: str, seed: int) -> Pixels:

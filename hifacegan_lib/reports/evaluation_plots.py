@@ -1,4 +1,4 @@
-"""Pictures of an evaluation beyond its means: where a model breaks, and whose faces it changes."""
+"""Plots of an evaluation: means, tuned baselines, where a model breaks, and how far faces drift from the person."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def tuning(tuned: Mapping[str, Tuned]) -> Figure:
     """PSNR of each setting that was tried: a panel for each baseline, a line for each setting of its other numbers."""
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, result in tuned.items():
-        lines = panels.setdefault(f"{name}: PSNR, dB", {})
+        lines = panels.setdefault(f"{name.replace('_', ' ')}: PSNR, dB", {})
         first = next(iter(result.setting))
         varied = [key for key in result.setting if key != first and len({row[key] for row in result.table}) > 1]
         for row in result.table:

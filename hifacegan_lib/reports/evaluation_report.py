@@ -35,13 +35,10 @@ Faces = Mapping[str, Mapping[str, Pixels]]
 
 def shown_keys(found: Evaluation, method: str = "model") -> list[str]:
     """Keys of the faces that the page shows: best, median and worst, then the largest drifts; none without an input."""
-    if "degraded" not in found.scores:
-        return []
-    picked = [key for keys in found.pick(method, PICKED, _first(found, method)).values() for key in keys]
-    try:
-        return list(dict.fromkeys([*picked, *identity_drift.drift(found, method).faces.index[:WORST]]))
-    except MetricUnavailable:
-        return picked
+    keys = [key for keys in _picked(found, method).values() for key in keys]
+    if keys and "identity" in found.available:
+        keys += identity_drift.drift(found, method).faces.index[:WORST]
+    return list(dict.fromkeys(keys))
 
 
 def write_evaluation(
@@ -71,13 +68,14 @@ def write_evaluation(
     Raises:
         ValueError: no such method, or labels of other faces; then nothing was written.
     """
+    picked, identity = _picked(found, method), "identity" in found.metrics and "degraded" in found.scores
     sections = [
         *(_surface_section(surface) for surface in surfaces),
         *(Section(name, sentences) for name, sentences in (remarks or {}).items()),
-        *([identity_section(found, method, faces)] if "identity" in found.metrics and _has_input(found) else []),
+        *([identity_section(found, method, faces)] if identity else []),
         *_group_sections(found, labels or {}, method),
     ]
-    figures, sliders = _figures(found, method, faces), _sliders(found, method, faces)
+    figures, sliders = _figures(found, method, faces, picked), _sliders(found, method, faces, picked)
     page = Path(folder) / "report.html"
     write_report(page, found, figures, params, environment(), title, training, sliders, sections)
     if surfaces:
@@ -88,36 +86,24 @@ def write_evaluation(
     return page
 
 
-def _first(found: Evaluation, method: str) -> str:
-    """The metric by which faces are ranked: PSNR where it was measured."""
-    return next(iter(found.scores[method]))
+def _picked(found: Evaluation, method: str) -> dict[str, list[str]]:
+    """Place -> keys of the best, median and worst faces by the first metric, which is PSNR where it was measured."""
+    return found.pick(method, PICKED, next(iter(found.scores[method]))) if "degraded" in found.scores else {}
 
 
-def _has_input(found: Evaluation) -> bool:
-    return "degraded" in found.scores
-
-
-def _picked(found: Evaluation, method: str, faces: Faces) -> dict[str, list[str]]:
-    """Place -> keys of the best, median and worst faces, of those whose pictures are there."""
-    picked = found.pick(method, PICKED, _first(found, method)) if _has_input(found) else {}
-    return {place: [key for key in keys if key in faces] for place, keys in picked.items()}
-
-
-def _sliders(found: Evaluation, method: str, faces: Faces) -> list[Slider]:
-    sliders = []
-    for place, keys in _picked(found, method, faces).items():
+def _sliders(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, Sequence[str]]) -> list[Slider]:
+    label, sliders = found.metrics[next(iter(found.scores[method]))].label, []
+    for place, keys in picked.items():
         for key in keys:
             clean = faces[key]["clean"]
             before, after = (resize(faces[key][column], *clean.shape[:2]) for column in ("degraded", method))
-            text = f"{place} by {found.metrics[_first(found, method)].label}"
-            sliders.append(Slider(key, before, after, clean, text, ("degraded", method)))
+            sliders.append(Slider(key, before, after, clean, f"{place} by {label}", ("degraded", method)))
     return sliders
 
 
-def _figures(found: Evaluation, method: str, faces: Faces) -> dict[str, Figure]:
+def _figures(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, Sequence[str]]) -> dict[str, Figure]:
     """Caption -> figure: the picked faces where there are rivals, the means, and each face before and after."""
     figures = {}
-    picked = {place: keys for place, keys in _picked(found, method, faces).items() if keys}
     if picked and len(found.scores) > 2:
         keys = [key for place in picked.values() for key in place if key in found.traces]
         damage = "; ".join(f"{key}: {Trace.from_dict(found.traces[key]).describe()}" for key in keys)
@@ -127,8 +113,8 @@ def _figures(found: Evaluation, method: str, faces: Faces) -> dict[str, Figure]:
     figures["Means. Each method's mean with its 95 % interval."] = evaluation_plots.means(found, method)
     before, after = (found.scores.get(name, {}).get("psnr", np.empty(0)) for name in ("degraded", method))
     if len(before) == len(after) and (np.isfinite(before) & np.isfinite(after)).any():
-        name = {"restored": "restoring"}.get(method, method)
         caption = "Face by face. Above the diagonal, a face was brought nearer to the clean one."
+        name = {"restored": "restoring"}.get(method, method)
         figures[caption] = plots.before_after(list(before), list(after), name)
     return figures
 

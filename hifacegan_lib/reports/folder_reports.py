@@ -1,6 +1,6 @@
 """Evaluations outside notebooks: folders of anyone's pictures by our rules, and two evaluations against each other.
 
-Both leave a folder that opens anywhere: the numbers as JSON and CSV, the page, and where the pictures were.
+Each writes a folder: the numbers, a page that opens anywhere, and the paths of the pictures.
 """
 
 from collections.abc import Iterable, Sequence
