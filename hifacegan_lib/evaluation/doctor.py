@@ -151,8 +151,8 @@ def describe(report: Report) -> str:
         most = max(drifts, key=lambda d: d.size)
         lines.append("batch norm    running against these images' statistics, rms over channels:")
         for d in drifts:
-            says = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
-            lines.append(f"              {d.name:32} {says}{'   <- worst' if d is most else ''}")
+            drift = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
+            lines.append(f"              {d.name:32} {drift}{'   <- worst' if d is most else ''}")
     else:
         lines.append(f"batch norm    none that moves (norm {config.norm})")
     for mode, x in report.pictures.items():

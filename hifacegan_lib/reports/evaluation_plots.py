@@ -13,8 +13,7 @@ from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
 from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.reports.network_plots import curves
-from hifacegan_lib.reports.plots import canvas, image_rows, intervals
-from hifacegan_lib.utils.images import Pixels
+from hifacegan_lib.reports.plots import canvas, intervals
 
 
 def means(found: Evaluation, highlight: str = "model", metrics: Sequence[str] = ()) -> Figure:
@@ -64,20 +63,17 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         middle = np.nanmean([np.nanmin(good * values), np.nanmax(good * values)])
         for (row, column), value in np.ndenumerate(values):
             colour = "black" if good * value > middle else "white"
-            where: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            corner: dict[str, Any] = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
+            axis.text(column - 0.43, row - 0.4, f"{found.severities[kinds[row]][column]:.3g}", **corner)
             if np.isnan(value):
-                axis.text(column, row, "none", fontsize=9, **where)
+                axis.text(column, row, "none", fontsize=9, **centred)
                 continue
             digits = min(metric.digits, 1 if metric.unit == "dB" else 2)
-            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **where)
-            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **where)
-        for row, kind in enumerate(kinds):
-            for column, rung in enumerate(found.severities[kind]):
-                colour = "black" if good * values[row, column] > middle else "white"
-                where = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
-                axis.text(column - 0.43, row - 0.4, f"{rung:.3g}", **where)
-            columns = np.flatnonzero(found.trained[row])
-            if len(columns):
+            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **centred)
+            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **centred)
+        for row, trained in enumerate(found.trained):
+            if len(columns := np.flatnonzero(trained)):
                 box = Rectangle((columns[0] - 0.47, row - 0.45), len(columns) - 0.06, 0.9, fill=False)
                 box.set(edgecolor="white", linewidth=2.4)
                 axis.add_patch(box)
@@ -123,15 +119,3 @@ def drift_dots(found: Drift, label: str) -> Figure:
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def side_by_side(faces: Mapping[str, Mapping[str, Pixels]], captions: Mapping[str, str], inch: float = 1.4) -> Figure:
-    """Faces in columns, a row for each way of making them, a caption below each column.
-
-    Args:
-        faces: key -> row's name -> uint8 H x W x 3, the same rows for each key.
-        captions: key -> text below its column.
-    """
-    names = list(next(iter(faces.values())))
-    rows = {name: [face[name] for face in faces.values()] for name in names}
-    return image_rows(rows, inch, captions={names[-1]: [captions[key] for key in faces]})

@@ -23,9 +23,9 @@ from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.reports import evaluation_plots, plots
 from hifacegan_lib.reports.html_pages import Section, Slider, narrowed
 from hifacegan_lib.reports.run_report import TrainingRecord, write_report
-from hifacegan_lib.utils.versions import environment
 from hifacegan_lib.utils.files import write_json
 from hifacegan_lib.utils.images import Pixels, resize
+from hifacegan_lib.utils.versions import environment
 
 PICKED, WORST = 2, 20  # faces in a page: of each of best, median and worst; of the largest drift
 ABREAST, WIDEST = 10, 256  # faces of a figure, and their width, pixels
@@ -141,10 +141,10 @@ def identity_section(found: Evaluation, method: str = "model", faces: Faces | No
     shown = {key: faces[key] for key in worst.index if faces and key in faces}
     for start in range(0, len(shown), ABREAST):
         keys = list(shown)[start : start + ABREAST]
-        row = {key: {c: narrowed(shown[key][c], WIDEST) for c in ("degraded", method, "clean")} for key in keys}
-        captions = {key: f"drift {worst[key]:.2f}" for key in keys}
+        rows = {c: [narrowed(shown[key][c], WIDEST) for key in keys] for c in ("degraded", method, "clean")}
+        below = {"clean": [f"drift {worst[key]:.2f}" for key in keys]}
         caption = f"The worst, {start + 1} to {start + len(keys)}. Largest drift first."
-        figures[caption] = evaluation_plots.side_by_side(row, captions)
+        figures[caption] = plots.image_rows(rows, 1.4, captions=below)
     table = [("face", "drift"), *((f"{key}", f"{x:.3f}") for key, x in worst.items())]
     return Section(title, sentences, table, figures)
 

@@ -62,19 +62,6 @@ def test_drift_counts_those_who_became_another_person() -> None:
     assert sorted(drawn.tolist()) == [[-0.1, 0.7], [0.1, 0.1], [0.2, 0.9]]
 
 
-def test_faces_stand_side_by_side_with_their_captions() -> None:
-    face = np.zeros((8, 8, 3), np.uint8)
-    figure = evaluation_plots.side_by_side(
-        {"x": {"clean": face, "model": face}, "y": {"clean": face, "model": face}}, {"x": "drift 1", "y": "2"}
-    )
-    said = {
-        text.get_text()
-        for axis in figure.axes
-        for text in (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts)
-    }
-    assert {"drift 1", "2", "clean", "model"} <= said
-
-
 def test_tuning_shows_every_setting_that_was_tried() -> None:
     rows = [{"h": h, "template": t, "search": 11, "psnr": h + t} for t in (3, 7) for h in (1.0, 2.0)]
     figure = evaluation_plots.tuning({"means": Tuned(lambda x: x, {"h": 2.0, "template": 7, "search": 11}, rows)})
