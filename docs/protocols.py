@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hifacegan_lib.degradations.compression import jpeg
-from hifacegan_lib.evaluation.comparison import Side
+from hifacegan_lib.evaluation.comparison import EvaluatedRun
+from hifacegan_lib.evaluation.pictures import read_picture
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.reports import plots
 from hifacegan_lib.utils.files import write_json
@@ -262,15 +263,15 @@ def load_run(folder: Path) -> tuple[list[Face], dict[str, Metric], int]:
     Raises:
         FileNotFoundError: notebook 05 has not evaluated the run, or not kept its images (keep_pictures).
     """
-    side = Side.load(folder)
+    run = EvaluatedRun.load(folder)
     faces = []
-    for key in side.evaluation.keys[:FACES]:
-        pictures = [side.picture(column, key) for column in ("degraded", side.method, "clean")]
+    for key in run.evaluation.keys[:FACES]:
+        pictures = [read_picture(folder, column, key) for column in ("degraded", run.method, "clean")]
         if any(picture is None for picture in pictures):
             raise FileNotFoundError(f"{folder}: no image of {key}; notebook 05 keeps images with keep_pictures = true")
         faces.append(Face(*pictures))  # type: ignore[arg-type]
-    metrics = {name: side.evaluation.metrics[name] for name in METRICS if name in side.evaluation.available}
-    return faces, metrics, side.evaluation.conditions["seed"]
+    metrics = {name: run.evaluation.metrics[name] for name in METRICS if name in run.evaluation.available}
+    return faces, metrics, run.evaluation.conditions["seed"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

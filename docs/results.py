@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from hifacegan_lib.evaluation.identity_drift import drift
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
-from hifacegan_lib.reports.run_report import left_out
 
 DOCS = Path(__file__).parent
 NUMBERS = DOCS / "results.json"
@@ -117,7 +116,7 @@ def read(folder: Path) -> dict[str, Any]:
         "table": [_cells(found, name, metric) for name, metric in found.available.items()],
         "gains": gains,
         "missing": {found.metrics[name].label: reason for name, reason in c["unavailable"].items()},
-        "left_out": left_out(found),
+        "left_out": found.exclusions(),
         "identity": _identity(found),
         "conditions": {name: c[name] for name in RULES if name in c}
         | {"baselines": {m: c[m] for m in ("bicubic", "non_local_means") if m in c}}
@@ -173,10 +172,11 @@ def _cells(found: Evaluation, name: str, metric: Metric) -> dict[str, Any]:
 
 def _identity(found: Evaluation) -> str:
     try:
-        moved = drift(found, "model")
+        measured = drift(found, "model")
     except MetricUnavailable as error:
         return f"{error}."
-    return f"After restoration SFace takes {moved.another_person} of {len(moved.keys)} faces for another person."
+    changed = len(measured.another_person)
+    return f"After restoration SFace takes {changed} of {len(measured.faces)} faces for another person."
 
 
 def page(runs: Mapping[str, Mapping[str, Any]]) -> str:

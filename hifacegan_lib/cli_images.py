@@ -219,7 +219,7 @@ def evaluate(
         overwrite: replace an existing evaluation.
     """
     from hifacegan_lib import runs
-    from hifacegan_lib.reports import folder_reports, run_report
+    from hifacegan_lib.reports import folder_reports
     from hifacegan_lib.utils import inputs
     from hifacegan_lib.utils.devices import find_device
 
@@ -231,10 +231,10 @@ def evaluate(
         restored, reference, out, degraded, names, **options, seed=seed, device=where, overwrite=overwrite
     )
     print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
-    print(found.table() + "\n")
+    print(found.summary().to_string() + "\n")
     if "degraded" in found.scores and "psnr" in found.available:
         print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
-    for sentence in run_report.left_out(found):
+    for sentence in found.exclusions():
         print(sentence)
     for key, reason in found.conditions["unreadable"].items():
         print(f"unreadable: {key}: {reason}", file=sys.stderr)
@@ -267,9 +267,9 @@ def compare(run_a: str, run_b: str, /, *, method: str = "", metric: str = "", ou
     found = folder_reports.compare_folders(folders[0], folders[1], out, method, metric)
     for caution in found.cautions:
         print(f"note: {caution}")
-    print(f"{found.table()}\n\n{found.verdict()}\n")
+    print(f"{found.summary().to_string()}\n\n{found.verdict()}\n")
     for key, change in list(found.changed.items())[:5]:
-        print(f"{change:+.{found.lines[0].digits}f}  {key}")
+        print(f"{change:+.{found.metrics['digits'].iloc[0]}f}  {key}")
     for name, (before, after) in found.params.items():
         print(f"{name}: {before} -> {after}")
     print(f"\nnumbers  {out / 'comparison.json'}\npage     {out / 'comparison.html'}")

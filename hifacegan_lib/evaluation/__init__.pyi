@@ -1,9 +1,10 @@
 from . import baselines as baselines
 from . import identity_drift as identity_drift
+from . import pictures as pictures
 from . import robustness as robustness
 from . import scoring as scoring
 from . import severity as severity
-from .comparison import Side as Side
+from .comparison import EvaluatedRun as EvaluatedRun
 from .comparison import compare as compare
 from .image_pairs import pair_folders as pair_folders
 from .results import Evaluation as Evaluation

@@ -18,15 +18,14 @@ import pandas as pd
 from hifacegan_lib.evaluation.image_pairs import unpaired
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.utils.files import read_json
-from hifacegan_lib.utils.images import Pixels, load_image
 from hifacegan_lib.utils.statistics import Interval, mean_interval, paired
 
 RULES = ("colour", "rounding", "file_format", "resize_kernel", "crop", "metrics", "backbones")
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two: an evaluation, the method that is compared, and what lies beside it."""
+class EvaluatedRun:
+    """One of the two: a folder with an evaluation, the method that is compared, and the parameters of the run."""
 
     name: str
     folder: Path
@@ -53,91 +52,64 @@ class Side:
         found = read_json(params) if params.exists() else {}
         return cls(name or folder.name, folder, evaluation, method or guess, found)
 
-    def picture(self, column: str, key: str) -> Pixels | None:
-        """The picture of a face, where it was kept (pictures.json says where); None where it was not."""
-        index = self.folder / "pictures.json"
-        if not index.exists():
-            return None
-        files = read_json(index).get(column, {})
-        path = self.folder / files[key] if key in files else None  # an absolute path stays what it is
-        return load_image(path) if path and path.exists() else None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One metric of the comparison; ``better`` is +1 or -1 when the whole interval is on that side, else 0."""
-
-    metric: str
-    label: str
-    digits: int
-    a: float
-    b: float
-    difference: Interval
-    wins: int
-    losses: int
-    ties: int
-    better: int
-
-    @property
-    def n(self) -> int:
-        """Faces on which both have a value."""
-        return self.wins + self.losses + self.ties
-
 
 @dataclass(frozen=True)
 class Comparison:
     """What :func:`compare` found.
 
     Attributes:
-        lines: a metric each; ``changed``: keys by falling absolute difference of the first of them.
-        cautions: sentences: what was not the same, and makes the numbers less comparable.
+        metrics: a row for each metric: ``label``; ``digits`` to show; the means ``a`` and ``b``; ``difference``, B - A,
+            with its interval, ``low`` and ``high``; on how many faces B ``wins``, ``losses`` and ``ties``; their sum,
+            ``n``; ``better``, +1 or -1 when the whole interval is on that side, else 0.
+        changed: keys by falling absolute difference of the first metric.
+        cautions: sentences: conditions that were not the same, and make the numbers less comparable.
         params, conditions: name -> (A's, B's), those that differ.
     """
 
-    a: Side
-    b: Side
-    lines: list[Line]
+    a: EvaluatedRun
+    b: EvaluatedRun
+    metrics: pd.DataFrame
     changed: dict[str, float]
     cautions: list[str]
     params: dict[str, tuple[Any, Any]]
     conditions: dict[str, tuple[Any, Any]]
 
-    def table(self) -> str:
-        """The lines as text."""
-        rows = [
-            {
+    def summary(self) -> pd.DataFrame:
+        """The metrics as text to read."""
+        rows = {
+            x.label: {
                 "A": f"{x.a:.{x.digits}f}",
                 "B": f"{x.b:.{x.digits}f}",
-                "B - A": x.difference.text(x.digits),
+                "B - A": Interval(x.difference, x.low, x.high).text(x.digits),
                 "better": x.wins,
                 "worse": x.losses,
                 "equal": x.ties,
             }
-            for x in self.lines
-        ]
-        table = pd.DataFrame(rows, [x.label for x in self.lines])
-        return table.rename_axis(columns="metric").to_string()
+            for _, x in self.metrics.iterrows()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns="metric")
 
     def verdict(self) -> str:
         """The first metric in a sentence."""
-        x = self.lines[0]
-        says = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
+        x = self.metrics.iloc[0]
+        relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
+        difference = Interval(x.difference, x.low, x.high).text(x.digits)
         return (
-            f"B ({self.b.name}) {says} A ({self.a.name}) by {x.label}: {x.difference.text(x.digits)}, "
+            f"B ({self.b.name}) {relation} A ({self.a.name}) by {x.label}: {difference}, "
             f"better on {x.wins} of {x.n} faces"
         )
 
     def to_json(self) -> str:
         """Strict JSON of everything but the evaluations themselves."""
         value = {
-            **{n: {"name": side.name, "method": side.method} for n, side in (("a", self.a), ("b", self.b))},
-            "lines": [{**vars(x), "difference": x.difference._asdict()} for x in self.lines],
+            **{n: {"name": run.name, "method": run.method} for n, run in (("a", self.a), ("b", self.b))},
+            "metrics": self.metrics.reset_index().to_dict("records"),
             **{name: getattr(self, name) for name in ("changed", "cautions", "params", "conditions")},
         }
         return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False, default=str) + "\n"
 
 
-def compare(a: Side, b: Side, metric: str = "") -> Comparison:
+def compare(a: EvaluatedRun, b: EvaluatedRun, metric: str = "") -> Comparison:
     """Compare B with A, face by face, on every metric that both have; ``metric`` comes first (by default PSNR).
 
     Raises:
@@ -151,16 +123,16 @@ def compare(a: Side, b: Side, metric: str = "") -> Comparison:
         raise ValueError(f"metric '{metric or 'any'}': not in both; there are: {', '.join(common) or 'none'}")
     common.sort(key=lambda name: name != (metric or "psnr"))
     order = [theirs.keys.index(key) for key in mine.keys]
-    lines = [line for name in common if (line := _line(a, b, name, order))]
-    if not lines:
+    rows = [row for name in common if (row := _difference(a, b, name, order))]
+    if not rows:
         raise ValueError("no face has a finite value in both")
-    first = lines[0].metric
+    first = rows[0]["metric"]
     change = theirs.scores[b.method][first][order] - mine.scores[a.method][first]
     ranked = sorted(np.flatnonzero(np.isfinite(change)), key=lambda n: -abs(change[n]))
     return Comparison(
         a,
         b,
-        lines,
+        pd.DataFrame(rows).set_index("metric"),
         {mine.keys[n]: float(change[n]) for n in ranked},
         _cautions(a, b, order),
         differing(a.params, b.params),
@@ -173,7 +145,8 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any
     return {key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)}
 
 
-def _line(a: Side, b: Side, name: str, order: list[int]) -> Line | None:
+def _difference(a: EvaluatedRun, b: EvaluatedRun, name: str, order: list[int]) -> dict[str, Any] | None:
+    """One row of :attr:`Comparison.metrics`; None where no face has a finite value in both."""
     metric, c = a.evaluation.metrics[name], a.evaluation.conditions
     before, after = a.evaluation.scores[a.method][name], b.evaluation.scores[b.method][name][order]
     change = paired(after, before)
@@ -185,14 +158,25 @@ def _line(a: Side, b: Side, name: str, order: list[int]) -> Line | None:
         clean = a.evaluation.reference.get(name, np.full(len(both), np.nan))[both]
         towards = np.nan_to_num(abs(before[both] - clean) - abs(after[both] - clean))
     difference, sure = (mean_interval(v, c["bootstrap_samples"], c["seed"]) for v in (change, towards))
-    a_mean, b_mean = (float(values[both].mean()) for values in (before, after))
     wins, losses = int((towards > 0).sum()), int((towards < 0).sum())
-    counts = (wins, losses, len(change) - wins - losses)
-    better = int(sure.low > 0) - int(sure.high < 0)
-    return Line(name, metric.title, metric.digits, a_mean, b_mean, difference, *counts, better)
+    return {
+        "metric": name,
+        "label": metric.title,
+        "digits": metric.digits,
+        "a": float(before[both].mean()),
+        "b": float(after[both].mean()),
+        "difference": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "wins": wins,
+        "losses": losses,
+        "ties": len(change) - wins - losses,
+        "n": len(change),
+        "better": int(sure.low > 0) - int(sure.high < 0),
+    }
 
 
-def _cautions(a: Side, b: Side, order: list[int]) -> list[str]:
+def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     mine, theirs = a.evaluation, b.evaluation
     found = []
     if mine.conditions.get("clean_sha256") != theirs.conditions.get("clean_sha256") and order == sorted(order):

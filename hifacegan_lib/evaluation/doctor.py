@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint, by measurement, and a file that is safe to use.
+"""Measure the faults of a checkpoint, and write a file that is safe to use.
 
     spectral norm     sigma = u^T W v of the stored vectors, against the largest singular value of W
     batch norm        running mean and deviation of each layer, against those of real images
@@ -151,8 +151,8 @@ def describe(report: Report) -> str:
         most = max(drifts, key=lambda d: d.size)
         lines.append("batch norm    running against these images' statistics, rms over channels:")
         for d in drifts:
-            says = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
-            lines.append(f"              {d.name:32} {says}{'   <- worst' if d is most else ''}")
+            drift = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
+            lines.append(f"              {d.name:32} {drift}{'   <- worst' if d is most else ''}")
     else:
         lines.append(f"batch norm    none that moves (norm {config.norm})")
     for mode, x in report.pictures.items():

@@ -16,11 +16,11 @@ import pandas as pd
 
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, paired
+from hifacegan_lib.utils.statistics import Interval, finite_interval, paired
 
 PERCEPTUAL = ("lpips", "lpips_vgg", "lpips_squeeze", "ms_ssim", "ssim")  # the first that there is
 SAME_PERSON = 0.363  # SFace's cosine, from which OpenCV's documentation counts two pictures as one person
-SHOWN = ("psnr", "ssim", "lpips", "identity")  # metrics of a table of groups
+IN_TABLE = ("psnr", "ssim", "lpips", "identity")  # metrics of a table of groups
 NO_LABEL = "(no label)"
 FEW = 10  # faces below which an interval says little
 
@@ -30,35 +30,29 @@ class Drift:
     """Each face's drift and gain.
 
     Attributes:
-        keys: faces in which the restored and the clean face were found.
-        drift, drift_degraded: 1 - cosine to the clean face, 0 to 2, of the restored and of the degraded face (NaN where
-            no face was found in it).
-        gain: perceptual gain, positive is better, by the metric ``by``.
-        worst: keys of the largest drifts, largest first.
+        faces: a row for each key whose restored and clean face were found: ``drift`` and ``drift_degraded``, 1 - cosine
+            to the clean face, 0 to 2, of the restored and of the degraded face (NaN where no face was found in it);
+            ``gain``, the perceptual gain, positive is better. The largest drift comes first.
+        metric: name of the metric behind the gain.
         not_found: keys without a value.
     """
 
-    keys: list[str]
-    drift: Values
-    drift_degraded: Values
-    gain: Values
-    by: str
-    worst: list[str]
+    faces: pd.DataFrame
+    metric: str
     not_found: list[str]
 
     @property
-    def another_person(self) -> int:
+    def another_person(self) -> pd.DataFrame:
         """Faces whose similarity to the clean one is below :data:`SAME_PERSON`."""
-        return int((1 - self.drift < SAME_PERSON).sum())
+        return self.faces[self.faces["drift"] > 1 - SAME_PERSON]
 
     @property
-    def deceptive(self) -> list[str]:
-        """Those of them that look better than their input: keys by falling drift."""
-        found = [n for n in np.argsort(-self.drift) if 1 - self.drift[n] < SAME_PERSON and self.gain[n] > 0]
-        return [self.keys[n] for n in found]
+    def deceptive(self) -> pd.DataFrame:
+        """Those of them that look better than their input."""
+        return self.another_person[self.another_person["gain"] > 0]
 
 
-def drift(evaluation: Evaluation, method: str = "model", count: int = 20) -> Drift:
+def drift(evaluation: Evaluation, method: str = "model") -> Drift:
     """Drift against perceptual gain, face by face.
 
     Raises:
@@ -68,23 +62,17 @@ def drift(evaluation: Evaluation, method: str = "model", count: int = 20) -> Dri
     if "identity" not in evaluation.available:
         reason = evaluation.conditions["unavailable"].get("identity", "it was not asked for")
         raise MetricUnavailable(f"identity was not measured: {reason}")
-    by = next((name for name in PERCEPTUAL if name in evaluation.scores["degraded"]), None)
-    if by is None:
+    metric = next((name for name in PERCEPTUAL if name in evaluation.scores["degraded"]), None)
+    if metric is None:
         raise MetricUnavailable(f"perceptual gain needs one of {', '.join(PERCEPTUAL)}, and none was measured")
-    before, after = evaluation.values(by, "degraded", method)
-    sign = 1 if evaluation.metrics[by].higher_is_better else -1
+    before, after = evaluation.values(metric, "degraded", method)
+    sign = 1 if evaluation.metrics[metric].higher_is_better else -1
     input_alike, alike = evaluation.values("identity", "degraded", method)
-    there, keys = np.isfinite(alike), np.array(evaluation.keys)
-    order = np.argsort(alike[there], kind="stable")
-    return Drift(
-        keys=keys[there].tolist(),
-        drift=1 - alike[there],
-        drift_degraded=1 - input_alike[there],
-        gain=(sign * (after - before))[there],
-        by=by,
-        worst=keys[there][order[:count]].tolist(),
-        not_found=keys[~there].tolist(),
-    )
+    columns = {"drift": 1 - alike, "drift_degraded": 1 - input_alike, "gain": sign * (after - before)}
+    faces = pd.DataFrame(columns, pd.Index(evaluation.keys, name="key"))
+    found = faces["drift"].notna()
+    ranked = faces[found].sort_values("drift", ascending=False, kind="stable")
+    return Drift(ranked, metric, list(faces.index[~found]))
 
 
 def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
@@ -107,7 +95,7 @@ def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
     return {name: {str(key): label.strip() or NO_LABEL for key, label in labels[name].items()} for name in names}
 
 
-def by_group(
+def group_frame(
     evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str | None = "degraded"
 ) -> pd.DataFrame:
     """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
@@ -140,8 +128,8 @@ def by_group(
     return pd.DataFrame(rows).set_index("group")
 
 
-def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
-    """What :func:`by_group` found as text to read: of each metric the mean, and the gain with its interval."""
+def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = IN_TABLE) -> pd.DataFrame:
+    """What :func:`group_frame` found as text to read: of each metric the mean, and the gain with its interval."""
     cells = {"faces": [f"{row.n}{' (few)' if row.few else ''}" for row in groups.itertuples()]}
     metrics = [name for name in metrics if name in groups]
     for name in metrics:
@@ -152,3 +140,12 @@ def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[
         text = ["" if np.isnan(gain[0]) else Interval(*gain).text(evaluation.metrics[name].digits) for gain in gains]
         cells[f"{evaluation.metrics[name].label} gain"] = text
     return pd.DataFrame(cells, groups.index)
+
+
+def group_tables(
+    evaluation: Evaluation, labels: Mapping[str, Mapping[str, str]], method: str = "model"
+) -> dict[str, pd.DataFrame]:
+    """:func:`group_table` of each column of labels; gains are over the degraded faces, where there are such."""
+    over = "degraded" if "degraded" in evaluation.scores else None
+    frames = {column: group_frame(evaluation, label_of, method, over) for column, label_of in labels.items()}
+    return {column: group_table(frame, evaluation) for column, frame in frames.items()}

@@ -5,7 +5,7 @@ wherever they were made. ``metrics.csv`` has a line for each method, the conditi
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -113,8 +113,13 @@ class Evaluation:
                 raise ValueError(f"metric '{metric}': not available; there are: {', '.join(self.scores[method])}")
         return [self.scores[method][metric] for method in methods]
 
-    def table(self) -> str:
-        """The rows as text; a star marks the best, the last line is what the clean faces have."""
+    def gains(self, method: str, metric: str = "psnr") -> pd.DataFrame:
+        """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
+        others = [other for other in self.scores if other != method]
+        return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
+
+    def summary(self) -> pd.DataFrame:
+        """The rows as text, ``mean [low, high]``; a star marks the best, the last line is what the clean faces have."""
         names, columns = [row["method"] for row in self.rows], {}
         for m, metric in self.available.items():
             best = self.best(m)
@@ -122,7 +127,21 @@ class Evaluation:
             clean = f"{self.clean[m].mean:.{metric.digits}f}  " if m in self.clean else ""
             columns[metric.title] = [*cells, *([clean] if self.clean else [])]
         table = pd.DataFrame(columns, [*names, *(["(clean)"] if self.clean else [])])
-        return table.rename_axis(columns="method").to_string()
+        return table.rename_axis(columns="method")
+
+    def exclusions(self) -> list[str]:
+        """Sentences that count what is in no mean: pairs that could not be read, faces without a value."""
+        found, n = [], len(self.keys)
+        if unreadable := self.conditions.get("unreadable", {}):
+            found.append(f"{len(unreadable)} of {len(unreadable) + n} pairs could not be read: {_some(unreadable, 5)}.")
+        for row in self.rows:
+            name = row["method"].replace("_", " ")
+            if row.get("psnr_infinite"):
+                found.append(f"{name}: {row['psnr_infinite']} faces equal the clean one, their PSNR is infinite.")
+            for metric, keys in self.conditions.get("no_value", {}).get(row["method"], {}).items():
+                label = self.metrics[metric].label
+                found.append(f"{name}: no {label} for {len(keys)} of {n} faces: {_some(keys, 3)}.")
+        return found
 
     def to_json(self) -> str:
         """Strict JSON: conditions, rows, reference, per_image, traces."""
@@ -182,6 +201,10 @@ def cell(row: Mapping[str, Any], metric: str, digits: int) -> str:
     if row[f"{metric}_low"] is None:
         return f"{row[metric]:.{digits}f}"
     return f"{row[metric]:.{digits}f} [{row[f'{metric}_low']:.{digits}f}, {row[f'{metric}_high']:.{digits}f}]"
+
+
+def _some(names: Collection[str], most: int) -> str:
+    return ", ".join(list(names)[:most]) + (" ..." if len(names) > most else "")
 
 
 def _finite(value: float) -> float | None:

@@ -15,10 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hifacegan_lib.degradations.operations import MAX_SEED
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import Step, Trace
+from hifacegan_lib.evaluation.identity_drift import PERCEPTUAL
+from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Method, restore
 from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
@@ -51,7 +54,7 @@ class Surface:
     faces: int
 
     @property
-    def says(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """In words: of each kind the steepest fall of the first metric, then the other metrics' cliffs."""
         first, *others = self.metrics
         sharp = [cliff for name in others for cliff in cliffs(self, name) if cliff.sharp]
@@ -62,7 +65,7 @@ class Surface:
         sides = {"restored": self.restored, "degraded": self.degraded}
         means = {m: {side: _rounded(values[m]) for side, values in sides.items()} for m in self.metrics}
         shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
-        return {**shared, "means": means, "cliffs": self.says}
+        return {**shared, "means": means, "cliffs": self.sentences}
 
 
 def _rounded(values: Values) -> list[list[float | None]]:
@@ -78,6 +81,12 @@ class Cliff:
     drop: float
     sharp: bool
     sentence: str
+
+
+def metrics_for(evaluation: Evaluation) -> dict[str, Metric]:
+    """PSNR, the first perceptual metric and identity: those of them that an evaluation has, for :func:`surface`."""
+    perceptual = next((name for name in PERCEPTUAL if name in evaluation.available), None)
+    return {n: evaluation.metrics[n] for n in ("psnr", perceptual, "identity") if n in evaluation.available}
 
 
 def surface(
@@ -104,35 +113,35 @@ def surface(
     if unknown := [kind for kind in kinds if kind not in LADDERS]:
         raise ValueError(f"kind '{unknown[0]}': no ladder; there are: {', '.join(LADDERS)}")
     clean = torch.stack([to_float(face) for face in faces.values()]).to(device)
-    wanted = {name: metric.compute for name, metric in metrics.items() if metric.compute}
     shape = (len(kinds), len(LADDERS[kinds[0]].values))
-    found = {side: {name: np.full(shape, np.nan) for name in wanted} for side in ("restored", "degraded")}
-    for place in np.ndindex(shape):
-        kind = kinds[place[0]]
-        value = LADDERS[kind].values[place[1]]
+    restored, degraded = ({name: np.full(shape, np.nan) for name, m in metrics.items() if m.compute} for _ in range(2))
+    for cell in np.ndindex(shape):
+        kind, value = kinds[cell[0]], LADDERS[kinds[cell[0]]].values[cell[1]]
         damaged = [_damage(key, face, recipe, kind, value, mode, seed) for key, face in faces.items()]
-        degraded = torch.stack([to_float(image) for image in damaged]).to(device)
-        restored = torch.cat([restore("model", method, part) for part in degraded.split(BATCH)])
-        for name in list(wanted):
-            for side, images in (("restored", restored), ("degraded", degraded)):
-                try:
-                    values = wanted[name](images, clean).double().cpu().numpy()
-                except MetricUnavailable:
-                    del wanted[name]
-                    break
-                finite = values[np.isfinite(values)]
-                found[side][name][place] = finite.mean() if len(finite) else np.nan
+        inputs = torch.stack([to_float(image) for image in damaged]).to(device)
+        outputs = torch.cat([restore("model", method, part) for part in inputs.split(BATCH)])
+        for name in list(restored):
+            try:
+                restored[name][cell], degraded[name][cell] = (_mean(metrics[name], x, clean) for x in (outputs, inputs))
+            except MetricUnavailable:
+                del restored[name], degraded[name]
     ranges = {kind: trained_range(recipe, kind) for kind in kinds}
     return Surface(
         mode=mode,
         severities={kind: tuple(LADDERS[kind].values) for kind in kinds},
-        restored={name: found["restored"][name] for name in wanted},
-        degraded={name: found["degraded"][name] for name in wanted},
+        restored=restored,
+        degraded=degraded,
         trained=np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds]),
         ranges=ranges,
-        metrics={name: metrics[name] for name in wanted},
+        metrics={name: metrics[name] for name in restored},
         faces=len(faces),
     )
+
+
+def _mean(metric: Metric, images: Tensor, clean: Tensor) -> float:
+    """Mean of the finite values of a batch, NaN where there is none."""
+    values = metric.compute(images, clean).double()  # type: ignore[misc]
+    return values[values.isfinite()].mean().item()
 
 
 def _damage(key: str, face: Pixels, recipe: Recipe, kind: str, value: float, mode: str, seed: int) -> Pixels:

@@ -11,12 +11,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hifacegan_lib.evaluation.pictures import PictureWriter
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
@@ -28,8 +30,6 @@ from hifacegan_lib.utils.statistics import Values, finite_interval
 Batch = Mapping[str, Any]
 Method = Callable[[Tensor], Tensor]
 """Degraded faces, float RGB, N x 3 x H x W in [0, 1] -> restored faces, alike."""
-Keep = Callable[[str, str, Pixels], object]
-"""Gets the column ("degraded", a method's name, "clean"), the key and the picture of each face."""
 
 CONTRACT = {
     "colour": "RGB, range [0, 1]",
@@ -49,7 +49,7 @@ def evaluate(
     conditions: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
     device: str | torch.device = "cpu",
-    keep: Keep | None = None,
+    keep: str | Path | None = None,
 ) -> Evaluation:
     """Judge methods on pairs; the row ``degraded``, the input as it is, always comes first.
 
@@ -60,7 +60,7 @@ def evaluate(
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
         metrics: by default :func:`hifacegan_lib.metrics.registry.standard`.
-        keep: gets every picture that is scored.
+        keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named).
     """
@@ -84,7 +84,7 @@ def score(
     conditions: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
     device: str | torch.device = "cpu",
-    keep: Keep | None = None,
+    keep: str | Path | None = None,
 ) -> Evaluation:
     """As :func:`evaluate`, for pictures that are there already: ``columns`` gives a batch's, in rows' order.
 
@@ -96,6 +96,7 @@ def score(
     unreadable: dict[str, str] = {}
     sizes: set[str] = set()
     digest = hashlib.sha256()
+    writer = PictureWriter(keep) if keep else None
     for batch in batches:
         unreadable |= batch.get("unreadable", {})
         if not batch["key"]:
@@ -107,12 +108,14 @@ def score(
         sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
         digest.update(np.rint(clean.cpu().numpy() * 255).astype(np.uint8).tobytes())
         found.add(faces)
-        for column, pictures in faces.items() if keep else ():
-            for key, face in zip(batch["key"], pictures, strict=True):
-                keep(column, key, to_uint8(face))  # type: ignore[misc]
+        for column, images in faces.items() if writer else ():
+            for key, face in zip(batch["key"], images, strict=True):
+                writer.write(column, key, to_uint8(face))  # type: ignore[union-attr]
     if not keys:
         reasons = "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
         raise ValueError(f"nothing to evaluate: no pair came{reasons}")
+    if writer:
+        writer.close()
     sets = found.sets()
     scores = found.scores()
     reference = scores.pop("clean")

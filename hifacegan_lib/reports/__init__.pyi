@@ -1,5 +1,6 @@
 from . import degradation_plots as degradation_plots
 from . import evaluation_plots as evaluation_plots
+from . import evaluation_report as evaluation_report
 from . import folder_reports as folder_reports
 from . import network_plots as network_plots
 from . import plots as plots

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation beyond its means: where a model breaks, and whose faces it changes."""
+"""Plots of an evaluation: means, tuned baselines, where a model breaks, and how far faces drift from the person."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,38 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hifacegan_lib.evaluation.baselines import Tuned
 from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
+from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
 from hifacegan_lib.evaluation.severity import LADDERS
-from hifacegan_lib.reports.plots import canvas, image_rows
-from hifacegan_lib.utils.images import Pixels
+from hifacegan_lib.reports.network_plots import curves
+from hifacegan_lib.reports.plots import canvas, intervals
+
+
+def means(found: Evaluation, highlight: str = "model", metrics: Sequence[str] = ()) -> Figure:
+    """Mean and interval of each method, a panel for each metric.
+
+    Args:
+        highlight: the method in colour.
+        metrics: names; by default all that have values.
+    """
+    names = [name for name in metrics or found.available if name in found.available]
+    titles = {name: f"{found.metrics[name].title}\n{found.metrics[name].direction}" for name in names}
+    return intervals(found.rows, titles, highlight)
+
+
+def tuning(tuned: Mapping[str, Tuned]) -> Figure:
+    """PSNR of each setting that was tried: a panel for each baseline, a line for each setting of its other numbers."""
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, result in tuned.items():
+        lines = panels.setdefault(f"{name.replace('_', ' ')}: PSNR, dB", {})
+        first = next(iter(result.setting))
+        varied = [key for key in result.setting if key != first and len({row[key] for row in result.table}) > 1]
+        for row in result.table:
+            label = ", ".join(f"{key} {row[key]}" for key in varied) or first
+            lines.setdefault(label, []).append((row[first], row["psnr"]))
+    return curves(panels, " or ".join(next(iter(result.setting)) for result in tuned.values()))
 
 
 def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
@@ -36,20 +63,17 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         middle = np.nanmean([np.nanmin(good * values), np.nanmax(good * values)])
         for (row, column), value in np.ndenumerate(values):
             colour = "black" if good * value > middle else "white"
-            where: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            centred: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            corner: dict[str, Any] = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
+            axis.text(column - 0.43, row - 0.4, f"{found.severities[kinds[row]][column]:.3g}", **corner)
             if np.isnan(value):
-                axis.text(column, row, "none", fontsize=9, **where)
+                axis.text(column, row, "none", fontsize=9, **centred)
                 continue
             digits = min(metric.digits, 1 if metric.unit == "dB" else 2)
-            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **where)
-            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **where)
-        for row, kind in enumerate(kinds):
-            for column, rung in enumerate(found.severities[kind]):
-                colour = "black" if good * values[row, column] > middle else "white"
-                where = {"ha": "left", "va": "top", "color": colour, "alpha": 0.75, "fontsize": 7.5}
-                axis.text(column - 0.43, row - 0.4, f"{rung:.3g}", **where)
-            columns = np.flatnonzero(found.trained[row])
-            if len(columns):
+            axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **centred)
+            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **centred)
+        for row, trained in enumerate(found.trained):
+            if len(columns := np.flatnonzero(trained)):
                 box = Rectangle((columns[0] - 0.47, row - 0.45), len(columns) - 0.06, 0.9, fill=False)
                 box.set(edgecolor="white", linewidth=2.4)
                 axis.add_patch(box)
@@ -64,8 +88,8 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         axis.set_xticks([0, rungs - 1], ["mild", "strong"], fontsize=10)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    says = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
-    figure.supxlabel(says, x=0.995, ha="right", fontsize=9, color="0.25")
+    legend = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
+    figure.supxlabel(legend, x=0.995, ha="right", fontsize=9, color="0.25")
     return figure
 
 
@@ -78,31 +102,20 @@ def drift_dots(found: Drift, label: str) -> Figure:
     figure, axes = canvas(figsize=(6.4, 4.6), layout="constrained")
     axis = axes[0, 0]
     limit = 1 - SAME_PERSON
-    top = max(1.0, float(found.drift.max()) * 1.08)
-    span = float(np.abs(found.gain).max()) * 1.12 or 1.0
+    drift, gain = (found.faces[name].to_numpy() for name in ("drift", "gain"))
+    top = max(1.0, float(drift.max()) * 1.08)
+    span = float(np.abs(gain).max()) * 1.12 or 1.0
     axis.fill_between([0, span], limit, top, color="C3", alpha=0.08, linewidth=0)
     axis.axhline(limit, color="C3", linewidth=1, linestyle=(0, (4, 3)))
     axis.axvline(0, color="0.4", linewidth=1)
-    other = 1 - found.drift < SAME_PERSON
+    other = drift > limit
     for chosen, colour in ((~other, "C0"), (other, "C3")):
-        axis.plot(found.gain[chosen], found.drift[chosen], "o", color=colour, alpha=0.75, markeredgecolor="white")
+        axis.plot(gain[chosen], drift[chosen], "o", color=colour, alpha=0.75, markeredgecolor="white")
     axis.text(span * 0.98, top * 0.97, "looks better, is someone else", color="C3", ha="right", va="top", fontsize=10)
     axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
     axis.set(xlim=(-span, span), ylim=(0, top))
     axis.set(xlabel=f"perceptual gain by {label} (right is better)", ylabel="drift: 1 - similarity to the clean face")
-    axis.set_title(f"{other.sum()} of {len(found.keys)} faces became another person", fontsize=10, loc="left")
+    axis.set_title(f"{other.sum()} of {len(drift)} faces became another person", fontsize=10, loc="left")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def side_by_side(faces: Mapping[str, Mapping[str, Pixels]], captions: Mapping[str, str], inch: float = 1.4) -> Figure:
-    """Faces in columns, a row for each way of making them, a caption below each column.
-
-    Args:
-        faces: key -> row's name -> uint8 H x W x 3, the same rows for each key.
-        captions: key -> text below its column.
-    """
-    names = list(next(iter(faces.values())))
-    rows = {name: [face[name] for face in faces.values()] for name in names}
-    return image_rows(rows, inch, captions={names[-1]: [captions[key] for key in faces]})

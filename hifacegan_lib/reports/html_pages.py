@@ -35,7 +35,7 @@ class Section(NamedTuple):
     """A part of a page: sentences, a table (its first line the head), figures by caption."""
 
     title: str
-    says: Sequence[str] = ()
+    sentences: Sequence[str] = ()
     table: Sequence[Sequence[str]] = ()
     figures: Mapping[str, Figure] = {}
 

@@ -1,16 +1,14 @@
-"""Plots of a network and its training: weights of a window, maps over a face, curves over steps."""
+"""Plots of a network and its training: maps over a face, curves over steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hifacegan_lib.reports.plots import canvas, show
-from hifacegan_lib.utils.images import Pixels
+from hifacegan_lib.reports.plots import canvas
 
 Map = NDArray[np.floating[Any]]
 Points = list[tuple[float, float]]
@@ -22,39 +20,6 @@ QUANTITIES = {  # panel -> keys of a line of metrics.jsonl
 }
 NO_LOSSES = ("step", "seconds", "lr", "cast_r", "cast_g", "cast_b", "droplets", "d_margin", "d_accuracy")
 """Keys of a line that :func:`history` leaves out; any other key is a loss with a panel of its own."""
-
-
-def window_weights(image: Pixels, weights: Map, pixels: Mapping[str, tuple[int, int]], radius: int = 5) -> Figure:
-    """Where H is large: some pixels marked on the face, each with its surroundings and its window's K x K weights.
-
-    Args:
-        image: uint8 H x W x 3.
-        weights: K^2 x H x W, neighbours in reading order.
-        pixels: name -> (row, column) of a window's centre.
-        radius: of the surroundings that are shown, pixels.
-    """
-    side = round(weights.shape[0] ** 0.5)
-    figure, axes = canvas(2, len(pixels) + 1, figsize=(2.1 * (len(pixels) + 1) + 0.6, 4.3))
-    for axis in axes[:, 0]:
-        axis.remove()
-    face = figure.add_subplot(axes[0, 0].get_gridspec()[:, 0])
-    show(face, image, "damaged face")
-    padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
-    for n, (name, (row, column)) in enumerate(pixels.items()):
-        frame: dict[str, Any] = {"edgecolor": f"C{n}", "facecolor": "none", "linewidth": 2}
-        face.add_patch(Rectangle((column - radius - 0.5, row - radius - 0.5), 2 * radius + 1, 2 * radius + 1, **frame))
-        near, heat = axes[0, n + 1], axes[1, n + 1]
-        show(near, padded[row : row + 2 * radius + 1, column : column + 2 * radius + 1], name)
-        near.add_patch(Rectangle((radius - side / 2, radius - side / 2), side, side, **frame))
-        values = weights[:, row, column].reshape(side, side)
-        shown = heat.imshow(values, cmap="RdBu_r", vmin=0, vmax=2)
-        for y, x in np.ndindex(side, side):
-            dark = abs(values[y, x] - 1) > 0.7
-            heat.text(x, y, f"{values[y, x]:.2f}", ha="center", va="center", fontsize=9, color="w" if dark else "k")
-        heat.set(xticks=[], yticks=[])
-        heat.set_xlabel("H of its window", fontsize=9)
-    figure.colorbar(shown, ax=axes[1, 1:].tolist(), shrink=0.8, ticks=[0, 1, 2], label="H")
-    return figure
 
 
 def maps(values: Mapping[str, Map], low: float | None = None, high: float | None = None, inch: float = 2.1) -> Figure:

@@ -66,13 +66,9 @@ def open_progress(
         kind = choose(os.environ, _in_kernel(), sys.stderr.isatty())
     if kind == "none":
         return Progress()
-    return (
-        _Plain(start, total)
-        if kind == "plain"
-        else _Bar(start, total)
-        if kind == "bar"
-        else _Live(start, total, history)
-    )
+    if kind == "live":
+        return _Live(start, total, history)
+    return (_Plain if kind == "plain" else _Bar)(start, total)
 
 
 def choose(environment: Mapping[str, str], kernel: bool, terminal: bool) -> Kind:

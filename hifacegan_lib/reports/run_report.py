@@ -21,8 +21,9 @@ from hifacegan_lib.utils.files import read_json
 from hifacegan_lib.utils.images import Pixels, load_image
 
 STRIPS = 4  # most in a report
-_SHOWN_ELSEWHERE = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
-_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
+LISTED_SEPARATELY = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
+"""Conditions with a place of their own in the page."""
+ABSOLUTE_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def write_report(
     title: str = "Face renovation",
     training: TrainingRecord | None = None,
     sliders: Sequence[Slider] = (),
-    parts: Sequence[Section] = (),
+    sections: Sequence[Section] = (),
 ) -> Path:
     """Write the report, whole or not at all.
 
@@ -147,7 +148,7 @@ def write_report(
         environment: versions, device and commit, see :func:`hifacegan_lib.runs.environment`.
         training: the page's second part, or its only one.
         sliders: faces to look at before and after.
-        parts: more of the evaluation: surfaces, protocols, groups.
+        sections: more of the evaluation: surfaces, protocols, groups.
     Raises:
         ValueError: neither an evaluation nor a training.
     """
@@ -166,13 +167,13 @@ def write_report(
         evaluation=evaluation,
         finding=_finding(evaluation) if evaluation else None,
         cell=cell,
-        counts=left_out(evaluation) if evaluation else [],
+        exclusions=evaluation.exclusions() if evaluation else [],
         sliders=sliders,
         figures=figures,
-        sections=parts,
-        conditions={k: v for k, v in conditions.items() if k not in _SHOWN_ELSEWHERE},
+        sections=sections,
+        conditions={k: v for k, v in conditions.items() if k not in LISTED_SEPARATELY},
         training=training,
-        warnings=[(step, _PATH.sub("…", text)) for step, text in training.warnings] if training else [],
+        warnings=[(step, ABSOLUTE_PATH.sub("…", text)) for step, text in training.warnings] if training else [],
         tables={name: table for name, table in tables.items() if table},
     )
 
@@ -189,25 +190,8 @@ def write_comparison(
         sliders=sliders,
         figures=figures,
         differing={"Parameters that differ": found.params, "Conditions that differ": found.conditions},
-        hidden=_SHOWN_ELSEWHERE,
+        listed_separately=LISTED_SEPARATELY,
     )
-
-
-def left_out(evaluation: Evaluation) -> list[str]:
-    """What is in no mean, in words: pairs that could not be read, faces without a value."""
-    found = []
-    unreadable = evaluation.conditions.get("unreadable", {})
-    if unreadable:
-        names = ", ".join(list(unreadable)[:5]) + (" ..." if len(unreadable) > 5 else "")
-        found.append(f"{len(unreadable)} of {len(unreadable) + len(evaluation.keys)} pairs could not be read: {names}.")
-    for row in evaluation.rows:
-        name = row["method"].replace("_", " ")
-        if row.get("psnr_infinite"):
-            found.append(f"{name}: {row['psnr_infinite']} faces equal the clean one, their PSNR is infinite.")
-        for metric, keys in evaluation.conditions.get("no_value", {}).get(row["method"], {}).items():
-            label, some = evaluation.metrics[metric].label, ", ".join(keys[:3]) + (" ..." if len(keys) > 3 else "")
-            found.append(f"{name}: no {label} for {len(keys)} of {len(evaluation.keys)} faces: {some}.")
-    return found
 
 
 def _finding(evaluation: Evaluation) -> dict[str, Any] | None:

@@ -17,7 +17,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from hifacegan_lib.degradations.compression import jpeg
 from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.reports.folder_reports import Shelf
 from hifacegan_lib.utils.images import Pixels, to_float
 
 METRICS = standard(("psnr", "ssim", "colour_shift"))
@@ -113,8 +112,7 @@ def test_infinite_values_are_left_out_and_pictures_too_small_have_none(study: Mo
 def test_a_judged_run_gets_its_numbers_and_its_picture(study: ModuleType, faces: list, tmp_path: Path) -> None:
     degraded, restored, clean = (torch.stack([to_float(face[k]) for face in faces[:4]]) for k in range(3))
     batch = {"key": [f"face {n}" for n in range(4)], "degraded": degraded, "clean": clean}
-    with Shelf(tmp_path) as shelf:
-        found = evaluate({"model": lambda _: restored}, [batch], 100, metrics=METRICS, keep=shelf)
+    found = evaluate({"model": lambda _: restored}, [batch], 100, metrics=METRICS, keep=tmp_path)
     found.save(tmp_path / "metrics.json")
     study.main([str(tmp_path)])
     rows = json.loads((tmp_path / "protocols.json").read_text())

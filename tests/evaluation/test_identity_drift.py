@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hifacegan_lib.evaluation.identity_drift import NO_LABEL, by_group, drift, group_table, read_labels
+from hifacegan_lib.evaluation.identity_drift import NO_LABEL, drift, group_frame, group_table, group_tables, read_labels
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.registry import standard
@@ -34,18 +34,17 @@ def made(**unavailable: str) -> Evaluation:
 
 def test_drift_and_gain_are_each_faces() -> None:
     found = drift(made())
-    assert found.keys == ["0.png", "1.png", "2.png", "4.png"] and found.not_found == ["3.png"]
-    np.testing.assert_allclose(found.drift, [0.2, 0.9, 0.7, 0.65])
-    np.testing.assert_allclose(found.gain, [0.2, 0.3, -0.1, 0.4])
-    np.testing.assert_allclose(found.drift_degraded, [0.1, 0.8, np.nan, 0.4])
-    assert found.by == "lpips"
+    assert list(found.faces.index) == ["1.png", "2.png", "4.png", "0.png"] and found.not_found == ["3.png"]
+    np.testing.assert_allclose(found.faces["drift"], [0.9, 0.7, 0.65, 0.2])
+    np.testing.assert_allclose(found.faces["gain"], [0.3, -0.1, 0.4, 0.2])
+    np.testing.assert_allclose(found.faces["drift_degraded"], [0.8, np.nan, 0.4, 0.1])
+    assert found.metric == "lpips"
 
 
-def test_the_worst_and_the_deceptive_are_named() -> None:
-    found = drift(made(), count=2)
-    assert found.worst == ["1.png", "2.png"]
-    assert found.another_person == 3
-    assert found.deceptive == ["1.png", "4.png"]  # looks better, is someone else
+def test_the_deceptive_are_named() -> None:
+    found = drift(made())
+    assert len(found.another_person) == 3
+    assert list(found.deceptive.index) == ["1.png", "4.png"]  # looks better, is someone else
 
 
 def test_without_any_perceptual_metric_the_reason_is_told() -> None:
@@ -59,7 +58,7 @@ def test_without_identity_the_reason_is_told() -> None:
 
 
 def test_groups_have_their_own_means_and_gains() -> None:
-    groups = by_group(made(), {"0": "young", "1.png": "young", "2.png": "old", "4": "old"})
+    groups = group_frame(made(), {"0": "young", "1.png": "young", "2.png": "old", "4": "old"})
     assert list(groups["n"].items()) == [(NO_LABEL, 1), ("old", 2), ("young", 2)] and groups["few"].all()
     nobody, old = groups.loc[NO_LABEL], groups.loc["old"]
     assert old["psnr"] == 23 and old["psnr_gain"] == 1  # the infinite one is in no mean
@@ -68,12 +67,19 @@ def test_groups_have_their_own_means_and_gains() -> None:
     text = group_table(groups, made(), ("psnr", "identity"))
     assert list(text.loc["old"]) == ["2 (few)", "23.00", "0.325", "+1.00 [+1.00, +1.00]", "-0.250 [-0.250, -0.250]"]
     assert list(text.loc[NO_LABEL])[2:] == ["none", "+1.00 [+1.00, +1.00]", ""]
-    assert list(group_table(by_group(made(), {"0": "young"}, over=None), made(), ("psnr",))) == ["faces", "PSNR, dB"]
+    assert list(group_table(group_frame(made(), {"0": "young"}, over=None), made(), ("psnr",))) == ["faces", "PSNR, dB"]
+
+
+def test_each_column_of_labels_has_its_table() -> None:
+    labels = {"age": {"0": "young"}, "light": {"1": "dim", "2": "dim"}}
+    tables = group_tables(made(), labels)
+    assert list(tables) == ["age", "light"] and tables["light"].loc["dim", "faces"] == "2 (few)"
+    assert tables["age"].equals(group_table(group_frame(made(), labels["age"]), made()))
 
 
 def test_labels_of_nobody_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no label is of an evaluated face: labels such as 'x', faces such"):
-        by_group(made(), {"x": "young"})
+        group_frame(made(), {"x": "young"})
 
 
 def test_labels_are_read_by_column(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hifacegan_lib.degradations.traces import Trace
 from hifacegan_lib.evaluation import scoring
+from hifacegan_lib.evaluation.pictures import read_picture
 from hifacegan_lib.evaluation.scoring import Evaluation, evaluate, examples
 from hifacegan_lib.metrics import registry
 
@@ -100,7 +101,7 @@ def test_nothing_but_equal_images_has_no_mean() -> None:
     found = evaluate({}, batches, 100, 0, metrics=BASIC)
     assert [found.rows[0][name] for name in ("psnr", "psnr_low", "psnr_high")] == [None] * 3
     assert found.rows[0]["psnr_infinite"] == N
-    assert "infinite" in found.table()
+    assert "infinite" in found.summary().to_string()
     json.loads(found.to_json(), parse_constant=pytest.fail)
 
 
@@ -110,7 +111,7 @@ def test_a_metric_that_cannot_be_had_is_null_with_its_reason(tmp_path: Path, mon
     for row in found.rows:
         assert all(row[f"{name}{end}"] is None for name in ("ms_ssim", "lpips") for end in ("", "_low", "_high"))
     assert "176 pixels, got 24 x 24" in found.conditions["unavailable"]["ms_ssim"]
-    assert found.best("lpips") is None and "LPIPS" not in found.table()
+    assert found.best("lpips") is None and not [name for name in found.summary() if "LPIPS" in name]
     with pytest.raises(ValueError, match="metric 'lpips': not available"):
         found.gain("smooth", metric="lpips")
 
@@ -134,7 +135,7 @@ def test_saved_json_is_strict_and_comes_back(judged: Evaluation, tmp_path: Path)
     assert len(saved["per_image"]) == 2 * N
     assert sorted(p.name for p in path.parent.iterdir()) == ["metrics.csv", "metrics.json"]
     again = Evaluation.load(path)
-    assert again.to_json() == judged.to_json() and again.table() == judged.table()
+    assert again.to_json() == judged.to_json() and again.summary().equals(judged.summary())
 
 
 def test_what_has_no_number_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
     clean = torch.cat([batch["clean"] for batch in pairs()])
     assert found.clean["bright"].mean == pytest.approx(clean.mean().item(), abs=1e-6)
     assert found.best("bright") == "degraded"  # nearest to the clean faces
-    assert found.table().splitlines()[-1].startswith("(clean)")
+    assert found.summary().index[-1] == "(clean)"
     assert list(found.reference) == ["bright"]
 
 
@@ -221,17 +222,12 @@ def test_unreadable_pairs_are_counted_and_listed() -> None:
         scoring.score(lambda _: {}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
 
 
-def test_every_scored_picture_can_be_kept() -> None:
-    kept: dict[tuple[str, str], np.ndarray] = {}
-    found = evaluate(
-        {"smooth": smooth},
-        pairs(),
-        100,
-        metrics=BASIC,
-        keep=lambda column, key, face: kept.update({(column, key): face}),
-    )
-    assert set(kept) == {(column, key) for column in ("degraded", "smooth", "clean") for key in found.keys}
-    error = (kept["smooth", "face 3"] / 255 - kept["clean", "face 3"] / 255) ** 2
+def test_every_scored_picture_can_be_kept(tmp_path: Path) -> None:
+    found = evaluate({"smooth": smooth}, pairs(), 100, metrics=BASIC, keep=tmp_path)
+    for column in ("degraded", "smooth", "clean"):
+        assert all(read_picture(tmp_path, column, key) is not None for key in found.keys)
+    restored, clean = (read_picture(tmp_path, column, "face 3") for column in ("smooth", "clean"))
+    error = (restored / 255 - clean / 255) ** 2
     assert -10 * math.log10(error.mean()) == pytest.approx(found.scores["smooth"]["psnr"][3], abs=1e-4)
 
 
@@ -311,12 +307,17 @@ def test_examples_are_the_pictures_behind_the_numbers(judged: Evaluation) -> Non
         examples({}, pairs(), ["nobody"])
 
 
-def test_the_table_marks_the_best(judged: Evaluation) -> None:
-    head, degraded, smoothed = judged.table().splitlines()
-    assert head.split() == ["method", "PSNR,", "dB", "SSIM"]
-    row = judged.rows[1]
-    assert f"  {row['psnr']:.2f} [{row['psnr_low']:.2f}, {row['psnr_high']:.2f}] *" in smoothed
-    assert f"{judged.rows[0]['psnr']:.2f} [" in degraded and (degraded + smoothed).count("*") == 2
+def test_the_summary_marks_the_best(judged: Evaluation) -> None:
+    summary, row = judged.summary(), judged.rows[1]
+    assert list(summary) == ["PSNR, dB", "SSIM"] and list(summary.index) == ["degraded", "smooth"]
+    text = f"{row['psnr']:.2f} [{row['psnr_low']:.2f}, {row['psnr_high']:.2f}] *"
+    assert summary.loc["smooth", "PSNR, dB"] == text
+    assert summary.to_string().count("*") == 2
+
+
+def test_gains_are_over_every_other_method(judged: Evaluation) -> None:
+    gains = judged.gains("smooth")
+    assert list(gains.index) == ["degraded"] and tuple(gains.loc["degraded"]) == judged.gain("smooth")
 
 
 def test_traces_of_the_pairs_are_kept() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import browsing
@@ -164,18 +165,21 @@ def test_two_folders_are_compared_with_the_faces_that_changed_most(
     page = (tmp_path / "both" / "comparison.html").read_text(encoding="utf-8")
     assert page.count('class="slider"') == N
     saved = json.loads((tmp_path / "both" / "comparison.json").read_text(encoding="utf-8"))
-    assert saved["lines"][0]["wins"] == N
+    assert saved["metrics"][0]["wins"] == N
 
 
-def test_a_shelf_keeps_every_picture_and_forgets_the_last_evaluation(tmp_path: Path) -> None:
-    face = portrait(1, 16)
-    for key in ("old.jpg", "a/new.jpg"):
-        shelf = folder_reports.Shelf(tmp_path)
-        shelf("model", key, face)
-        shelf.close()
-    assert json.loads((tmp_path / "pictures.json").read_text()) == {"model": {"a/new.jpg": "pictures/model/a/new.png"}}
-    assert [p.name for p in (tmp_path / "pictures").rglob("*.png")] == ["new.png"]
-    assert np.array_equal(load_image(tmp_path / "pictures/model/a/new.png"), face)
+def test_a_comparison_finds_its_pictures_after_the_whole_tree_has_moved(folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders, tmp_path / "before")
+    before = tmp_path / "before"
+    folder_reports.evaluate_folders(
+        before / "damaged", before / "clean", before / "worse", before / "damaged", BASIC, bootstrap_samples=100
+    )
+    folder_reports.evaluate_folders(before / "mixed", before / "clean", before / "better", metrics=BASIC)
+    before.rename(tmp_path / "after")
+    after = tmp_path / "after"
+    folder_reports.compare_folders(after / "worse", after / "better", tmp_path / "both")
+    page = (tmp_path / "both" / "comparison.html").read_text(encoding="utf-8")
+    assert page.count('class="slider"') == N
 
 
 @pytest.mark.parametrize("width", [1280, 390])
