@@ -165,10 +165,11 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
 def dependencies(p: Training) -> dict[str, Any]:
     """All that a run's weights depend on: parameters, recipe, and the hashes of images and initial weights."""
     manifest = find_data(p)
+    recipe = json.loads(load_recipe(recipe_file(p.recipe)).to_json())
     lines = sorted(f"{entry.split} {entry.key} {entry.sha256}" for entry in manifest.files())
     return {
         "parameters": p.model_dump(exclude=MAY_CHANGE),
-        "recipe": json.loads(load_recipe(recipe_file(p.recipe)).to_json()),
+        "recipe": {k: v for k, v in recipe.items() if k not in ("description", "source", "license")},
         "data": {
             **{split: len(manifest.files(split)) for split in ("train", "valid")},
             "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
