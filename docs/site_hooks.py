@@ -2,7 +2,7 @@
 
 README.md becomes the front page. A link to a file of the repository leads to its page on the site: a notebook or a
 Markdown file to the page made of it, a Python file of the package to its place in the reference, any other file to a
-copy of it.
+copy of it. Equations become MathML.
 """
 
 import ast
@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
@@ -25,6 +26,7 @@ PAGES = {
     **{f"notebooks/{p.name}": f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb"))},
 }
 """File of the repository -> its page on the site."""
+EQUATION = re.compile(r"\$\$(?P<block>[^$]+)\$\$|(?<![\\`$\w])\$(?P<inline>[^$\n`]+)\$(?![\w`])")
 LINK = re.compile(r"(\]\()([^)\s#]+)?(#[^)\s]*)?(\))")
 
 
@@ -55,7 +57,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         found = place(path, anchor or "")
         return f"{opening}{posixpath.relpath(found[0], start or '.')}{found[1]}{closing}" if found else match[0]
 
-    return LINK.sub(led, markdown)
+    return LINK.sub(led, EQUATION.sub(mathml, markdown))
+
+
+def mathml(match: re.Match[str]) -> str:
+    """An equation as MathML, which browsers draw without a script."""
+    return convert(match["block"] or match["inline"], display="block" if match["block"] else "inline")
 
 
 def place(path: str, anchor: str) -> tuple[str, str] | None:
