@@ -22,14 +22,14 @@ FLOORS = [
 
 BUDGET = {
     "utils": 890,
-    "models": 2100,
+    "models": 2096,
     "degradations": 1430,
     "restoration": 1380,
     "data": 1330,
-    "metrics": 850,
+    "metrics": 849,
     "evaluation": 1650,
     "reports": 1600,
-    "training": 1090,
+    "training": 1084,
     "widgets": 730,
     "top level": 2130,
 }
