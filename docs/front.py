@@ -1,7 +1,7 @@
 """Draw docs/front.jpg, the first picture of the README: two public-domain photographs, damaged and restored.
 
-The photographs come with packages: Eileen Collins with scikit-image, Grace Hopper with matplotlib (both NASA or US Navy,
-public domain). The shipped weights never saw them. Example: python docs/front.py
+The photographs come with packages, Eileen Collins with scikit-image and Grace Hopper with matplotlib. Both are
+in the public domain. The shipped weights never saw them. Example: python docs/front.py
 """
 
 import argparse
