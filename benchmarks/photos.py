@@ -87,7 +87,13 @@ def start(out: Path | None) -> int:
         for n, clock in enumerate(("wall", "processor"))
     }
     detector = "yunet" if weight_registry.is_present("yunet") else "haar"
-    finish(out, ratios, machine=machine("torch", "onnxruntime"), detector=detector, seconds_wall_and_processor=warm)
+    finish(
+        out,
+        ratios,
+        machine=machine("numpy", "torch", "onnxruntime"),
+        detector=detector,
+        seconds_wall_and_processor=warm,
+    )
     return 0
 
 

@@ -159,7 +159,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, root / name)
     _put_pictures(root)
     _put_weights(root)
-    for name in ("folder256", "demo", "compact256", "select"):
+    for name in ("folder256", "demo", "compact256", "select", "mine"):
         prepare(
             source="synthetic", synthetic_size=32, train_size=4, valid_size=3, data_dir=root / "data" / name,
             progress=False,

@@ -89,7 +89,7 @@ def test_the_command_prints_the_table_and_counts_what_it_could_not_read(
     rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
     assert [row["unreadable"] for row in rows] == [1, 1]
     assert cli.main([*command, "--metrics", "speed", "--overwrite"]) == 1
-    assert "metric 'speed': unknown; there are: psnr" in capsys.readouterr().err
+    assert "metric 'speed': unknown; expected one of: psnr" in capsys.readouterr().err
 
 
 def test_what_does_not_pair_stops_before_anything_is_written(
