@@ -1,7 +1,7 @@
 """The registry of metrics: their names, computation, description and downloads.
 
 For a pair of images: PSNR, SSIM, MS-SSIM, LPIPS, colour shift, identity, FED, LLE. For one image: NIQE, sharpness,
-colour cast. For two sets of images: FID, KID. A metric whose weights are not downloaded is listed as missing, with the
+colour cast. For two sets of images: FID, KID. A new metric is added here, and its name in ``names.py``. A metric whose weights are not downloaded is listed as missing, with the
 command that downloads them.
 """
 

@@ -3,8 +3,8 @@
 A generator is a safetensors file. Its metadata hold the ``GeneratorConfig`` and information about the training. For a
 network of another class the metadata hold the name of the class, and the weights are loaded into a given network of
 that class. A training checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and
-``state.pt``. The folder is written under a temporary name and renamed, so a killed process does not damage the previous
-checkpoint.
+``state.pt`` (optimizers, discriminator, random numbers, step: see :mod:`hifacegan_lib.training.state`). The folder is
+written under a temporary name and renamed, so a killed process does not damage the previous checkpoint.
 """
 
 import contextlib
