@@ -1,8 +1,8 @@
 """The registry of metrics: their names, computation, description and downloads.
 
 For a pair of images: PSNR, SSIM, MS-SSIM, LPIPS, colour shift, identity, FED, LLE. For one image: NIQE, sharpness,
-colour cast. For two sets of images: FID, KID. A new metric is added here, and its name in ``names.py``. A metric whose weights are not downloaded is listed as missing, with the
-command that downloads them.
+colour cast. For two sets of images: FID, KID. A new metric is added here, and its name in ``names.py``. A metric whose
+weights are not downloaded is listed as missing, with the command that downloads them.
 """
 
 from collections.abc import Sequence
