@@ -93,7 +93,7 @@ def linked_files() -> list[str]:
 def reference() -> dict[str, str]:
     """Page name -> Markdown of the API reference: one page for the front door and the top level, one for each wing."""
     package = ROOT / "hifacegan_lib"
-    wings = sorted(p.parent.name for p in package.glob("*/__init__.py"))
+    wings = sorted(p.parent.name for p in package.glob("*/__init__.pyi"))
     pages = {wing: _page(f"hifacegan_lib.{wing}", package / wing) for wing in wings}
     links = "\n".join(f"- [{wing}]({wing}.md): {_doc(package / wing / '__init__.py')}" for wing in wings)
     return {"index": f"{_page('hifacegan_lib', package)}\n\n## Wings\n\n{links}\n", **pages}

@@ -22,6 +22,7 @@ import torch
 from skimage import data
 
 from hifacegan_lib import cli, runs, sweeps
+from hifacegan_lib.commands.options import overrides
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.models import checkpoints
@@ -256,7 +257,7 @@ def test_a_line_that_is_shown_works(
     if way.kind == "fetch":
         assert set(given["names"]) <= {*weights.REGISTRY, "all"}
     elif way.kind == "plan" and line.startswith("run"):
-        runs.load_profile(given["profile"], cli.overrides(given.get("p")))
+        runs.load_profile(given["profile"], overrides(given.get("p")))
         assert set(given.get("only") or ()) <= set(runs.NOTEBOOKS)
     elif way.kind == "plan":
         _, cells = sweeps.plan(given["notebook"], given["profile"], sweeps.read_grid(given.get("p") or []), "here")

@@ -16,7 +16,7 @@ FLOORS = [
     {"evaluation"},
     {"reports"},
     {"training", "widgets"},
-    {"runs", "pipeline", "sweeps", "sweep_cells", "sweep_tables", "api", "cli_images", "cli"},  # the top level
+    {"runs", "pipeline", "sweeps", "sweep_cells", "sweep_tables", "api", "commands", "cli"},  # the top level
 ]
 """A wing may import its own floor and those before it."""
 
@@ -31,7 +31,8 @@ BUDGET = {
     "reports": 1610,
     "training": 1090,
     "widgets": 730,
-    "top level": 2130,
+    "commands": 570,
+    "top level": 1600,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -15,7 +15,7 @@ import pytest
 import hifacegan_lib as hf
 
 ROOT = Path(__file__).parents[1]
-WINGS = sorted(path.parent.name for path in (ROOT / "hifacegan_lib").glob("*/__init__.py"))
+WINGS = sorted(path.parent.name for path in (ROOT / "hifacegan_lib").glob("*/__init__.pyi"))
 PACKAGES = ["hifacegan_lib", *(f"hifacegan_lib.{wing}" for wing in WINGS)]
 PUBLIC = [(package, name) for package in PACKAGES for name in importlib.import_module(package).__all__]
 

@@ -1,0 +1,1 @@
+"""The commands of ``hifacegan``; each file has the name of its first command. ``cli`` registers them."""

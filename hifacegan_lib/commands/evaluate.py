@@ -1,0 +1,105 @@
+"""``evaluate`` scores folders of images, ``compare`` compares two evaluations."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hifacegan_lib.commands.options import Words
+from hifacegan_lib.names import METRICS
+
+
+def evaluate(
+    *,
+    restored: Path,
+    reference: Path,
+    degraded: Path | None = None,
+    out: Path | None = None,
+    metrics: Words = None,
+    resize: str = "",
+    crop: int = 0,
+    groups: Path | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> int:
+    """Score a folder of restored faces, by any restorer, against clean ones.
+
+    For example:
+
+        hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs
+        hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4
+
+    Images are paired by name (path without suffix). A name in one folder only is an error. Unreadable pairs are
+    counted, listed, and make the exit code 1. Some metrics need files: see `hifacegan weights list`.
+
+    Args:
+        restored: folder of restored images.
+        reference: folder of clean images.
+        degraded: folder of the restorer's inputs, for the gain.
+        out: folder for metrics.json, metrics.csv and report.html (runs/evaluate-NAME).
+        metrics: names of metrics (all).
+        resize: area, bilinear, bicubic or lanczos: resize images to the reference's size.
+        crop: pixels to ignore at each border.
+        groups: CSV file with a column key and one or more columns of labels, for results by label.
+        samples: bootstrap resamples.
+        seed: of the resamples.
+        device: of the metrics' networks: auto, cpu, cuda, cuda:N or mps.
+        overwrite: replace an existing evaluation.
+    """
+    from hifacegan_lib import runs
+    from hifacegan_lib.reports import folder_reports
+    from hifacegan_lib.utils import inputs
+    from hifacegan_lib.utils.devices import find_device
+
+    out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
+    inputs.refuse_inputs([out / "metrics.csv"], [groups] if groups else [])
+    names, where = metrics or METRICS, find_device(device)
+    options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
+    found = folder_reports.evaluate_folders(
+        restored, reference, out, degraded, names, **options, seed=seed, device=where, overwrite=overwrite
+    )
+    print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
+    print(found.summary().to_string() + "\n")
+    if "degraded" in found.scores and "psnr" in found.available:
+        print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
+    for sentence in found.exclusions():
+        print(sentence)
+    for key, reason in found.conditions["unreadable"].items():
+        print(f"unreadable: {key}: {reason}", file=sys.stderr)
+    for name, reason in found.conditions["unavailable"].items():
+        print(f"{found.metrics[name].label} is missing: {reason}")
+    print(f"\nnumbers  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
+    return 1 if found.conditions["unreadable"] else 0
+
+
+def compare(run_a: str, run_b: str, /, *, method: str = "", metric: str = "", out: Path | None = None) -> int:
+    """Compare two evaluations face by face: differences, intervals, wins, the faces with the largest changes.
+
+    For example:
+
+        hifacegan compare demo demo-lip
+        hifacegan compare scores/theirs scores/ours --metric lpips
+
+    Args:
+        run_a: a run's name, or a folder with metrics.json.
+        run_b: a second run's name or folder.
+        method: row to compare, in both evaluations (model, or restored).
+        metric: the table's first metric, which orders the faces (psnr).
+        out: folder for comparison.json and comparison.html (runs/compare-A-B).
+    """
+    from hifacegan_lib import runs
+    from hifacegan_lib.reports import folder_reports
+
+    folders = [path if (path := Path(name)).is_dir() else runs.run_folder(name) for name in (run_a, run_b)]
+    out = out or runs.run_folder(f"compare-{folders[0].name}-{folders[1].name}")
+    found = folder_reports.compare_folders(folders[0], folders[1], out, method, metric)
+    for caution in found.cautions:
+        print(f"note: {caution}")
+    print(f"{found.summary().to_string()}\n\n{found.verdict()}\n")
+    for key, change in list(found.changed.items())[:5]:
+        print(f"{change:+.{found.metrics['digits'].iloc[0]}f}  {key}")
+    for name, (before, after) in found.params.items():
+        print(f"{name}: {before} -> {after}")
+    print(f"\nnumbers  {out / 'comparison.json'}\npage     {out / 'comparison.html'}")
+    return 0

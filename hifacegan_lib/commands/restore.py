@@ -1,0 +1,94 @@
+"""``restore`` restores photographs, folders of photographs, and films."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+
+def restore(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    weights: Annotated[str, Parameter(["--weights", "--checkpoint"])] = "compact-256",
+    blend: float = 0.0,
+    detector: Literal["auto", "yunet", "haar"] = "auto",
+    strength: float = 1.0,
+    scale: Literal[1, 2, 4] = 1,
+    least: int | None = None,
+    smooth: float = 0.6,
+    only_faces: bool = False,
+    comparison: bool = False,
+    aligned: bool = False,
+    device: str = "auto",
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    overwrite: bool = False,
+) -> int:
+    """Restore the faces of a photograph, a folder of photographs, or a film.
+
+    For example:
+
+        hifacegan restore old.jpg restored/ --comparison
+        hifacegan restore album/ restored/ --blend 0.5 --strength 0.8 --scale 2
+        hifacegan restore clip.mp4 restored/ --smooth 0.7
+        hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors
+
+    A photograph without a face is copied. The same command continues an interrupted one. Unreadable files are listed
+    and make the exit code 1. restored.jsonl has a line about each photograph.
+
+    Args:
+        source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
+        out: folder for the results, with the same names and formats.
+        weights: a shipped name, a .safetensors or an .onnx file.
+        blend: for shipped weights: from 0, fidelity, to 1, realism.
+        detector: face detector; auto: YuNet if it was fetched, else haar.
+        strength: share of the network's change, 0 to 1.
+        scale: factor of enlargement; Lanczos outside of the faces.
+        least: smallest width of a face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 for haar).
+        smooth: for films: from 0, each frame alone, to below 1.
+        only_faces: write the restored faces instead of the photographs.
+        comparison: also write an image with before and after side by side.
+        aligned: each image is one face, framed as in training.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: inside the network; bfloat16 is PyTorch's autocast; auto takes it where the device is made for it.
+        overwrite: restore all again, and replace existing files.
+    """
+    from tqdm import tqdm
+
+    from hifacegan_lib.restoration import batch, pretrained, video
+    from hifacegan_lib.utils import inputs
+
+    film = source.suffix.lower() in video.SUFFIXES
+    if film and (aligned or scale != 1 or only_faces or comparison):
+        raise ValueError(f"{source}: a film takes --detector, --strength, --least and --smooth, no other option")
+    if aligned and (scale != 1 or only_faces):
+        raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
+    if source.is_dir() and source.resolve() == out.resolve():
+        raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
+    model = pretrained.load_model(weights, blend, device, precision)
+    if film:
+        target = (out / source.name).with_suffix(".mp4")
+        inputs.check_output(target, [source], overwrite)
+        with tqdm(desc="restore", unit="frame") as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total or None
+                bar.update(done - bar.n)
+
+            made = video.restore_video(source, target, model, detector, strength, smooth, least, progress)
+        print(f"{made.says}; sound is not kept; weights: {model.name}\nfilm     {made.path}")
+        return 0
+    settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned)
+    sources, root = inputs.images_in(source, out)
+    photos: Any = tqdm(sources, desc="restore", unit="photo")
+    say = partial(photos.write, file=sys.stderr)
+    done = batch.restore_folder(sources, root, out, model, settings, overwrite, say, lambda _: photos)
+    before = f", {done.before} done before" if done.before else ""
+    empty = f", {done.without_face} without a face" if done.without_face else ""
+    count = len(sources) - done.before - len(done.failed)
+    print(f"{count} of {len(sources)} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
+    print(f"files    {out}\ntraces   {out / batch.JOURNAL}")
+    return 1 if done.failed else 0

@@ -1,0 +1,57 @@
+"""``run`` executes the notebooks of a profile, ``params`` prints the parameters of a profile."""
+
+import sys
+
+from hifacegan_lib.commands.options import Pairs, Words, overrides
+from hifacegan_lib.names import ParamsError
+
+
+def run(profile: str, /, *, only: Words = None, p: Pairs = None) -> int:
+    """Execute a profile's notebooks in order, with papermill.
+
+    For example:
+
+        hifacegan run demo
+        hifacegan run folder256 --only 04_training -p steps 2000 -p decay_steps 1000 -p suppression lip
+
+    Args:
+        profile: folder below params/: demo, folder256, colab, ffhq512 or your own.
+        only: names of the notebooks to execute (all).
+    """
+    from papermill import PapermillExecutionError
+
+    from hifacegan_lib import runs
+
+    try:
+        folder, seconds = runs.run_profile(profile, overrides(p), only or ())
+    except PapermillExecutionError as error:
+        print(f"hifacegan: cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    print("\n" + "\n".join(f"{name:24} {taken:6.0f} s" for name, taken in seconds.items()))
+    print(f"{'':24} {sum(seconds.values()):6.0f} s\n")
+    for what, part in (("report", "report.html"), ("numbers", "metrics.json"), ("pictures", "figures")):
+        if (folder / part).exists():
+            print(f"{what:9}{folder / part}")
+    print(f"{'executed':9}{folder / 'notebooks'}")
+    return 0
+
+
+def params(profile: str, notebook: str = "", /, *, p: Pairs = None) -> int:
+    """Print every parameter of a profile with its value and meaning.
+
+    For example:
+
+        hifacegan params demo
+        hifacegan params ffhq512 04_training
+
+    Args:
+        profile: folder below params/.
+        notebook: one of the profile's notebooks; all of them when left out.
+    """
+    from hifacegan_lib import runs
+
+    chosen = runs.load_profile(profile, overrides(p))
+    if notebook and notebook not in chosen:
+        raise ParamsError(f"{notebook!r}: the profile {profile} has {', '.join(chosen)}")
+    print("\n".join(chosen[name].as_yaml(name) for name in ([notebook] if notebook else chosen)), end="")
+    return 0
