@@ -11,7 +11,7 @@ def train(profile: str, /, *, p: Pairs = None) -> int:
     For example:
 
         hifacegan train demo -p steps 100 -p decay_steps 50 -p run_name short
-        torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512
+        torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512 -p batch_size 4
 
     Args:
         profile: folder below params/, with 04_training.yaml.

@@ -9,7 +9,7 @@ So all processes have the same weights, and the number of processes changes the 
 networks are not wrapped for data-parallel training: one pass of the generator serves the gradients of both networks,
 which such a wrapper does not support, and the mean is one line.
 
-    torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512
+    torchrun --nproc-per-node 4 -m hifacegan_lib.cli train ffhq512 -p batch_size 4
 """
 
 import logging
