@@ -13,7 +13,7 @@ from hifacegan_lib.utils import images
 ROOT = Path(__file__).parents[2]
 NOT_RUN = {
     "colab.md": "runs on Colab alone; tests/test_notebooks.py runs the same steps",
-    "ffhq.md": "reads FFHQ's files",
+    "sweep.md": "reads a finished sweep; tests/test_sweeps.py calls the same",
 }
 
 
