@@ -27,8 +27,8 @@ PAGE = """# What each recipe does
 `python docs/recipes.py` makes this page from the files in
 [hifacegan_lib/degradations/recipe_files](../hifacegan_lib/degradations/recipe_files).
 Each example shows clean faces, the same faces damaged with seeds 0 to 7, and one eye of each damaged face at full
-resolution. The faces are drawn, 512 x 512 pixels. Lengths count pixels of such a face and scale with the face; noise
-counts grey levels of 255. `hifacegan recipes NAME` prints a recipe as JSON: copy it to begin your own.
+resolution. The faces are drawn, 512 x 512 pixels. Lengths count pixels of such a face and scale with the face; Gaussian
+and Laplace noise count grey levels of 255. `hifacegan recipes NAME` prints a recipe as JSON: copy it to begin your own.
 
 """
 

@@ -13,6 +13,7 @@ Schema.
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -42,7 +43,6 @@ __all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recip
 
 FOLDER = Path(__file__).with_name("recipe_files")
 
-
 _SHORT = PlainSerializer(lambda number: number if number % 1 else int(number))  # writes 2, not 2.0, in JSON
 
 
@@ -59,9 +59,9 @@ class _Entry(Record):
         if not (top or self.probability < 1) or rng.random() < self.probability:
             yield from self.draw(rng)
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator) -> Iterator[Step]:
         """The entry's steps, with their numbers."""
-        raise NotImplementedError
 
 
 class Draw(_Entry):
