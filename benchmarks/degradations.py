@@ -28,7 +28,7 @@ from _bench import OURS, Call, Times, finish, machine, milliseconds, options, ra
 from _ways import NotShared, Way, ways
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.data.pairs import LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import LoaderConfig, get_face_loader
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import Step, Trace, load_recipe
 from hifacegan_lib.utils.images import Pixels, save_image

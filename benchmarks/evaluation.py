@@ -24,7 +24,7 @@ from torchvision.io import ImageReadMode, decode_image
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.evaluation.image_pairs import pair_folders
+from hifacegan_lib.evaluation.folder_pairs import pair_folders
 from hifacegan_lib.evaluation.scoring import score
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.utils.images import save_image

@@ -21,7 +21,7 @@ from skimage import data
 from torch import Tensor
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation

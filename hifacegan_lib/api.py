@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from hifacegan_lib import pipeline, runs
+from hifacegan_lib.data.face_loader import FaceLoader
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.data.pairs import FaceLoader
 from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.results import Evaluation

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.data.pairs import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate

@@ -2,9 +2,9 @@ from . import duplicates as duplicates
 from .drawn_portraits import portrait as portrait
 from .duplicates import distance as distance
 from .duplicates import face_hash as face_hash
+from .face_loader import LoaderConfig as LoaderConfig
+from .face_loader import get_face_loader as get_face_loader
+from .face_loader import load_entry as load_entry
 from .manifest import Manifest as Manifest
-from .pairs import LoaderConfig as LoaderConfig
-from .pairs import get_face_loader as get_face_loader
-from .pairs import load_entry as load_entry
 from .preparation import prepare as prepare
 from .preparation import sample as sample

@@ -6,6 +6,6 @@ from . import scoring as scoring
 from . import severity as severity
 from .comparison import EvaluatedRun as EvaluatedRun
 from .comparison import compare as compare
-from .image_pairs import pair_folders as pair_folders
+from .folder_pairs import pair_folders as pair_folders
 from .results import Evaluation as Evaluation
 from .scoring import evaluate as evaluate

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hifacegan_lib.evaluation import comparison, identity_drift, pictures
-from hifacegan_lib.evaluation.image_pairs import FolderPairs, pair_folders
+from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, score
 from hifacegan_lib.metrics.registry import standard
@@ -43,7 +43,7 @@ def evaluate_folders(
 
     Args:
         restored, reference, degraded: folders (trees) whose pictures pair by name.
-        resize_kernel, crop: see :class:`hifacegan_lib.evaluation.image_pairs.FolderPairs`.
+        resize_kernel, crop: see :class:`hifacegan_lib.evaluation.folder_pairs.FolderPairs`.
         labels: a CSV file with groups, see :func:`hifacegan_lib.evaluation.identity_drift.read_labels`.
     Raises:
         FileExistsError: ``out`` holds an evaluation. FileNotFoundError, ValueError: folders that do not pair, pictures

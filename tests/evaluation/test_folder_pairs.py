@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hifacegan_lib.evaluation import image_pairs
-from hifacegan_lib.evaluation.image_pairs import FolderPairs, pair_folders
+from hifacegan_lib.evaluation import folder_pairs
+from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.utils.images import save_image
 
 
@@ -92,7 +92,7 @@ def test_another_size_needs_a_kernel_which_is_told(tmp_path: Path) -> None:
     clean = folder(tmp_path / "clean", ["1.png"])
     with pytest.raises(ValueError, match=r"1\.png: 10 x 12 pixels, its reference 20 x 24; .*area\|bilinear"):
         list(pair_folders(clean, {"restored": out}))
-    for kernel, flag in image_pairs.KERNELS.items():
+    for kernel, flag in folder_pairs.KERNELS.items():
         pairs = pair_folders(clean, {"restored": out}, kernel)
         (batch,) = pairs
         expected = cv2.resize(face(0, 12, 10), (20, 24), interpolation=flag)
@@ -126,7 +126,7 @@ def test_batches_are_bounded_in_pictures_and_pixels(tmp_path: Path, monkeypatch:
         folder(tmp_path / side, [f"{n:02}.png" for n in range(20)])
     pairs = pair_folders(tmp_path / "clean", {"restored": tmp_path / "out"})
     assert [len(batch["key"]) for batch in pairs] == [16, 4]
-    monkeypatch.setattr(image_pairs, "BATCH_PIXELS", 24 * 20 * 3)
+    monkeypatch.setattr(folder_pairs, "BATCH_PIXELS", 24 * 20 * 3)
     assert [len(batch["key"]) for batch in pairs] == [3] * 6 + [2]
 
 
@@ -154,7 +154,8 @@ def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
 
 
 def test_iterating_again_gives_the_same(three: tuple[Path, Path]) -> None:
-    pairs = FolderPairs(image_pairs.files_by_name(three[1]), {"restored": image_pairs.files_by_name(three[0])}, crop=1)
+    clean, restored = (folder_pairs.files_by_name(folder) for folder in (three[1], three[0]))
+    pairs = FolderPairs(clean, {"restored": restored}, crop=1)
     first, second = list(pairs), list(pairs)
     assert first[0]["key"] == second[0]["key"] and torch.equal(first[0]["clean"], second[0]["clean"])
     assert pairs.conditions["file_format"] == "reference: PNG 3; restored: PNG 3"

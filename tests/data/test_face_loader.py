@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hifacegan_lib.data.face_loader import FaceLoader, FacePairs, LoaderConfig, get_face_loader
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.data.pairs import FaceLoader, FacePairs, LoaderConfig, get_face_loader
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Trace, load_recipe, pair_seed
