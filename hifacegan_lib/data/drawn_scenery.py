@@ -7,8 +7,9 @@ from hifacegan_lib.data.drawn_shapes import Canvas, Color, Scene, mix, muted
 from hifacegan_lib.utils.images import Pixels
 
 
-def background(c: Canvas, rng: np.random.Generator) -> Scene:
+def background(c: Canvas) -> Scene:
     """Draw a textured background: a wall, foliage, defocused lights or shelves."""
+    rng = c.rng
     first, second = muted(rng, 2)
     blend = np.clip(0.5 + 0.5 * (c.x * rng.normal() + c.y * rng.normal()) + 0.25 * c.noise(3, octaves=2), 0, 1)
     image = (first + (second - first) * blend[..., None]).astype(np.float32)
@@ -30,10 +31,10 @@ def background(c: Canvas, rng: np.random.Generator) -> Scene:
     return np.maximum(image, 0.003).astype(np.float32)
 
 
-def neck_and_clothes(c: Canvas, rng: np.random.Generator, image: Scene, skin: Color) -> Scene:
-    neck = c.inside(
-        np.maximum(np.abs(c.x) - rng.uniform(0.28, 0.38) - 0.15 * np.clip(c.y - 0.75, 0, 1), 0.4 - c.y), 0.02
-    )
+def neck_and_clothes(c: Canvas, image: Scene, skin: Color) -> Scene:
+    rng = c.rng
+    side = np.abs(c.x) - rng.uniform(0.28, 0.38) - 0.15 * np.clip(c.y - 0.75, 0, 1)
+    neck = c.inside(np.maximum(side, 0.4 - c.y), 0.02)
     shadow = 0.22 + 0.5 * np.clip((c.y - 0.72) * 2.2, 0, 1) + 0.05 * c.noise(20, octaves=3)
     image = mix(image, skin * shadow[..., None], neck)
     cloth = muted(rng, 1)[0] * rng.uniform(0.3, 1)

@@ -33,10 +33,8 @@ class Canvas:
         for octave in range(octaves):
             across = cells * 2**octave
             grid = self.rng.standard_normal((max(2, round(across / stretch)), across)).astype(np.float32)
-            shrinks = max(grid.shape) > self.side
-            total += gain**octave * cv2.resize(
-                grid, (self.side, self.side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            )
+            way = cv2.INTER_AREA if max(grid.shape) > self.side else cv2.INTER_CUBIC
+            total += gain**octave * cv2.resize(grid, (self.side, self.side), interpolation=way)
         return total / np.float32(np.sqrt(sum(gain ** (2 * n) for n in range(octaves))))
 
     def inside(self, distance: Field, soft: float = 0.0) -> Field:
@@ -63,6 +61,11 @@ def mix(base: Scene, color: ArrayLike, alpha: ArrayLike) -> Scene:
     """Blend a colour or a scene over ``base`` with the opacity ``alpha``, H x W in [0, 1]."""
     color = np.asarray(color, np.float32)
     return base + (color - base) * np.asarray(alpha, np.float32)[..., None]
+
+
+def darken(base: Scene, share: float, alpha: ArrayLike) -> Scene:
+    """Blend ``share`` times ``base`` over ``base``."""
+    return mix(base, base * np.float32(share), alpha)
 
 
 def between(stops: NDArray[np.float64], where: float) -> Color:

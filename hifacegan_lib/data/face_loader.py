@@ -10,7 +10,6 @@ reproduces the pair from the source image.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch.utils.data import DataLoader, Dataset
 
 from hifacegan_lib.data.manifest import Entry, Manifest
-from hifacegan_lib.data.shared_batches import AHEAD, SharedBatches
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
 from hifacegan_lib.utils.images import Pixels, load_image
@@ -32,27 +32,22 @@ from hifacegan_lib.utils.stop_signals import ignore_interrupts_in_worker
 Batch = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"strict": True})
 class LoaderConfig:
-    """Parameters of the loader: ``image_size`` in pixels, ``crop_min`` a share of the shorter side."""
+    """Parameters of the loader: ``image_size`` in pixels, ``crop_min`` a share of the shorter side.
+
+    Raises:
+        ValueError: a value of another type or out of its range; the message names it.
+    """
 
     data_dir: str | Path
-    image_size: int
+    image_size: PositiveInt
     recipe: str | Path
-    batch_size: int
-    crop_min: float = 1.0
-    flip_probability: float = 0.0
-    seed: int = 0
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("image_size", 1), ("batch_size", 1), ("workers", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)}: expected {least} or more")
-        if not 0 < self.crop_min <= 1:
-            raise ValueError(f"crop_min = {self.crop_min}: expected above 0, up to 1")
-        if not 0 <= self.flip_probability <= 1:
-            raise ValueError(f"flip_probability = {self.flip_probability}: expected 0 to 1")
+    batch_size: PositiveInt
+    crop_min: float = Field(1.0, gt=0, le=1)
+    flip_probability: float = Field(0.0, ge=0, le=1)
+    seed: NonNegativeInt = 0
+    workers: NonNegativeInt = 0
 
 
 def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
@@ -145,23 +140,26 @@ class FaceLoader:
         return self._kept[1]
 
     def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Generator[Batch]:
-        c = self.config
-        shared = SharedBatches(c.workers, c.batch_size, c.image_size)
         loader = DataLoader(
             self.pairs,
             batch_sampler=schedule,
-            num_workers=c.workers,
-            prefetch_factor=AHEAD if c.workers else None,
-            collate_fn=shared,
+            num_workers=self.config.workers,
             worker_init_fn=_one_thread,
             generator=torch.Generator(),  # else DataLoader draws from the global generator
         )
-        return (shared.take(batch) for batch in loader)
+        return (batch | {name: _to_float(batch[name]) for name in ("clean", "degraded")} for batch in loader)
 
 
 def _one_thread(_: int) -> None:
     ignore_interrupts_in_worker()
     cv2.setNumThreads(0)  # workers share the cores, so OpenCV uses no threads of its own
+
+
+def _to_float(images: torch.Tensor) -> torch.Tensor:
+    """uint8 -> float32 in [0, 1], in new memory."""
+    if torch.cuda.is_available():
+        return torch.empty(images.shape, pin_memory=True).copy_(images).div_(255)
+    return torch.from_numpy(np.empty(images.shape, np.float32)).copy_(images).div_(255)  # NumPy allocates large pages
 
 
 class FacePairs(Dataset[Batch]):

@@ -6,8 +6,9 @@ so data and manifest can be moved together.
 
 import json
 import os
+from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
 
@@ -18,18 +19,6 @@ NAME = "manifest.json"
 Split = Literal["train", "valid"]
 
 
-class Entry(NamedTuple):
-    """One image of a split. ``path`` is absolute; height and width in pixels of the decoded image."""
-
-    key: str
-    path: Path
-    sha256: str
-    split: str
-    source: str
-    height: int
-    width: int
-
-
 def _below_root(file: str) -> str:
     parts = PurePosixPath(file).parts
     if not parts or ".." in parts or PurePosixPath(file).is_absolute():
@@ -37,8 +26,8 @@ def _below_root(file: str) -> str:
     return file
 
 
-class FileRecord(Record):
-    """One entry of ``files`` in manifest.json."""
+class Entry(Record):
+    """One image of a split. ``path`` is absolute; height and width in pixels of the decoded image."""
 
     key: str
     file: Annotated[str, AfterValidator(_below_root)]
@@ -47,6 +36,7 @@ class FileRecord(Record):
     source: str
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)]
+    path: Path = Field(default=Path(), exclude=True)  # set by Manifest.files
 
 
 class Rejected(Record):
@@ -70,7 +60,7 @@ class Manifest(Record):
     version: Literal[1] = 1
     parameters: dict[str, Any]
     root: str
-    records: list[FileRecord] = Field(alias="files")
+    records: list[Entry] = Field(alias="files")
     rejected: list[Rejected]
     near_duplicates: list[NearDuplicate]
     folder: Path = Field(default=Path(), exclude=True)
@@ -87,20 +77,14 @@ class Manifest(Record):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no manifest; run notebook 01 or `hifacegan prepare`")
         manifest = cls.parse(read_json(path), str(path)).model_copy(update={"folder": path.parent.resolve()})
-        keys = set[str]()
-        for record in manifest.records:
-            if record.key in keys:
-                raise ValueError(f"{path}: key {record.key!r} is listed twice")
-            keys.add(record.key)
+        counts = Counter(record.key for record in manifest.records)
+        if twice := [key for key, times in counts.items() if times > 1]:
+            raise ValueError(f"{path}: key {twice[0]!r} is listed twice")
         return manifest
 
     def save(self) -> Path:
         """Write ``folder/manifest.json`` atomically."""
         return write_text(self.folder / NAME, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
-
-    def path(self, record: FileRecord) -> Path:
-        """The absolute path of a listed file."""
-        return Path(os.path.normpath(self.folder / self.root)) / record.file
 
     def files(self, split: str | None = None) -> list[Entry]:
         """The images of a split, or of both splits with None, in the order of their keys.
@@ -110,11 +94,9 @@ class Manifest(Record):
         """
         if split not in ("train", "valid", None):
             raise ValueError(f"split = {split!r}: expected 'train' or 'valid'")
-        return [
-            Entry(r.key, self.path(r), r.sha256, r.split, r.source, r.height, r.width)
-            for r in self.records
-            if split in (r.split, None)
-        ]
+        root = Path(os.path.normpath(self.folder / self.root))
+        chosen = (entry for entry in self.records if split in (entry.split, None))
+        return [entry.model_copy(update={"path": root / entry.file}) for entry in chosen]
 
     def missing(self) -> list[Entry]:
         """The listed images without a file."""
@@ -126,11 +108,8 @@ class Manifest(Record):
         Raises:
             ValueError: missing or changed files; the message names them.
         """
-        missing = {entry.key for entry in self.missing()}
-        bad = [
-            f"{entry.path} ({'missing' if entry.key in missing else 'changed'})"
-            for entry in self.files()
-            if entry.key in missing or sha256(entry.path) != entry.sha256
-        ]
+        bad = [f"{entry.path} (missing)" for entry in self.missing()]
+        there = (entry for entry in self.files() if entry.path.is_file())
+        bad += [f"{entry.path} (changed)" for entry in there if sha256(entry.path) != entry.sha256]
         if bad:
             raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from the manifest: {', '.join(bad[:5])}")

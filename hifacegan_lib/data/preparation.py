@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from hifacegan_lib.data import sources
 from hifacegan_lib.data.duplicates import Hash, face_hash, near_duplicates
-from hifacegan_lib.data.manifest import NAME, FileRecord, Manifest, NearDuplicate, Rejected, Split
+from hifacegan_lib.data.manifest import NAME, Entry, Manifest, NearDuplicate, Rejected, Split
 from hifacegan_lib.utils.files import sha256
 
 IMAGES = "images"  # folder below data_dir for drawn or downloaded images
@@ -111,7 +111,7 @@ def prepare(
             folder=folder,
             parameters=asked,
             root=asked["source_path"] if source == "folder" else ".",
-            files=[_record(key, split[key], pool[key], faces[key], source) for key in sorted(split)],
+            files=[_entry(key, split[key], pool[key], faces[key], source) for key in sorted(split)],
             rejected=[Rejected(file=_printable(file), reason=rejected[file]) for file in sorted(rejected)],
             near_duplicates=_near_duplicates(split, faces),
         )
@@ -223,14 +223,14 @@ def _check(key: str, path: Path) -> _Face:
     return _Face(height, width, sha256(path), face_hash(image), face_hash(image[:, ::-1]))
 
 
+def _entry(key: str, split: Split, path: Path, face: _Face, source: str) -> Entry:
+    file = key if source == "folder" else f"{IMAGES}/{path.name}"
+    height, width = face.height, face.width
+    return Entry(key=key, file=file, sha256=face.sha256, split=split, source=source, height=height, width=width)
+
+
 def _printable(file: str) -> str:
     return file.encode("utf-8", "backslashreplace").decode()
-
-
-def _record(key: str, split: Split, path: Path, face: _Face, source: str) -> FileRecord:
-    file = key if source == "folder" else f"{IMAGES}/{path.name}"
-    size = {"height": face.height, "width": face.width}
-    return FileRecord(key=key, file=file, sha256=face.sha256, split=split, source=source, **size)
 
 
 def _near_duplicates(split: Mapping[str, Split], faces: Mapping[str, _Face]) -> list[NearDuplicate]:

@@ -291,7 +291,7 @@ def test_enlarged_faces_are_warned_of(data: Path) -> None:
     ],
 )
 def test_values_out_of_range_are_named(data: Path, name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} = {value}: expected"):
+    with pytest.raises(ValueError, match=rf"{name}\n.*input_value={value}"):
         config(data, **{name: value})
 
 
