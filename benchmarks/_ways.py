@@ -95,7 +95,7 @@ def ours() -> Way:
     """Our implementation: a trace."""
 
     def make(steps: Sequence[Step], size: int) -> Damage:
-        return Trace("benchmark", tuple(steps), grid=size).apply
+        return Trace.of("benchmark", *steps, grid=size).apply
 
     return Way("ours", make, lambda image: image, lambda image: image)
 

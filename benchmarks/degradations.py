@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -196,7 +195,7 @@ def spent(traces: Sequence[Trace], faces: Sequence[Pixels], rounds: int) -> dict
         image = faces[number % len(faces)]
         calls["draw the trace"].append(partial(recipe.sample, number, grid=len(image)))
         for step in trace.operations:
-            alone = replace(trace, operations=(step,))
+            alone = trace.model_copy(update={"operations": (step,)})
             calls.setdefault(step.op, []).append(partial(alone.apply, image))
             if step.op == "jpeg":
                 calls["floor"].append(partial(_floor, image, dict(step.values)["quality"]))

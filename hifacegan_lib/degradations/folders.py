@@ -80,6 +80,6 @@ def replay_file(traces: Path, image: Path, out: Path, key: str = "", overwrite: 
         if key not in content:
             raise ValueError(f"{where}: no trace of {key!r}; --key names one of {', '.join(list(content)[:5])} ...")
         content, where = content[key], f"{where}: {key}"
-    trace = Trace.from_dict(content, where)
+    trace = Trace.parse(content, where)
     images.save_image(out, trace.replay(images.load_image(image)))
     return trace

@@ -10,12 +10,12 @@ shrink it; above 1 one value covers several pixels. Results are rounded and clip
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, pdtr
 
 from hifacegan_lib.utils.images import Pixels
 
@@ -104,8 +104,7 @@ def _enlarge(grid: NDArray[Any], image: Pixels) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _normal_quantiles() -> Quantiles:
-    inverse = NormalDist().inv_cdf
-    return np.array([inverse((k + 0.5) / LEVELS) for k in range(LEVELS)], np.float32)
+    return ndtri((np.arange(LEVELS) + 0.5) / LEVELS).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -126,10 +125,8 @@ def _photon_counts() -> Quantiles:
 
 def _poisson_counts(rate: float, number: int) -> Quantiles:
     """``number`` equally likely counts of a Poisson distribution, in ascending order."""
-    if rate <= 0:
-        return np.zeros(number, np.float32)
-    terms = [k * math.log(rate) - rate - math.lgamma(k + 1) for k in range(int(rate + 12 * math.sqrt(rate)) + 20)]
-    return np.searchsorted(np.cumsum(np.exp(terms)), (np.arange(number) + 0.5) / number).astype(np.float32)
+    shares = pdtr(np.arange(int(rate + 12 * math.sqrt(rate)) + 20), rate)  # of counts up to 0, 1, 2, ...
+    return np.searchsorted(shares, (np.arange(number) + 0.5) / number).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

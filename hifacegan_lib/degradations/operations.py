@@ -1,12 +1,16 @@
-"""The table of operations: the function and the parameters of each operation.
+"""The table of operations: the function of each operation, its description in a trace, the ranges of its parameters.
 
 Every operation is a pure function uint8 H x W x 3 -> a new array uint8 H x W x 3 of the same size (only ``resize``
-changes the size). The smallest image is 1 x 1. Lengths count pixels of this image, noise counts grey levels of 255; the
-seed determines all random numbers. ``OPERATIONS[name](image, ...)`` checks image and numbers; the functions do not.
+changes the size). The smallest image is 1 x 1. Lengths count pixels of this image; the seed determines all random
+numbers. The level of Gaussian and Laplace noise and the rate of Poisson noise count grey levels of 255. The sigma of
+speckle noise is a share of the pixel's value, the scale of shot noise a factor of the photons' own noise, and sensor
+noise acts on linear light in [0, 1]. ``OPERATIONS[name](image, ...)`` checks image and numbers; the functions do not.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -89,18 +93,34 @@ class Names:
 
 @dataclass(frozen=True)
 class Operation:
-    """A function of an image, the template of its description in a trace, its parameters.
+    """A function of an image, the template of its description in a trace, and the ranges of its parameters.
 
-    ``context`` names further arguments, which a trace computes: "grain", the side of a pixel of the trace's grid, in
-    pixels of this image; "shape", height and width of the clean face. ``version`` is raised by one when the same
-    numbers give other pixels than before; traces of another version then raise an error.
+    ``ranges`` holds the ranges that ``SHARED`` does not give. ``version`` is raised by one when the same numbers give
+    other pixels than before; traces of another version then raise an error.
     """
 
     function: Callable[..., Pixels]
     template: str
-    parameters: Mapping[str, Range | Names]
-    context: tuple[str, ...] = ()
+    ranges: Mapping[str, Range | Names] = field(default_factory=dict)
     version: int = 1
+
+    @cached_property
+    def parameters(self) -> dict[str, Range | Names]:
+        """The numbers of a trace, in the order of the function's signature, which gives the defaults."""
+        known, found = {**SHARED, **self.ranges}, {}
+        for name, given in signature(self.function).parameters.items():
+            if name in known:
+                found[name] = replace(known[name], default=None if given.default is Parameter.empty else given.default)
+        return found
+
+    @cached_property
+    def context(self) -> tuple[str, ...]:
+        """Arguments that a trace computes.
+
+        "grain" is the side of a pixel of the trace's grid, in pixels of this image; "shape" is height and width of
+        the clean face.
+        """
+        return tuple(name for name in ("grain", "shape") if name in signature(self.function).parameters)
 
     def __call__(self, image: Pixels, **numbers: Any) -> Pixels:
         """Check the image and the numbers, then apply the operation; lengths count pixels of this image.
@@ -130,91 +150,70 @@ class Operation:
         return {name: numbers.get(name, kind.default) for name, kind in self.parameters.items()}
 
 
+def _length(low: float, high: float) -> Range:
+    return Range(low, high, length=True)
+
+
 MAX_SEED = 2**32 - 1
-Kinds = Mapping[str, Range | Names]
+_GREY, _SHARE, _SHIFT = Range(0, 255), Range(0, 1), Range(-255, 255)
+_SIGMAS = {"sigma": _length(0, 64), "across": _length(0, 64)}
 
-
-def _length(low: float, high: float, default: float | None = None) -> Range:
-    return Range(low, high, length=True, default=default)
-
-
-_GRAIN = ("grain",)
-_GREY, _SHARE, _QUALITY = Range(0, 255), Range(0, 1), Range(1, 100, whole=True)
-_ANGLE: Kinds = {"angle": Range(0, 360)}
-_KERNEL: Kinds = {"kernel": Names(tuple(resampling.INTERPOLATIONS))}
-_SIZE: Kinds = {"size": _length(0, 255, default=0)}
-_SEED: Kinds = {"seed": Range(0, MAX_SEED, whole=True)}
-_NOISE: Kinds = {**_SEED, "channels": Names(("rgb", "grey"), default="rgb")}
-_OVAL: Kinds = {"sigma": _length(0, 64), "across": _length(0, 64), **_ANGLE, **_SIZE}
-_SHAPE: Kinds = {
-    "sigma": _length(0, 64),
+SHARED: dict[str, Range | Names] = {
+    **dict.fromkeys(("amount", "opacity", "strength"), _SHARE),
+    **dict.fromkeys(("brightness", "contrast", "saturation"), Range(0, 2)),
+    "angle": Range(0, 360),
     "beta": Range(0.25, 8),
-    "across": _length(0, 64, default=0),
-    "angle": Range(0, 360, default=0),
-    **_SIZE,
+    "channels": Names(("rgb", "grey")),
+    "kernel": Names(tuple(resampling.INTERPOLATIONS)),
+    "quality": Range(1, 100, whole=True),
+    "seed": Range(0, MAX_SEED, whole=True),
+    "size": _length(0, 255),
 }
-_JITTER: Kinds = {name: Range(0, 2, default=1) for name in ("brightness", "contrast", "saturation")}
+"""Ranges by the name of the parameter, for every operation that gives no range of its own."""
 
 OPERATIONS = {
-    "downsample": Operation(
-        resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1), **_KERNEL}, _GRAIN
-    ),
-    "resize": Operation(
-        resampling.resample, "to {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 2), **_KERNEL}, ("grain", "shape")
-    ),
+    "downsample": Operation(resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1)}),
+    "resize": Operation(resampling.resample, "to {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 2)}),
     "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": _length(1, 512)}),
-    "gaussian_blur": Operation(
-        blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128), **_SIZE}
-    ),
+    "gaussian_blur": Operation(blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128)}),
     "anisotropic_blur": Operation(
-        blurs.anisotropic_blur, "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°", _OVAL
+        blurs.anisotropic_blur, "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°", _SIGMAS
     ),
-    "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
-    "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SHAPE),
+    "generalized_blur": Operation(blurs.generalized_blur, "generalized blur {sigma:.2g} px, beta {beta:.2g}", _SIGMAS),
+    "plateau_blur": Operation(blurs.plateau_blur, "plateau blur {sigma:.2g} px, beta {beta:.2g}", _SIGMAS),
     "median_blur": Operation(blurs.median_blur, "median blur {size:.3g} px", {"size": _length(1, 101)}),
     "motion_blur": Operation(
-        blurs.motion_blur, "motion blur {length:.0f} px at {angle:.0f}°", {"length": _length(1, 256), **_ANGLE}
+        blurs.motion_blur, "motion blur {length:.0f} px at {angle:.0f}°", {"length": _length(1, 256)}
     ),
-    "sinc": Operation(
-        blurs.sinc, "sinc {wavelength:.2g} px", {"wavelength": _length(2, 64), "size": _length(3, 101, default=21)}
-    ),
-    "gaussian_noise": Operation(
-        noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY, **_NOISE}, _GRAIN
-    ),
-    "laplace_noise": Operation(noises.laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY, **_NOISE}, _GRAIN),
-    "poisson_noise": Operation(noises.poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY, **_NOISE}, _GRAIN),
-    "speckle_noise": Operation(noises.speckle_noise, "speckle noise {sigma:.2g}", {"sigma": _SHARE, **_NOISE}, _GRAIN),
-    "shot_noise": Operation(noises.shot_noise, "shot noise {scale:.2g}", {"scale": Range(0, 16), **_NOISE}, _GRAIN),
+    "sinc": Operation(blurs.sinc, "sinc {wavelength:.2g} px", {"wavelength": _length(2, 64), "size": _length(3, 101)}),
+    "gaussian_noise": Operation(noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY}),
+    "laplace_noise": Operation(noises.laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY}),
+    "poisson_noise": Operation(noises.poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY}),
+    "speckle_noise": Operation(noises.speckle_noise, "speckle noise {sigma:.2g}", {"sigma": _SHARE}),
+    "shot_noise": Operation(noises.shot_noise, "shot noise {scale:.2g}", {"scale": Range(0, 16)}),
     "sensor_noise": Operation(
         noises.sensor_noise,
         "sensor noise, shot {shot:.2g}, read {read:.2g}",
-        {"shot": Range(0, 0.1), "read": Range(0, 0.2), **_SEED},
-        _GRAIN,
+        {"shot": Range(0, 0.1), "read": Range(0, 0.2)},
     ),
-    "jpeg": Operation(compression.jpeg, "jpeg q{quality}", {"quality": _QUALITY}, _GRAIN),
-    "webp": Operation(compression.webp, "webp q{quality}", {"quality": _QUALITY}, _GRAIN),
+    "jpeg": Operation(compression.jpeg, "jpeg q{quality}"),
+    "webp": Operation(compression.webp, "webp q{quality}"),
     "colour_jitter": Operation(
         colour.colour_jitter,
         "colours {brightness:.2g} {contrast:.2g} {saturation:.2g} {hue:.2g}",
-        {**_JITTER, "hue": Range(-0.5, 0.5, default=0)},
+        {"hue": Range(-0.5, 0.5)},
     ),
     "colour_shift": Operation(
         colour.colour_shift,
         "colours {red:+.0f} {green:+.0f} {blue:+.0f}",
-        dict.fromkeys(("red", "green", "blue"), Range(-255, 255)),
+        {"red": _SHIFT, "green": _SHIFT, "blue": _SHIFT},
     ),
-    "grey": Operation(colour.grey, "grey {amount:.2g}", {"amount": Range(0, 1, default=1)}),
-    "haze": Operation(
-        colour.haze, "haze {amount:.2g}", {"amount": _SHARE, **_SEED, "light": Range(0, 255, default=230)}
-    ),
-    "uneven_light": Operation(
-        colour.uneven_light, "light -{strength:.2g} from {angle:.0f}°", {"strength": _SHARE, **_ANGLE}
-    ),
+    "grey": Operation(colour.grey, "grey {amount:.2g}"),
+    "haze": Operation(colour.haze, "haze {amount:.2g}", {"light": _GREY}),
+    "uneven_light": Operation(colour.uneven_light, "light -{strength:.2g} from {angle:.0f}°"),
     "scratches": Operation(
-        print_damage.scratches,
-        "{count} scratches",
-        {"count": Range(0, 200, whole=True), "width": _length(0, 32), "opacity": _SHARE, **_SEED},
+        print_damage.scratches, "{count} scratches", {"count": Range(0, 200, whole=True), "width": _length(0, 32)}
     ),
-    "fold": Operation(print_damage.fold, "fold {opacity:.2g}", {"opacity": _SHARE, "width": _length(0, 64), **_SEED}),
+    "fold": Operation(print_damage.fold, "fold {opacity:.2g}", {"width": _length(0, 64)}),
 }
 """Name in JSON -> operation. A recipe gives a range for each number except the seed; a trace gives each value."""

@@ -16,7 +16,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import numpy as np
 from pydantic import (
@@ -36,7 +36,6 @@ from typing_extensions import TypeAliasType
 
 from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, Range, Value
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Step, Trace
-from hifacegan_lib.utils.files import parse_json
 from hifacegan_lib.utils.records import Record
 
 __all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recipe_names"]
@@ -224,15 +223,6 @@ class Recipe(Record):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Recipe.model_validate, (self.to_dict(),)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str = "recipe") -> Self:
-        """Read a recipe; an error message begins with ``where``, the file.
-
-        Raises:
-            ValueError: not JSON, an unknown operation or key, a missing key, a value out of range.
-        """
-        return cls.parse(parse_json(text, where), where)
 
 
 class _Schema(GenerateJsonSchema):

@@ -18,7 +18,7 @@ INTERPOLATIONS = {
 }
 
 
-def downsample(image: Pixels, ratio: float, kernel: str = "area", grain: float = 1.0) -> Pixels:
+def downsample(image: Pixels, ratio: float, kernel: str, grain: float = 1.0) -> Pixels:
     """Shrink to ``ratio / grain`` of each side (at most 1, at least one pixel), then enlarge by cubic interpolation.
 
     Only the kernel "area" averages; the others skip pixels and cause aliasing, as in OpenCV.

@@ -15,17 +15,16 @@ another version of an operation raises an error, since the pixels would differ.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from hifacegan_lib.degradations.crop import Frame
 from hifacegan_lib.degradations.operations import OPERATIONS, Value
 from hifacegan_lib.degradations.resampling import to_shape
-from hifacegan_lib.utils.files import parse_json
 from hifacegan_lib.utils.images import Pixels, check_pixels
 from hifacegan_lib.utils.records import Record
 
@@ -82,14 +81,15 @@ class Step:
         return OPERATIONS[self.op].template.format(**dict(self.values))
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(Record):
     """The damage of one face; ``recipe`` is the name of its recipe, ``frame`` cuts the face from the source image."""
 
     recipe: str
-    operations: tuple[Step, ...]
-    grid: int = REFERENCE_SIZE
+    grid: Annotated[int, Field(ge=1)] = REFERENCE_SIZE
     frame: Frame | None = None
+    operations: Annotated[
+        tuple[Annotated[Step, PlainValidator(Step.from_dict), PlainSerializer(Step.to_dict)], ...], Field(strict=False)
+    ]
 
     @classmethod
     def of(
@@ -100,7 +100,7 @@ class Trace:
         Raises:
             ValueError: an unknown operation or key, a missing key, a value out of range.
         """
-        return cls.from_dict({"recipe": recipe, "operations": operations, "grid": grid}, where)
+        return cls.parse({"recipe": recipe, "operations": operations, "grid": grid}, where)
 
     def apply(self, image: Pixels, face: float | None = None) -> Pixels:
         """Degrade an image: uint8 H x W x 3 -> a new array of the same shape, the same pixels at every call.
@@ -137,37 +137,18 @@ class Trace:
 
     def with_frame(self, frame: Frame) -> Self:
         """The same trace with another ``frame``."""
-        return replace(self, frame=frame)
+        return self.model_copy(update={"frame": frame})
 
     def describe(self) -> str:
         """For example "jpeg q63 > gaussian noise 12 > down 0.18x area"; lengths count pixels of a 512-pixel face."""
         return " > ".join(map(str, self.operations)) or "unchanged"
 
     def to_dict(self) -> dict[str, Any]:
-        frame = {"frame": self.frame.model_dump()} if self.frame else {}
-        return {"recipe": self.recipe, "grid": self.grid, **frame, "operations": [s.to_dict() for s in self.operations]}
+        """The trace as JSON values, which :meth:`parse` reads."""
+        return self.model_dump(exclude_none=True)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str = "trace") -> Self:
-        """Read the text of :meth:`to_json`; an error message begins with ``where``. Raises ValueError as :meth:`of`."""
-        return cls.from_dict(parse_json(text, where), where)
-
-    @classmethod
-    def from_dict(cls, content: Any, where: str = "trace") -> Self:
-        """Read the form of :meth:`to_dict`. Raises ValueError as :meth:`of`."""
-        return cls(**dict(_TraceRecord.parse(content, where)))
-
-
-class _TraceRecord(Record):
-    """A trace's JSON object."""
-
-    recipe: str
-    operations: Annotated[tuple[Annotated[Any, PlainValidator(Step.from_dict)], ...], Field(strict=False)]
-    grid: Annotated[int, Field(ge=1)] = REFERENCE_SIZE
-    frame: Frame | None = None
 
 
 def find_key(image: str | Path, keys: Collection[str], where: str = "traces") -> str:

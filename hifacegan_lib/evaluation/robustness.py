@@ -10,7 +10,7 @@ next, when it is twice what the other steps lose on average, and at least 1 dB (
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -153,7 +153,7 @@ def _damage(key: str, face: Pixels, recipe: Recipe, kind: str, value: float, mod
     if mode == "alone":
         return alone.apply(face)
     trace, step = recipe.sample(draw, grid=grid), alone.operations[0]
-    return replace(trace, operations=_placed(trace.operations, step)).apply(face)
+    return trace.model_copy(update={"operations": _placed(trace.operations, step)}).apply(face)
 
 
 def _placed(steps: tuple[Step, ...], step: Step) -> tuple[Step, ...]:

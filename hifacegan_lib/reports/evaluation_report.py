@@ -106,7 +106,7 @@ def _figures(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, 
     figures = {}
     if picked and len(found.scores) > 2:
         keys = [key for place in picked.values() for key in place if key in found.traces]
-        damage = "; ".join(f"{key}: {Trace.from_dict(found.traces[key]).describe()}" for key in keys)
+        damage = "; ".join(f"{key}: {Trace.parse(found.traces[key], key).describe()}" for key in keys)
         caption = "Best, median and worst. Ranked by PSNR; a row's highest is bold."
         caption += f" Damage: {damage}." if damage else ""
         figures[caption] = plots.gallery({place: [faces[key] for key in keys] for place, keys in picked.items()})

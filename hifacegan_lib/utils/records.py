@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from hifacegan_lib.utils.files import parse_json
+
 
 class Record(BaseModel):
     """An immutable JSON object: unknown keys are errors, and types are not converted."""
@@ -18,6 +20,12 @@ class Record(BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             raise ValueError(f"{where}: {_sentence(error)}") from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "") -> Self:
+        """Read a JSON text. Raises ValueError: not JSON, a duplicate key, or as :meth:`parse`."""
+        where = where or cls.__name__.lower()
+        return cls.parse(parse_json(text, where), where)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,6 @@ The explorer only changes the values of its widgets and prints nothing, so no ou
 import html
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,7 @@ class DegradationExplorer(Panel):
         """The trace of the current steps, with the face's own pixel grid."""
         steps = tuple(row.step for row in self.rows if row.on.value)
         side = min(self.faces[self.face.value].shape[:2])
-        return replace(self.drawn, grid=side) if steps == self.drawn.operations else Trace(BY_HAND, steps, side)
+        return Trace.of(self.drawn.recipe if steps == self.drawn.operations else BY_HAND, *steps, grid=side)
 
     def current_recipe(self, name: str = "") -> Recipe:
         """The chosen recipe, or a recipe with the numbers of the steps if a step was changed."""

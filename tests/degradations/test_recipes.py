@@ -189,7 +189,7 @@ def test_one_trace_does_the_same_damage_at_every_size(operation: dict[str, Any],
 
 def test_order_matters(face: Pixels) -> None:
     there, back = Trace.of("mine", NOISE, BLUR, grid=64), Trace.of("mine", BLUR, NOISE, grid=64)
-    assert dataclasses.replace(there, operations=there.operations[::-1]) == back
+    assert there.model_copy(update={"operations": there.operations[::-1]}) == back
 
     def error(trace: Trace) -> float:
         return float(((trace.apply(face).astype(float) - face) ** 2).mean())

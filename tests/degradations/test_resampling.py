@@ -38,8 +38,8 @@ def test_mosaic_has_as_many_blocks_as_fit(block: float, face: Pixels) -> None:
 def test_downsampling_by_area_averages_and_returns_by_cubic(face: Pixels) -> None:
     means = torch.from_numpy(face.reshape(32, 4, 32, 4, 3).mean((1, 3)).round()).permute(2, 0, 1)[None]
     back = F.interpolate(means, scale_factor=4, mode="bicubic").clamp(0, 255).round()[0].permute(1, 2, 0).byte().numpy()
-    assert mean_difference(resampling.downsample(face, 0.25), back) < 0.05
-    np.testing.assert_array_equal(resampling.downsample(face, 1.0), face)
+    assert mean_difference(resampling.downsample(face, 0.25, "area"), back) < 0.05
+    np.testing.assert_array_equal(resampling.downsample(face, 1.0, "area"), face)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
@@ -65,7 +65,7 @@ def test_a_lower_ratio_loses_more(kernel: str, face: Pixels) -> None:
 
 def test_downsampling_reaches_one_pixel() -> None:
     tiny = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    assert np.unique(resampling.downsample(tiny, 1 / 64)).size == 3
+    assert np.unique(resampling.downsample(tiny, 1 / 64, "area")).size == 3
 
 
 @pytest.mark.parametrize(("ratio", "grain", "side"), [(0.25, 1, 32), (0.25, 0.25, 128), (0.5, 0.75, 85), (1.5, 4, 192)])
@@ -82,7 +82,7 @@ def test_a_resized_face_is_worked_on_at_its_size_and_returns(face: Pixels) -> No
     expected = face.reshape(16, 8, 16, 8, 3).mean((1, 3)).repeat(8, 0).repeat(8, 1)
     assert np.abs(trace.apply(face) - expected).max() <= 1.5
     cubic = Trace.of("mine", there, grid=128).apply(face)
-    np.testing.assert_array_equal(cubic, resampling.downsample(face, 0.25))
+    np.testing.assert_array_equal(cubic, resampling.downsample(face, 0.25, "area"))
 
 
 def test_noise_and_blur_of_a_small_face_are_in_its_own_pixels() -> None:

@@ -1,6 +1,5 @@
 """The shipped recipes: what their sources say is what they draw; a trace looks alike at every size; each is shown."""
 
-import dataclasses
 import itertools
 import re
 from collections import Counter
@@ -178,7 +177,7 @@ def test_noise_compression_and_ratios_that_do_not_scale_do_not_look_alike(
     broken = []
     for seed in range(3):
         trace = load_recipe(name).sample(seed)
-        broken += likeness(faces[1], {size: dataclasses.replace(trace, grid=size) for size in (64, 512)})
+        broken += likeness(faces[1], {size: trace.model_copy(update={"grid": size}) for size in (64, 512)})
     assert min(broken) < ALIKE[name][0] - 2
 
 

@@ -54,7 +54,7 @@ def test_a_cell_within_the_recipe_changes_one_step_of_what_a_loader_would_draw(m
     for key, face in FACES.items():
         trace = recipe.sample(pair_seed(key, 0, 0), grid=48)
         steps = [replace(s, values=(("quality", 30),)) if s.op == "jpeg" else s for s in trace.operations]
-        images.append(replace(trace, operations=tuple(steps)).apply(face))
+        images.append(trace.model_copy(update={"operations": tuple(steps)}).apply(face))
     place = list(LADDERS["jpeg"].values).index(30)
     assert measured.degraded["psnr"][KINDS.index("jpeg"), place] == pytest.approx(psnr_of(images))
 

@@ -325,5 +325,5 @@ def test_traces_of_the_pairs_are_kept() -> None:
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     batch = {"clean": x, "degraded": x * 0.9, "key": ["a", "b"], "trace": [trace.to_json()] * 2}
     found = scoring.evaluate({}, [batch])
-    assert {key: Trace.from_dict(content) for key, content in found.traces.items()} == {"a": trace, "b": trace}
+    assert {key: Trace.parse(content, key) for key, content in found.traces.items()} == {"a": trace, "b": trace}
     assert json.loads(found.to_json())["traces"] == found.traces

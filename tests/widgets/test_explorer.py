@@ -186,7 +186,7 @@ def test_steps_by_hand_are_copied_as_a_recipe_of_fixed_numbers(explorer: Degrada
     recipe = Recipe.from_json(json.dumps(copied(explorer.copy_recipe)))
     assert recipe.order == "given"
     assert [step.op for step in recipe.sample(3).operations] == [step.op for step in explorer.trace.operations]
-    assert Trace.from_dict(copied(explorer.copy_trace)) == explorer.trace
+    assert Trace.parse(copied(explorer.copy_trace), "copy") == explorer.trace
 
 
 def test_zoom_shows_the_same_crop_of_all_three(explorer: DegradationExplorer) -> None:
