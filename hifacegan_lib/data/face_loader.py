@@ -10,7 +10,8 @@ reproduces the pair from the source image.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from itertools import count, islice
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 from warnings import warn
@@ -63,16 +64,13 @@ def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
 class FaceLoader:
     """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
 
-    ``train``: each epoch is shuffled by (seed, epoch), and all batches are full. :meth:`batches` never ends: each image
-    is seen once in each epoch, and a batch may hold the end of one epoch and the beginning of the next. Iteration gives
-    one epoch (0, or that of ``set_epoch``) without an incomplete last batch.
-
-    ``valid``: the order is that of the keys, and the last batch may be smaller.
+    The order is that of the keys for ``valid``, and shuffled by (seed, epoch) for ``train``. Iteration gives epoch 0.
+    If its images do not fill the last batch, this batch is smaller for ``valid`` and left out for ``train``.
+    :meth:`batches` never ends.
     """
 
     def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
-        self.config, self.split, self.epoch = config, split, 0
-        self._kept: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+        self.config, self.split = config, split
         self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
         if not len(self):
             raise ValueError(
@@ -92,19 +90,14 @@ class FaceLoader:
         full, rest = divmod(len(self.pairs), self.config.batch_size)
         return full + (rest > 0 and self.split == "valid")
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration, which determines order, crops, flips and damage."""
-        if epoch < 0:
-            raise ValueError(f"epoch = {epoch}: expected 0 or more")
-        self.epoch = epoch
-
     def __iter__(self) -> Iterator[Batch]:
-        first = self.epoch * len(self.pairs)
-        return self._load(self._batch(first, n) for n in range(len(self)))
+        size, images = self.config.batch_size, len(self.pairs)
+        return self._load(self._places(n * size, min(n * size + size, images)) for n in range(len(self)))
 
     def batches(self, start: int = 0, rank: int = 0, world: int = 1) -> Generator[Batch]:
-        """Endless batches over epochs 0, 1, 2, ..., from batch number ``start``; skipped batches are not decoded.
+        """Endless full batches over epochs 0, 1, 2, ..., from batch number ``start``; skipped batches are not decoded.
 
+        Each image is seen once in each epoch; a batch may hold the end of one epoch and the beginning of the next.
         Process ``rank`` of ``world`` processes gets the pairs rank, rank + world, ... of each batch. Call ``close()``
         to end the workers: a notebook's kernel kills workers that still run, and PyTorch reports that as an error.
         """
@@ -115,29 +108,16 @@ class FaceLoader:
                 f"rank = {rank}, world = {world}: expected a rank below world, and world to divide the batch of "
                 f"{self.config.batch_size}"
             )
-        if self.split == "train":
-            schedule = (self._batch(0, n) for n in count(start))
-        else:
-            epochs = ((epoch * len(self.pairs), n) for epoch in count() for n in range(len(self)))
-            schedule = (self._batch(first, n) for first, n in islice(epochs, start, None))
-        return self._load(batch[rank::world] for batch in schedule)
+        size = self.config.batch_size
+        return self._load(self._places(n * size, n * size + size)[rank::world] for n in count(start))
 
-    def _batch(self, first: int, number: int) -> list[tuple[int, int]]:
-        """The (index, epoch) of a batch's images; ``first`` is a position in the sequence of all epochs."""
-        size, images = self.config.batch_size, len(self.pairs)
-        begin = first + number * size
-        end = begin + size if self.split == "train" else min(begin + size, first + images)
-        places = (divmod(place, images) for place in range(begin, end))
-        return [(int(self._order(epoch)[place]), epoch) for epoch, place in places]
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of an epoch's images, shuffled for training; the last order is cached."""
-        if self._kept[0] != epoch:
-            order = np.arange(len(self.pairs))
-            if self.split == "train":
-                np.random.default_rng((self.config.seed, epoch)).shuffle(order)
-            self._kept = (epoch, order)
-        return self._kept[1]
+    def _places(self, first: int, end: int) -> list[tuple[int, int]]:
+        """The (index, epoch) of images ``first`` to ``end`` - 1 of the sequence of all epochs."""
+        images, seed = len(self.pairs), self.config.seed
+        places = (divmod(place, images) for place in range(first, end))
+        if self.split == "valid":
+            return [(place, epoch) for epoch, place in places]
+        return [(int(_shuffled(images, seed, epoch)[place]), epoch) for epoch, place in places]
 
     def _load(self, schedule: Iterable[list[tuple[int, int]]]) -> Generator[Batch]:
         loader = DataLoader(
@@ -148,6 +128,12 @@ class FaceLoader:
             generator=torch.Generator(),  # else DataLoader draws from the global generator
         )
         return (batch | {name: _to_float(batch[name]) for name in ("clean", "degraded")} for batch in loader)
+
+
+@lru_cache(maxsize=2)
+def _shuffled(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of an epoch's images in training."""
+    return np.random.default_rng((seed, epoch)).permutation(images)
 
 
 def _one_thread(_: int) -> None:

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PositiveInt
 
 from hifacegan_lib.utils.files import read_json, sha256, write_text
 from hifacegan_lib.utils.records import Record
@@ -34,8 +34,8 @@ class Entry(Record):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     split: Split
     source: str
-    height: Annotated[int, Field(ge=1)]
-    width: Annotated[int, Field(ge=1)]
+    height: PositiveInt
+    width: PositiveInt
     path: Path = Field(default=Path(), exclude=True)  # set by Manifest.files
 
 

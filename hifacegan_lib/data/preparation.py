@@ -24,11 +24,9 @@ Pool = dict[str, Path]  # key -> file
 
 
 class _Face(NamedTuple):
-    """The properties of a decoded and accepted image."""
+    """A decoded and accepted image, and the hashes of it and of its mirror image."""
 
-    height: int
-    width: int
-    sha256: str
+    entry: Entry
     plain: Hash
     mirrored: Hash
 
@@ -102,18 +100,17 @@ def prepare(
     shutil.rmtree(staging, ignore_errors=True)
     try:
         pools, rejected = _pools(asked, folder, staging, progress)
-        split, faces, bad = choose_images(pools, train_size, valid_size, seed, progress)
+        faces, bad = choose_images(pools, train_size, valid_size, seed, source, progress)
         rejected |= bad
         if rejected and progress:
             tqdm.write(f"rejected images: {len(rejected)}, see {NAME}")
-        pool = pools["valid"] | pools["train"]
         manifest = Manifest(
             folder=folder,
             parameters=asked,
             root=asked["source_path"] if source == "folder" else ".",
-            files=[_entry(key, split[key], pool[key], faces[key], source) for key in sorted(split)],
+            files=[face.entry for face in faces],
             rejected=[Rejected(file=_printable(file), reason=rejected[file]) for file in sorted(rejected)],
-            near_duplicates=_near_duplicates(split, faces),
+            near_duplicates=_near_duplicates(faces),
         )
         _install(staging, folder)
         manifest.save()
@@ -182,12 +179,12 @@ def _pools_by_glob(pool: Pool, train_glob: str, valid_glob: str) -> dict[Split, 
 
 
 def choose_images(
-    pools: Mapping[Split, Pool], train_size: int, valid_size: int, seed: int, progress: bool = True
-) -> tuple[dict[str, Split], dict[str, _Face], dict[str, str]]:
+    pools: Mapping[Split, Pool], train_size: int, valid_size: int, seed: int, source: str, progress: bool = True
+) -> tuple[list[_Face], dict[str, str]]:
     """Sample the splits and decode their images; reject bad images and sample again until all are good.
 
     Returns:
-        key -> split; key -> decoded face; bad key -> reason.
+        the chosen images, sorted by key; bad key -> reason.
     Raises:
         ValueError: too few usable images.
     """
@@ -206,36 +203,32 @@ def choose_images(
                 raise ValueError(f"{error}{some}") from None
             fresh = [key for key in split if key not in faces]
             if not fresh:
-                return split, faces, bad
+                return [faces[key] for key in sorted(split)], bad
             for key in fresh:
                 path = pools[split[key]][key]
                 try:
-                    faces[key] = _check(key, path)
+                    faces[key] = _check(key, path, split[key], source)
                     bar.update()
                 except (FileNotFoundError, ValueError) as error:
                     bad[key] = sources.reason(error, path)
 
 
-def _check(key: str, path: Path) -> _Face:
+def _check(key: str, path: Path, split: Split, source: str) -> _Face:
     key.encode()  # a name that is not UTF-8 cannot be written
     image = sources.load_face(path)
     height, width = image.shape[:2]
-    return _Face(height, width, sha256(path), face_hash(image), face_hash(image[:, ::-1]))
-
-
-def _entry(key: str, split: Split, path: Path, face: _Face, source: str) -> Entry:
     file = key if source == "folder" else f"{IMAGES}/{path.name}"
-    height, width = face.height, face.width
-    return Entry(key=key, file=file, sha256=face.sha256, split=split, source=source, height=height, width=width)
+    entry = Entry(key=key, file=file, sha256=sha256(path), split=split, source=source, height=height, width=width)
+    return _Face(entry, face_hash(image), face_hash(image[:, ::-1]))
 
 
 def _printable(file: str) -> str:
     return file.encode("utf-8", "backslashreplace").decode()
 
 
-def _near_duplicates(split: Mapping[str, Split], faces: Mapping[str, _Face]) -> list[NearDuplicate]:
-    train = {key: faces[key].plain for key in sorted(split) if split[key] == "train"}
-    valid = {key: (faces[key].plain, faces[key].mirrored) for key in sorted(split) if split[key] == "valid"}
+def _near_duplicates(faces: Collection[_Face]) -> list[NearDuplicate]:
+    train = {face.entry.key: face.plain for face in faces if face.entry.split == "train"}
+    valid = {face.entry.key: (face.plain, face.mirrored) for face in faces if face.entry.split == "valid"}
     return [NearDuplicate(train=t, valid=v, distance=bits) for t, v, bits in near_duplicates(train, valid)]
 
 

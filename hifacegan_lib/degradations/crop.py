@@ -1,25 +1,20 @@
 """Frames: a face is cut from a source image by a square crop, a flip and a resize."""
 
-from typing import Annotated
-
 import numpy as np
-from pydantic import Field
+from pydantic import NonNegativeInt, PositiveInt
 
 from hifacegan_lib.utils.images import Pixels, resize
 from hifacegan_lib.utils.records import Record
-
-Place = Annotated[int, Field(ge=0)]
-Length = Annotated[int, Field(ge=1)]
 
 
 class Frame(Record):
     """A square crop in pixels of the source image, mirrored if ``flip``, resized to ``size`` pixels a side."""
 
-    top: Place
-    left: Place
-    side: Length
+    top: NonNegativeInt
+    left: NonNegativeInt
+    side: PositiveInt
     flip: bool
-    size: Length
+    size: PositiveInt
 
     def apply(self, image: Pixels) -> Pixels:
         """uint8 H x W x 3 -> size x size x 3.

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, PositiveInt
 
 from hifacegan_lib.degradations.crop import Frame
 from hifacegan_lib.degradations.operations import OPERATIONS, Value
@@ -85,7 +85,7 @@ class Trace(Record):
     """The damage of one face; ``recipe`` is the name of its recipe, ``frame`` cuts the face from the source image."""
 
     recipe: str
-    grid: Annotated[int, Field(ge=1)] = REFERENCE_SIZE
+    grid: PositiveInt = REFERENCE_SIZE
     frame: Frame | None = None
     operations: Annotated[
         tuple[Annotated[Step, PlainValidator(Step.from_dict), PlainSerializer(Step.to_dict)], ...], Field(strict=False)

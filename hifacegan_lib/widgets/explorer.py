@@ -108,12 +108,11 @@ class DegradationExplorer(Panel):
         self._try(self._draw, True)
 
     def _left(self, recipes: Sequence[str]) -> ipywidgets.VBox:
-        label: dict[str, Any] = {"style": {"description_width": "48px"}}
-        self.face = ipywidgets.IntSlider(0, 0, len(self.faces) - 1, description="face", **label)
+        self.face = ipywidgets.IntSlider(0, 0, len(self.faces) - 1, description="face")
         self.upload = upload_button()
         options = [(Path(name).stem, name) for name in recipes]
-        self.recipe = ipywidgets.Dropdown(options=options, description="recipe", **label)
-        self.seed = ipywidgets.IntSlider(0, 0, 99, description="seed", **label)
+        self.recipe = ipywidgets.Dropdown(options=options, description="recipe")
+        self.seed = ipywidgets.IntSlider(0, 0, 99, description="seed")
         self.reset = ipywidgets.Button(description="back to the draw", disabled=True)
         self.steps = vbox("dx-steps")
         self.operation = ipywidgets.Dropdown(options=[(op.replace("_", " "), op) for op in OPERATIONS])
@@ -124,9 +123,10 @@ class DegradationExplorer(Panel):
 
     def _right(self) -> ipywidgets.VBox:
         self.zoom = ipywidgets.ToggleButtons(options=[(f"{n}×", n) for n in (1, 2, 4, 8, 16)]).add_class("dx-zoom")
-        label: dict[str, Any] = {"readout": False, "style": {"description_width": "40px"}}
-        self.across = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="across", **label)
-        self.down = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="down", **label)
+        self.across, self.down = (
+            ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description=name, readout=False)
+            for name in ("across", "down")
+        )
         titles = {"clean": "clean", "degraded": "degraded", "difference": "difference, grey is unchanged"}
         self.pictures = {name: ipywidgets.Image(format="png") for name in titles}
         self.error, self.message, self.histogram, self.spectrum, self.note = (ipywidgets.HTML() for _ in range(5))
@@ -277,13 +277,12 @@ class DegradationExplorer(Panel):
 
 
 def _control(name: str, kind: Range | Names, value: Value) -> Any:
-    label: dict[str, Any] = {"style": {"description_width": "82px"}}
-    label["description"] = f"{name}, px" if kind.length else name
+    label = f"{name}, px" if kind.length else name
     if isinstance(kind, Names):
-        return ipywidgets.Dropdown(options=kind.names, value=value, **label)
+        return ipywidgets.Dropdown(options=kind.names, value=value, description=label)
     if kind.whole:
         control = ipywidgets.BoundedIntText if kind.high == MAX_SEED else ipywidgets.IntSlider
-        return control(value, min=int(kind.low), max=int(kind.high), **label)
+        return control(value, min=int(kind.low), max=int(kind.high), description=label)
     step = 10.0 ** math.floor(math.log10((kind.high - kind.low) / 200))
     low = round(math.ceil(kind.low / step) * step, 6)  # so that the slider's values are round numbers
-    return ipywidgets.FloatSlider(value, min=low, max=kind.high, step=step, readout_format=".4", **label)
+    return ipywidgets.FloatSlider(value, min=low, max=kind.high, step=step, readout_format=".4", description=label)

@@ -60,7 +60,7 @@ class Restorer(Panel):
         self.load, self.detector = load, detector
         self.photo: Photo = Photo(photo)
         self.restored: Restored | None = None
-        label: dict[str, Any] = {"min": 0, "max": 1, "style": {"description_width": "64px"}, "readout_format": ".2f"}
+        label: dict[str, Any] = {"min": 0, "max": 1, "readout_format": ".2f"}
         self.upload = upload_button()
         self.strength = ipywidgets.FloatSlider(strength, step=0.05, description="strength", **label)
         self.blend = ipywidgets.FloatSlider(blend, step=0.1, description="realism", continuous_update=False, **label)

@@ -132,10 +132,7 @@ def test_flips_come_as_often_as_asked() -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_any_number_of_workers_makes_the_same_pixels(data: Path, workers: int) -> None:
     alone, many = loader(data, batch_size=2), loader(data, batch_size=2, workers=workers)
-    for epoch in (0, 1):
-        alone.set_epoch(epoch)
-        many.set_epoch(epoch)
-        assert_same(list(alone), list(many))
+    assert_same(list(alone), list(many))
     assert_same(list(islice(alone.batches(4), 9)), list(islice(many.batches(4), 9)))
 
 
@@ -163,13 +160,9 @@ def test_a_resumed_stream_is_the_uninterrupted_one_from_there(data: Path) -> Non
         assert_same(list(islice(loader(data).batches(start), 7 - start)), whole[start:])
 
 
-def test_the_stream_is_the_epochs_one_after_the_other(data: Path) -> None:
+def test_the_stream_begins_with_the_first_epoch(data: Path) -> None:
     one = loader(data, batch_size=4)
-    epochs = []
-    for epoch in range(3):
-        one.set_epoch(epoch)
-        epochs += list(one)
-    assert_same(list(islice(one.batches(), len(epochs))), epochs)
+    assert_same(list(islice(one.batches(), 3)), list(one))
 
 
 @pytest.mark.parametrize("world", [1, 5])
@@ -226,12 +219,8 @@ def test_no_global_state_is_drawn_from_or_changed(data: Path) -> None:
 # epochs and seeds
 
 
-def test_an_epoch_changes_order_and_damage_and_only_when_asked(data: Path) -> None:
-    one = loader(data, batch_size=12)
-    (first,), (again,) = list(one), list(one)
-    assert_same([first], [again])
-    one.set_epoch(1)
-    (second,) = one
+def test_an_epoch_changes_order_and_damage(data: Path) -> None:
+    first, second = islice(loader(data, batch_size=12).batches(), 2)
     assert first["key"] != second["key"] and set(first["key"]) == set(second["key"])
     assert set(first["trace"]).isdisjoint(second["trace"])
 
@@ -295,15 +284,13 @@ def test_values_out_of_range_are_named(data: Path, name: str, value: float) -> N
         config(data, **{name: value})
 
 
-def test_no_such_manifest_split_recipe_or_epoch(data: Path, tmp_path: Path) -> None:
+def test_no_such_manifest_split_or_recipe(data: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no manifest"):
         loader(tmp_path)
     with pytest.raises(ValueError, match="split = 'test'"):
         loader(data, "test")
     with pytest.raises(ValueError, match="no recipe 'rain'"):
         loader(data, recipe="rain")
-    with pytest.raises(ValueError, match="epoch = -1"):
-        loader(data).set_epoch(-1)
     with pytest.raises(ValueError, match="start = -1"):
         loader(data).batches(-1)
 

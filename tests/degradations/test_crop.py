@@ -32,7 +32,7 @@ def test_another_image_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"side": 0}, r"frame: side = 0: it must be greater than or equal to 1"),
+        ({"side": 0}, r"frame: side = 0: it must be greater than 0"),
         ({"top": -1}, r"frame: top = -1"),
         ({"size": 2.5}, r"frame: size = 2\.5"),
         ({"flip": 1}, r"frame: flip = 1: it must be a valid boolean"),
