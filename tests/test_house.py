@@ -23,9 +23,9 @@ FLOORS = [
 BUDGET = {
     "utils": 890,
     "models": 2100,
-    "degradations": 1430,
+    "degradations": 1400,
     "restoration": 1380,
-    "data": 1330,
+    "data": 1200,
     "metrics": 850,
     "evaluation": 1750,
     "reports": 1610,

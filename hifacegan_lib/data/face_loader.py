@@ -9,6 +9,7 @@ So the pixels do not depend on the number of workers, the order, or a resumed ru
 reproduces the pair from the source image.
 """
 
+import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
@@ -28,7 +29,6 @@ from hifacegan_lib.data.manifest import Entry, Manifest
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
 from hifacegan_lib.utils.images import Pixels, load_image
-from hifacegan_lib.utils.stop_signals import ignore_interrupts_in_worker
 
 Batch = dict[str, Any]
 
@@ -124,7 +124,7 @@ class FaceLoader:
             self.pairs,
             batch_sampler=schedule,
             num_workers=self.config.workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
             generator=torch.Generator(),  # else DataLoader draws from the global generator
         )
         return (batch | {name: _to_float(batch[name]) for name in ("clean", "degraded")} for batch in loader)
@@ -136,8 +136,9 @@ def _shuffled(images: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(images)
 
 
-def _one_thread(_: int) -> None:
-    ignore_interrupts_in_worker()
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a group; only the loop handles it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loader ends its workers by SIGTERM
     cv2.setNumThreads(0)  # workers share the cores, so OpenCV uses no threads of its own
 
 

@@ -145,7 +145,7 @@ class Trace(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The trace as JSON values, which :meth:`parse` reads."""
-        return self.model_dump(exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())

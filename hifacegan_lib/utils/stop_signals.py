@@ -42,9 +42,3 @@ def record_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def ignore_interrupts_in_worker() -> None:
-    """In a loader's worker: ignore Ctrl-C, which reaches all processes of a group; only the loop handles it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the loader ends its workers by SIGTERM
