@@ -7,11 +7,10 @@ that class. A training checkpoint is a folder ``step_000500/`` with ``generator.
 written under a temporary name and renamed, so a killed process does not damage the previous checkpoint.
 """
 
-import contextlib
 import dataclasses
 import io
 import json
-import os
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
@@ -30,14 +29,19 @@ FORMAT = "hifacegan-generator-1"
 
 def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] | None = None) -> Path:
     """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) is metadata."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
     description: dict[str, Any] = {"format": FORMAT, "config": None, "info": info or {}}
     if type(generator) is Generator:
         description["config"] = dataclasses.asdict(generator.config)
     else:
         description["class"] = type(generator).__name__
+    return write(path, generator.state_dict(), description)
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
+    """Write tensors as safetensors; the description, JSON values with a ``format``, is metadata."""
+    values = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several entries in random order
-    return files.write_bytes(path, save(tensors, metadata))
+    return files.write_bytes(path, save(values, metadata))
 
 
 def load_generator(
@@ -52,7 +56,7 @@ def load_generator(
         FileNotFoundError: the file does not exist.
         ValueError: the workbench did not write the file, the class is different, or the weights do not fit.
     """
-    description, tensors = _read(path)
+    description, tensors = read(path)
     stored = description.get("class", Generator.__name__)
     if network is None and stored == Generator.__name__:
         network = Generator(GeneratorConfig.from_dict(description["config"]))
@@ -67,19 +71,42 @@ def load_generator(
     return network.to(device).eval(), description["info"]
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors of a generator file."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
+def read(path: str | Path, expected: str = FORMAT) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and tensors of a file that :func:`write` wrote.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: not a safetensors file, or another format than the expected one.
+    """
+    _require(path)
     try:
         with safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {}).get("hifacegan", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from None
-    if description.get("format") != FORMAT:
-        raise ValueError(f"{path}: the metadata's format is {description.get('format')!r}, expected {FORMAT!r}")
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a safetensors file of this workbench ({error})") from None
+    if description.get("format") != expected:
+        raise ValueError(f"{path}: the metadata's format is {description.get('format')!r}, expected {expected!r}")
     return description, tensors
+
+
+def read_foreign(path: str | Path) -> dict[str, Any]:
+    """The mapping in a file of another program: safetensors, or what ``torch.save`` wrote; runs no code from it.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: the file holds more than tensors and plain values.
+    """
+    _require(path)
+    try:
+        content = load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path}: not a file with only tensors ({first or type(error).__name__})") from None
+    return {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
+
+
+def _require(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
 
 
 def save_training(
@@ -111,7 +138,6 @@ def save_training(
         if target.exists():
             shutil.rmtree(target)
         partial.replace(target)
-        _flush_folder(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         earlier = [path.name for path in list_complete(folder)]
@@ -176,13 +202,3 @@ def latest_generator(run: str | Path) -> Path:
     if not found:
         raise FileNotFoundError(f"{run}: no checkpoint of a training run in this folder")
     return found[-1] / "ema.safetensors"
-
-
-def _flush_folder(path: Path) -> None:
-    """Flush a folder to disk, so that a rename survives a power cut, where the system supports it."""
-    with contextlib.suppress(OSError):  # some mounted drives and Windows cannot flush a folder
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

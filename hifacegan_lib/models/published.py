@@ -13,16 +13,13 @@ Reading runs no code from the file.
 """
 
 import dataclasses
-import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -34,6 +31,34 @@ WRAPPERS = ("params_ema", "params", "state_dict")
 COMMON_TENSOR = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
 MAX_LISTED = 8  # differences that an error lists
 UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of lower resolutions; lipspade's fc, which no code calls
+
+_Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+NAMES: _Names = (  # a part of our name -> of the published one
+    (r"^replenish\.5\.", "head_0."),
+    (r"^replenish\.4\.", "G_middle_0."),
+    (r"^middle\.", "G_middle_1."),
+    (r"^replenish\.([0-3])\.", lambda m: f"ups.{3 - int(m[1])}."),
+    (r"^start\.", "fc."),
+    (r"^draw\.", "to_rgbs.3."),
+    (r"\.shared\.", ".mlp_shared.0."),
+    (r"\.batch_norm\.", ".param_free_norm."),
+    (r"\.shortcut\.", ".conv_s."),
+    (r"parametrizations\.weight\.original$", "weight_orig"),
+    (r"parametrizations\.weight\.0\._([uv])$", r"weight_\1"),
+)
+ENCODERS: dict[str, _Names] = {
+    "spade": (),
+    "hifacegan": (
+        (r"^head\.", "encoder.head.0."),
+        (r"^suppress\.(\d)\.gate\.", r"encoder.encoder_\1.0.logit."),
+        (r"^suppress\.(\d)\.conv\.", r"encoder.encoder_\1.1."),
+    ),
+    "lipspade": (
+        (r"^head\.", "lip_encoder.model.0."),
+        (r"^suppress\.(\d)\.gate\.", lambda m: f"lip_encoder.model.{3 + 4 * int(m[1])}.logit."),
+        (r"^suppress\.(\d)\.conv\.", lambda m: f"lip_encoder.model.{4 + 4 * int(m[1])}."),
+    ),
+}
 
 
 def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
@@ -63,46 +88,41 @@ def read_published(path: str | Path, norm: Norm | None = None) -> tuple[Generato
         ValueError: the file holds more than tensors, or no published generator, or tensors that do not fit; the first
             differences are listed as name, found shape, expected shape.
     """
+    tensors = checkpoints.read_foreign(path)
     try:
-        return import_state(read_tensors(path), norm)
+        return import_state(tensors, norm)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The named tensors of a file, without wrappers and prefix."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
-    try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"not a file with only tensors ({first or type(error).__name__})") from None
-    for name in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    named = content if isinstance(content, Mapping) else {}
-    tensors = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
-    prefix = next((name.removesuffix(COMMON_TENSOR) for name in tensors if name.endswith(COMMON_TENSOR)), None)
-    if prefix is None:
-        raise ValueError(f"no published generator: no tensor {COMMON_TENSOR} among {len(tensors)} ({_some(tensors)})")
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def import_state(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """As :func:`read_published`, but from named tensors."""
+def import_state(content: Mapping[str, Any], norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
+    """As :func:`read_published`, but from the file's content."""
+    tensors = _unwrapped(content)
     basicsr = any(name.startswith("g_middle_") for name in tensors)
     found = {re.sub("^g_middle_", "G_middle_", name): value for name, value in tensors.items()}
     config = infer_config(found, norm)
     _complete(found, config)
     with torch.random.fork_rng(devices=[]):
         generator = Generator(config)
-    expected = {name: list(_sources(name, config)) for name in generator.state_dict()}
-    _refuse_differences(found, generator.state_dict(), expected)
-    parts = {name: [found[source] for source in sources] for name, sources in expected.items()}
+    ours = generator.state_dict()
+    theirs = {name: _published_names(name, variant(config)) for name in ours}
+    _refuse_differences(found, ours, theirs)
+    parts = {name: [found[published] for published in names] for name, names in theirs.items()}
     generator.load_state_dict({name: torch.cat(p) if len(p) > 1 else p[0] for name, p in parts.items()})
     return generator.eval(), {"source": "BasicSR" if basicsr else "Face-Renovation", "variant": variant(config)}
+
+
+def _unwrapped(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The named tensors of a file's content, without wrappers and prefix."""
+    for name in WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            content = content[name]
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    prefix = next((name.removesuffix(COMMON_TENSOR) for name in tensors if name.endswith(COMMON_TENSOR)), None)
+    if prefix is None:
+        some = ", ".join([*list(tensors)[:3], *(["..."] if len(tensors) > 3 else [])])
+        raise ValueError(f"no published generator: no tensor {COMMON_TENSOR} among {len(tensors)} ({some})")
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def infer_config(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> GeneratorConfig:
@@ -110,7 +130,7 @@ def infer_config(tensors: Mapping[str, Tensor], norm: Norm | None = None) -> Gen
     kinds = {"lip_encoder.": "lipspade", "encoder.encoder_0.": "hifacegan"}
     kind = next((kinds[p] for p in kinds if any(name.startswith(p) for name in tensors)), "spade")
     if "to_rgbs.3.weight" not in tensors:
-        raise ValueError(f"no published generator: no tensor to_rgbs.3.weight among {len(tensors)} ({_some(tensors)})")
+        raise ValueError(f"no published generator: no tensor to_rgbs.3.weight among {len(tensors)}")
     buffers = any("param_free_norm.running_mean" in name for name in tensors)
     if norm in ("batch", "frozen") and not buffers:
         raise ValueError(
@@ -156,34 +176,13 @@ def spectral_parts(layer: nn.Module) -> tuple[Tensor, Any]:
     return stored.original.detach().flatten(1), stored[0]
 
 
-def _sources(name: str, config: GeneratorConfig) -> Iterator[str]:
+def _published_names(name: str, kind: str) -> list[str]:
     """The published names for a tensor of :class:`Generator`: two for gamma and beta, which it stores in one."""
-    if name.endswith("gamma_beta.weight"):
-        for half in ("gamma", "beta"):
-            yield from _sources(name.replace("gamma_beta", f"mlp_{half}"), config)
-        return
-    deepest = config.stages
-    lip = config.start == "features"
-    blocks = {deepest: "head_0", deepest - 1: "G_middle_0", **{n: f"ups.{deepest - 2 - n}" for n in range(deepest - 1)}}
-    gate, conv = "encoder.encoder_{0}.0.logit.", "encoder.encoder_{0}.1."
-    if lip:
-        gate, conv = "lip_encoder.model.{1}.logit.", "lip_encoder.model.{2}."
-    for ours, theirs in (
-        (r"^replenish\.(\d+)\.", lambda m: f"{blocks[int(m[1])]}."),
-        (r"^middle\.", "G_middle_1."),
-        (r"^start\.", "fc."),
-        (r"^draw\.", "to_rgbs.3."),
-        (r"^head\.", "lip_encoder.model.0." if lip else "encoder.head.0."),
-        (r"^suppress\.(\d+)\.gate\.", lambda m: gate.format(int(m[1]), 3 + 4 * int(m[1]))),
-        (r"^suppress\.(\d+)\.conv\.", lambda m: conv.format(int(m[1]), 0, 4 + 4 * int(m[1]))),
-        (r"\.shared\.", ".mlp_shared.0."),
-        (r"\.batch_norm\.", ".param_free_norm."),
-        (r"\.shortcut\.", ".conv_s."),
-        (r"parametrizations\.weight\.original$", "weight_orig"),
-        (r"parametrizations\.weight\.0\._([uv])$", r"weight_\1"),
-    ):
+    for ours, theirs in (*NAMES, *ENCODERS[kind]):
         name = re.sub(ours, theirs, name)
-    yield name
+    if "gamma_beta" in name:
+        return [name.replace("gamma_beta", half) for half in ("mlp_gamma", "mlp_beta")]
+    return [name]
 
 
 def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
@@ -216,26 +215,18 @@ def _ratio(matrix: Tensor, former: Tensor) -> Tensor | None:
 
 
 def _refuse_differences(
-    found: Mapping[str, Tensor], ours: Mapping[str, Tensor], expected: Mapping[str, list[str]]
+    found: Mapping[str, Tensor], ours: Mapping[str, Tensor], theirs: Mapping[str, list[str]]
 ) -> None:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, theirs in expected.items():
-        first, *rest = ours[name].shape or (0,)
-        shapes |= {t: (first // len(theirs), *rest) if ours[name].ndim else () for t in theirs}
+    shapes: dict[str, list[int]] = {}
+    for name, tensor in ours.items():
+        parts = tensor.chunk(len(theirs[name])) if tensor.ndim else [tensor]
+        shapes |= {published: list(part.shape) for published, part in zip(theirs[name], parts, strict=True)}
+    there = {name: list(tensor.shape) for name, tensor in found.items()}
     wrong = [
-        f"{name}: found {_shape(found.get(name))}, expected {' x '.join(map(str, shape)) or 'a number'}"
-        for name, shape in shapes.items()
-        if name not in found or tuple(found[name].shape) != shape
+        f"{name}: found {there.get(name, 'nothing')}, expected {shapes.get(name, 'nothing')}"
+        for name in shapes | there
+        if shapes.get(name) != there.get(name)
     ]
-    wrong += [f"{name}: found {_shape(found[name])}, expected nothing" for name in found if name not in shapes]
     if wrong:
         more = f"\n  and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
         raise ValueError(f"does not fit in {len(wrong)} tensors:\n  " + "\n  ".join(wrong[:MAX_LISTED]) + more)
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "nothing" if tensor is None else " x ".join(map(str, tensor.shape)) or "a number"
-
-
-def _some(names: Mapping[str, Tensor]) -> str:
-    return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")

@@ -17,8 +17,9 @@ A sign that holds over several lines of the log gives one warning. It warns agai
 lines.
 """
 
+import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,7 @@ PATIENCE = {"cast": 5, "droplets": 5, "blind": 10, "wins": 10}  # lines before t
 
 @torch.no_grad()
 def colour_cast(restored: Tensor, clean: Tensor) -> Tensor:
-    """Signed mean shift of each channel over all faces: two batches N x 3 x H x W in [0, 1] -> 3; above 0: too bright.
-
-    Raises:
-        ValueError: the shapes differ or are not N x 3 x H x W.
-    """
-    _check(restored, clean)
+    """Signed mean shift of each channel over all faces: two batches N x 3 x H x W in [0, 1] -> 3; above 0: bright."""
     return (restored.float() - clean.float()).mean((0, 2, 3))
 
 
@@ -63,11 +59,7 @@ def droplets(restored: Tensor, clean: Tensor) -> Tensor:
     The clean face scores 0 and restored faces about 1. Most blobs with a radius of 1/32 to 1/12 of the side that differ
     by 0.4 or more from the covered pixels score above ``DROPLETS``. A face that is shifted by 1/64 of the side scores
     2, and one in twenty such faces scores above ``DROPLETS``.
-
-    Raises:
-        ValueError: the shapes differ or are not N x 3 x H x W.
     """
-    _check(restored, clean)
     spots, clean_spots = _spots(restored), _spots(clean)
     near = min(clean_spots.shape[2:]) / 16
     above = spots - _largest(clean_spots, near).clamp_min(0)
@@ -87,13 +79,7 @@ def separation(
         middle: the threshold between both classes, ``SCORES[adversarial][0]``; a score equal to it counts half.
     Returns:
         Margin and accuracy, each a mean over scales, like the losses.
-    Raises:
-        ValueError: the lists are empty or differ in length.
     """
-    if not clean_scores or len(clean_scores) != len(restored_scores):
-        raise ValueError(
-            f"expected equally many score maps of both, got {len(clean_scores)} and {len(restored_scores)}"
-        )
     rows = []
     for clean, restored in zip(clean_scores, restored_scores, strict=True):
         clean, restored = clean.detach().float(), restored.detach().float()
@@ -108,13 +94,9 @@ class Monitor:
 
     Args:
         adversarial: the adversarial loss, a key of ``SCORES``.
-    Raises:
-        ValueError: the loss is unknown.
     """
 
     def __init__(self, adversarial: str = "lsgan") -> None:
-        if adversarial not in SCORES:
-            raise ValueError(f"adversarial = {adversarial!r}: expected one of {', '.join(SCORES)}")
         self.middle, self.range = SCORES[adversarial]
         self._memory = {name: {"seen": 0, "bad": 0, "good": 0, "since": 0, "said": False} for name in PATIENCE}
 
@@ -125,28 +107,22 @@ class Monitor:
             values: the numbers of the line. Used are ``cast_r``, ``cast_g``, ``cast_b``, ``droplets`` (the largest of
                 the strip), ``d_margin`` and ``d_accuracy``; a sign is skipped if one of its numbers is missing.
         """
-        signs: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
-            "cast": (("cast_r", "cast_g", "cast_b"), self._cast),
-            "droplets": (("droplets",), self._droplets),
-            "blind": (("d_margin", "d_accuracy"), self._weak),
-            "wins": (("d_margin", "d_accuracy"), self._strong),
-        }
-        found = []
-        for name, (keys, judge) in signs.items():
-            if all(key in values for key in keys):
-                text = judge(*(values[key] for key in keys))
-                if self._is_new(name, step, bool(text)):
-                    found.append(f"{text} (since step {self._memory[name]['since']})")
-        return found
+        signs = {}
+        if values.keys() >= {"cast_r", "cast_g", "cast_b"}:
+            signs["cast"] = _cast(values["cast_r"], values["cast_g"], values["cast_b"])
+        if "droplets" in values:
+            signs["droplets"] = _droplets(values["droplets"])
+        if values.keys() >= {"d_margin", "d_accuracy"}:
+            signs["blind"], signs["wins"] = self._collapse(values["d_margin"], values["d_accuracy"])
+        new = [name for name, text in signs.items() if self._is_new(name, step, bool(text))]
+        return [f"{signs[name]} (since step {self._memory[name]['since']})" for name in new]
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """The memory of the monitor, as plain values."""
-        return {name: dict(memory) for name, memory in self._memory.items()}
+        return copy.deepcopy(self._memory)
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Restore the memory of a :meth:`state_dict`; ValueError if its signs are different."""
-        if {name: set(memory) for name, memory in state.items()} != {n: set(m) for n, m in self._memory.items()}:
-            raise ValueError(f"monitor: expected a state with the signs {', '.join(self._memory)}, got {dict(state)!r}")
+        """Restore the memory of a :meth:`state_dict`."""
         self._memory = {name: dict(memory) for name, memory in state.items()}
 
     def _is_new(self, name: str, step: int, holds: bool) -> bool:
@@ -162,26 +138,34 @@ class Monitor:
         memory["said"] = memory["said"] or new
         return new
 
-    def _cast(self, *shifts: float) -> str:
-        named = zip(("red", "green", "blue"), shifts, strict=True)
-        off = [f"{name} is {abs(x):.3f} too {'bright' if x > 0 else 'dark'}" for name, x in named if abs(x) > CAST]
-        advice = "raise l1_weight, which keeps the colours, or continue with lower learning rates"
-        return f"colour cast: on the validation strip {', '.join(off)} (white is 1): {advice}" if off else ""
+    def _collapse(self, margin: float, accuracy: float) -> tuple[str, str]:
+        """Warnings of a discriminator that is too weak and too strong, each empty without the sign."""
+        share, said = margin / self.range, f"{accuracy:.1%} of patches correct, margin {margin:.3f}"
+        weak = (
+            f"discriminator collapse: it separates nothing, {said}: "
+            "lower lr_discriminator, or raise discriminator_width"
+        )
+        strong = (
+            f"discriminator collapse: it always wins, {said}: the generator learns little from it; "
+            "lower lr_discriminator or discriminator_width, or set r1_weight"
+        )
+        return (
+            weak if share < TOO_WEAK[0] and accuracy < TOO_WEAK[1] else "",
+            strong if share > TOO_STRONG[0] and accuracy > TOO_STRONG[1] else "",
+        )
 
-    def _droplets(self, score: float) -> str:
-        advice = "check the images; lower both learning rates or adversarial_weight, or raise l1_weight"
-        text = f"droplets: a small blob on the validation strip scores {score:.1f} (normal: below {DROPLETS:g})"
-        return f"{text}: {advice}" if score > DROPLETS else ""
 
-    def _weak(self, margin: float, accuracy: float) -> str:
-        text = f"discriminator collapse: it separates nothing, {accuracy:.1%} of patches correct, margin {margin:.3f}"
-        advice = "lower lr_discriminator, or raise discriminator_width"
-        return f"{text}: {advice}" if margin < TOO_WEAK[0] * self.range and accuracy < TOO_WEAK[1] else ""
+def _cast(*shifts: float) -> str:
+    named = zip(("red", "green", "blue"), shifts, strict=True)
+    off = [f"{name} is {abs(x):.3f} too {'bright' if x > 0 else 'dark'}" for name, x in named if abs(x) > CAST]
+    advice = "raise l1_weight, which keeps the colours, or continue with lower learning rates"
+    return f"colour cast: on the validation strip {', '.join(off)} (white is 1): {advice}" if off else ""
 
-    def _strong(self, margin: float, accuracy: float) -> str:
-        text = f"discriminator collapse: it always wins, {accuracy:.1%} of patches correct, margin {margin:.2f}"
-        advice = "the generator learns little from it; lower lr_discriminator or discriminator_width, or set r1_weight"
-        return f"{text}: {advice}" if margin > TOO_STRONG[0] * self.range and accuracy > TOO_STRONG[1] else ""
+
+def _droplets(score: float) -> str:
+    text = f"droplets: a small blob on the validation strip scores {score:.1f} (normal: below {DROPLETS:g})"
+    advice = "check the images; lower both learning rates or adversarial_weight, or raise l1_weight"
+    return f"{text}: {advice}" if score > DROPLETS else ""
 
 
 class FiniteCheck:
@@ -209,41 +193,28 @@ class FiniteCheck:
             self.arrived.record()
         self.pending = (step, keys, list(values), numbers)
 
-    def check(self) -> None:
-        """Check the numbers that were stored last.
+    def check(self, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Check the numbers that were stored last, and float16's loss scale, which halves at each overflow.
 
         Raises:
-            FloatingPointError: one is NaN or infinite; the message names the step, the number and the batch's keys.
+            FloatingPointError: one is NaN or infinite; the message names the step, the number and the batch's keys. Or
+                the loss scale fell below ``SMALLEST_SCALE``.
         """
         if self.pending is None:
             return
         if self.arrived is not None:
             self.arrived.synchronize()
         (step, keys, names, numbers), self.pending = self.pending, None
+        found = checkpoints.list_complete(self.folder)
+        kept = f"the last good checkpoint, {found[-1].name}, is kept" if found else "there is no checkpoint yet"
         broken = [f"{name} is {n}" for name, n in zip(names, numbers.tolist(), strict=True) if not math.isfinite(n)]
         if broken:
-            raise FloatingPointError(f"step {step}: {', '.join(broken)} on {list(keys)}; {self._last_checkpoint()}")
-
-    def check_scale(self, step: int, scaler: torch.amp.GradScaler) -> None:
-        """Check the loss scale of float16; single overflows are expected, and their steps are skipped.
-
-        Raises:
-            FloatingPointError: the loss scale, halved at each overflow, fell below ``SMALLEST_SCALE``.
-        """
-        if scaler.is_enabled() and scaler.get_scale() < SMALLEST_SCALE:
+            raise FloatingPointError(f"step {step}: {', '.join(broken)} on {list(keys)}; {kept}")
+        if scaler and scaler.is_enabled() and scaler.get_scale() < SMALLEST_SCALE:
             raise FloatingPointError(
                 f"step {step}: every gradient overflows float16 (loss scale {scaler.get_scale():.3g}); "
-                f"try precision bfloat16 or float32; {self._last_checkpoint()}"
+                f"try precision bfloat16 or float32; {kept}"
             )
-
-    def _last_checkpoint(self) -> str:
-        found = checkpoints.list_complete(self.folder)
-        return f"the last good checkpoint, {found[-1].name}, is kept" if found else "there is no checkpoint yet"
-
-
-def _check(restored: Tensor, clean: Tensor) -> None:
-    if restored.shape != clean.shape or clean.ndim != 4 or clean.shape[1] != 3 or not clean.numel():
-        raise ValueError(f"expected two batches N x 3 x H x W, got {tuple(restored.shape)} and {tuple(clean.shape)}")
 
 
 def _spots(x: Tensor) -> Tensor:

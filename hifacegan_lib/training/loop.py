@@ -109,8 +109,7 @@ def train(
             picture_due = done == p.steps or done % p.picture_every == 0
             line_due = checkpoint_due or picture_due or done % p.log_every == 0
             if line_due or stopped:
-                finite.check()
-                finite.check_scale(done, run.scaler)
+                finite.check(run.scaler)
             if line_due:
                 write_log_line(run, log, done, means, strip, begun, picture_due)
             if checkpoint_due or stopped:

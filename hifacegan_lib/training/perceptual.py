@@ -9,22 +9,22 @@
 of its channels has mean 1 over natural images. Its weights differ, so the two losses have different scales.
 """
 
-import json
-import pickle
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
+from torchvision.models import vgg19
+from torchvision.transforms import Normalize
 
+from hifacegan_lib.models import checkpoints
 from hifacegan_lib.utils import files, weight_registry
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
-DESCRIPTION = {"format": "hifacegan-perceptual-1", "padding": "reflect", "layers": LAYERS}
+FORMAT = "hifacegan-perceptual-1"
+_IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation
 _FULL = {2: 1 / 32, 7: 1 / 16, 12: 1 / 8, 21: 1 / 4, 30: 1.0}  # index of the layer relu<k>_1 -> its weight
 _FIRST_LAYERS = {3: 1 / 32, 10: 1 / 16, 17: 1 / 8}
 
@@ -57,21 +57,6 @@ class PerceptualLoss(nn.Module):
         return features
 
 
-class _Standardise(nn.Module):
-    """[0, 1] -> zero mean and unit standard deviation over ImageNet."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
-
-    def forward(self, image: Tensor) -> Tensor:
-        return (image - self.mean) / self.std
-
-
 def load(path: str | Path = "") -> PerceptualLoss:
     """The full loss with ImageNet weights from torch's cache, or with a path the loss on VGG-19's first layers.
 
@@ -79,12 +64,14 @@ def load(path: str | Path = "") -> PerceptualLoss:
         FileNotFoundError: the weights are missing; the message names the command that downloads them.
         ValueError: :func:`convert` did not write the file, or the file is incomplete.
     """
-    return first_layers_loss(_read(Path(path))) if path else full_loss(vgg19_features())
+    if not path:
+        return full_loss(vgg19_features())
+    return first_layers_loss(_fitting(path, checkpoints.read(path, FORMAT)[1]))
 
 
 def full_loss(features: nn.Sequential) -> PerceptualLoss:
     """The paper's loss on torchvision's ``vgg19().features``."""
-    return PerceptualLoss(nn.Sequential(_Standardise(), *features), _FULL)
+    return PerceptualLoss(nn.Sequential(_IMAGENET, *features), _FULL)
 
 
 def first_layers_loss(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
@@ -96,8 +83,6 @@ def first_layers_loss(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
 
 def vgg19_features() -> nn.Sequential:
     """torchvision's VGG-19 convolutions with ImageNet weights from torch's cache; this function downloads nothing."""
-    from torchvision.models import vgg19
-
     if not weight_registry.is_present("vgg19"):
         item = weight_registry.REGISTRY["vgg19"]
         raise weight_registry.MissingWeights(
@@ -113,22 +98,6 @@ def vgg19_features() -> nn.Sequential:
     return network.features
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file that :func:`convert` wrote; errors as in :func:`load`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file with VGG-19's first layers")
-    try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {}).get("hifacegan", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a safetensors file of this workbench ({error})") from None
-    for key, value in DESCRIPTION.items():
-        if description.get(key) != value:
-            raise ValueError(f"{path}: the metadata's {key} is {description.get(key)!r}, expected {value!r}")
-    return _complete(path, tensors)
-
-
 def convert(source: str | Path, target: str | Path) -> Path:
     """Write the first layers of the normalised VGG-19 in ``source``, a file of ``torch.save``, to ``target``.
 
@@ -140,18 +109,11 @@ def convert(source: str | Path, target: str | Path) -> Path:
         FileNotFoundError: ``source`` does not exist.
         ValueError: ``source`` holds more than tensors, or a tensor is missing or has another shape.
     """
-    source, target = Path(source), Path(target)
-    if target.exists():
+    if Path(target).exists():
         raise FileExistsError(f"{target}: exists already; choose another file")
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file")
-    try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{source}: not a file with only tensors ({str(error).partition(chr(10))[0]})") from None
-    tensors = _complete(source, content if isinstance(content, Mapping) else {})
-    description = {**DESCRIPTION, "source_sha256": files.sha256(source)}
-    return files.write_bytes(target, save(tensors, {"hifacegan": json.dumps(description)}))
+    tensors = _fitting(source, checkpoints.read_foreign(source))
+    description = {"format": FORMAT, "padding": "reflect", "layers": LAYERS, "source_sha256": files.sha256(source)}
+    return checkpoints.write(target, tensors, description)
 
 
 def empty_first_layers() -> nn.Sequential:
@@ -165,14 +127,13 @@ def empty_first_layers() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _complete(path: Path, tensors: Mapping[str, object]) -> dict[str, Tensor]:
-    """The tensors of the first layers; ValueError if one is missing or has another shape."""
-    found = {}
-    for name, expected in empty_first_layers().state_dict().items():
-        tensor = tensors.get(name)
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{path}: no tensor {name}, expected {name} of shape {tuple(expected.shape)}")
-        if tensor.shape != expected.shape:
-            raise ValueError(f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}")
-        found[name] = tensor.float().contiguous()
+def _fitting(path: str | Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the first layers, float32; ValueError if one is missing or has another shape."""
+    network = empty_first_layers()
+    names = [name for name in network.state_dict() if name in tensors]
+    found = {name: tensors[name].float().contiguous() for name in names}
+    try:
+        network.load_state_dict(found, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from None
     return found

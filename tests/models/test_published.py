@@ -153,10 +153,10 @@ def test_differences_are_listed_with_key_found_and_expected(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"odd\.pth: does not fit in 4 tensors") as error:
         published.read_any(tmp_path / "odd.pth")
     for line in (
-        "head_0.conv_0.bias: found 5, expected 64",
-        "fc.weight: found 64 x 256, expected 64 x 3 x 3 x 3",
-        "ups.3.norm_s.mlp_beta.weight: found nothing, expected 8 x 8 x 3 x 3",
-        "ups.4.conv_0.bias: found 2, expected nothing",
+        "head_0.conv_0.bias: found [5], expected [64]",
+        "fc.weight: found [64, 256], expected [64, 3, 3, 3]",
+        "ups.3.norm_s.mlp_beta.weight: found nothing, expected [8, 8, 3, 3]",
+        "ups.4.conv_0.bias: found [2], expected nothing",
     ):
         assert f"\n  {line}" in str(error.value)
     many = {name: value for name, value in t.items() if "norm_1" not in name}

@@ -124,12 +124,6 @@ def test_small_oblong_and_constant_pictures_give_finite_scores(shape: tuple[int,
         assert scores.shape == (2,) and scores.isfinite().all() and scores.min() >= 0
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    for measure in (health.colour_cast, health.droplets):
-        with pytest.raises(ValueError, match=r"\(1, 3, 8, 8\) and \(2, 3, 8, 8\)"):
-            measure(torch.zeros(1, 3, 8, 8), torch.zeros(2, 3, 8, 8))
-
-
 def test_separation_by_hand() -> None:
     clean = [torch.tensor([1.0, 0.8, 0.6, 0.4]).view(1, 1, 2, 2), torch.tensor([[[[1.0]]]])]
     restored = [torch.tensor([0.0, 0.2, 0.5, 0.7]).view(1, 1, 2, 2), torch.tensor([[[[0.6]]]])]
@@ -144,8 +138,6 @@ def test_separation_of_a_perfect_and_of_a_blind_discriminator() -> None:
     assert health.separation(ones, zeros) == (1, 1)
     assert health.separation(zeros, ones) == (-1, 0)
     assert health.separation(zeros, zeros, middle=0) == (0, 0.5)
-    with pytest.raises(ValueError, match="got 1 and 0"):
-        health.separation(ones[:1], [])
 
 
 def test_a_healthy_run_hears_nothing() -> None:
@@ -207,8 +199,6 @@ def test_the_state_passes_through_a_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     torch.save(run.state_dict(), path)
     assert torch.load(path, weights_only=True) == run.state_dict()
-    with pytest.raises(ValueError, match="signs cast, droplets, blind, wins"):
-        run.load_state_dict({"cast": {}})
 
 
 @pytest.mark.parametrize(("game", "wins"), [("lsgan", 0.95), ("hinge", 1.9), ("non_saturating", 9.0)])
@@ -218,11 +208,6 @@ def test_each_game_has_its_own_middle_and_range(game: str, wins: float) -> None:
     (text,) = lines(run, {"d_margin": wins, "d_accuracy": 0.999}, range(20))
     assert "always wins" in text
     assert lines(health.Monitor(game), {"d_margin": wins / 2, "d_accuracy": 0.999}, range(20)) == []
-
-
-def test_an_unknown_game_is_refused() -> None:
-    with pytest.raises(ValueError, match="wgan"):
-        health.Monitor("wgan")
 
 
 def test_nan_or_infinity_is_named_with_step_and_keys_at_the_next_look(tmp_path: Path) -> None:
@@ -244,7 +229,9 @@ def test_finite_numbers_pass_and_are_looked_at_once(tmp_path: Path) -> None:
 
 def test_a_loss_scale_that_fell_to_nothing_stops_float16(tmp_path: Path) -> None:
     finite, off = health.FiniteCheck(tmp_path), torch.amp.GradScaler("cpu", enabled=False)
-    finite.check_scale(5, off)
+    finite.note(5, [], {"l1": torch.tensor(1.0)})
+    finite.check(off)
+    finite.note(5, [], {"l1": torch.tensor(1.0)})
     on = torch.amp.GradScaler("cpu", init_scale=2.0**-12)
     with pytest.raises(FloatingPointError, match=r"step 5: every gradient overflows float16 .*try precision bfloat16"):
-        finite.check_scale(5, on)
+        finite.check(on)

@@ -139,7 +139,7 @@ def test_conversion_keeps_every_number_and_says_where_it_is_from(source: Path, c
     with safe_open(converted, framework="pt") as file:
         assert list(file.metadata()) == ["hifacegan"]
         description = json.loads(file.metadata()["hifacegan"])
-    assert description.items() >= perceptual.DESCRIPTION.items()
+    assert description["format"] == perceptual.FORMAT
     assert len(description["source_sha256"]) == 64
     again = perceptual.convert(source, converted.with_name("again.safetensors"))
     assert again.read_bytes() == converted.read_bytes()
@@ -169,13 +169,13 @@ class Code:
     [
         (
             {k: v for k, v in published().items() if k != "9.bias"},
-            r"no tensor 9\.bias, expected 9\.bias of shape \(128",
+            r"(?s:.*)Missing key.*9\.bias",
         ),
         (
             {**published(), "5.weight": torch.zeros(64, 3, 3, 3)},
-            r"5\.weight has shape \(64, 3, 3, 3\), expected \(64, 64",
+            r"(?s:.*)mismatch for 5\.weight: .*\[64, 3, 3, 3\].*\[64, 64, 3, 3\]",
         ),
-        ([1, 2], r"no tensor 0\.weight"),
+        ([1, 2], r"(?s:.*)Missing key.*0\.weight"),
         (Code(), "not a file with only tensors"),
     ],
 )
@@ -194,14 +194,14 @@ def test_a_damaged_source_is_refused(content: bytes, source: Path) -> None:
 
 
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.pth: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth: no such checkpoint"):
         perceptual.convert(tmp_path / "none.pth", tmp_path / "out.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such checkpoint"):
         perceptual.load(tmp_path / "none.safetensors")
 
 
 def described(**changes: object) -> dict[str, str]:
-    return {"hifacegan": json.dumps({**perceptual.DESCRIPTION, **changes})}
+    return {"hifacegan": json.dumps({"format": perceptual.FORMAT, **changes})}
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,9 @@ def described(**changes: object) -> dict[str, str]:
     [
         (published(), None, "the metadata's format is None, expected 'hifacegan-perceptual-1'"),
         (published(), described(format="hifacegan-generator-1"), "the metadata's format is 'hifacegan-generator-1'"),
-        (published(), described(padding="zeros"), "the metadata's padding is 'zeros', expected 'reflect'"),
         (published(), {"hifacegan": "{"}, "not a safetensors file of this workbench"),
-        ({}, described(), r"no tensor 0\.weight"),
-        ({**published(), "16.bias": torch.zeros(2)}, described(), r"16\.bias has shape \(2,\), expected \(256,\)"),
+        ({}, described(), r"(?s:.*)Missing key.*0\.weight"),
+        ({**published(), "16.bias": torch.zeros(2)}, described(), r"(?s:.*)mismatch for 16\.bias: .*\[2\].*\[256\]"),
     ],
 )
 def test_another_file_is_refused_by_name(
