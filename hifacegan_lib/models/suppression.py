@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hifacegan_lib.models.suppression_cpu import InnerProduct
+from hifacegan_lib.models.suppression_cpu import ModulatedConv2d
 
 Kind = Literal["inner_product", "lip", "conv"]
 
@@ -106,27 +106,26 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
     dtype = torch.get_autocast_dtype(kind) if casts and torch.is_autocast_enabled(kind) else f.dtype
     with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
-        if fused := _fused_form(f):
-            y = fused.apply(f, g, kernel, stride)
+        fused = not torch.compiler.is_compiling()  # an exported graph needs ordinary operators
+        if fused and _has_triton(f):
+            from hifacegan_lib.models import suppression_triton
+
+            y = suppression_triton.InnerProduct.apply(f, g, kernel, stride)
         else:
-            y = inner_product_conv2d(f, correlation_maps(g, weight.shape[2], stride), kernel, None, stride)
+            h = correlation_maps(g, weight.shape[2], stride)
+            if fused and kind == "cpu":
+                y = ModulatedConv2d.apply(f, h, kernel, stride)
+            else:
+                y = inner_product_conv2d(f, h, kernel, None, stride)
     return y if bias is None else y + bias.to(y.dtype)[:, None, None]
 
 
-def _fused_form(f: Tensor) -> type[torch.autograd.Function] | None:
-    """The fused form for the device and dtype of the features; None if there is none."""
-    if torch.compiler.is_compiling():  # an exported graph needs ordinary operators
-        return None
-    if f.device.type == "cpu":
-        return InnerProduct
+def _has_triton(f: Tensor) -> bool:
+    """Whether the Triton kernels take these features: NVIDIA's GPUs from Ampere, float32 or 16 bits."""
     kinds = (torch.float32, torch.bfloat16, torch.float16)
-    if f.is_cuda and f.dtype in kinds and torch.version.cuda and importlib.util.find_spec("triton"):
-        if torch.cuda.get_device_capability(f.device) < (8, 0):  # Triton's kernels need Ampere or newer
-            return None
-        from hifacegan_lib.models import suppression_triton
-
-        return suppression_triton.InnerProduct
-    return None
+    if not (f.is_cuda and f.dtype in kinds and torch.version.cuda and importlib.util.find_spec("triton")):
+        return False
+    return torch.cuda.get_device_capability(f.device) >= (8, 0)
 
 
 def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:

@@ -22,8 +22,6 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hifacegan_lib.models.suppression_cpu import bounded_slope
-
 PIXELS = 64  # pixels of a tile
 CHANNELS = 64  # most channels of a tile
 PROGRAMS = 512  # number of programs that keeps a large GPU busy
@@ -234,7 +232,7 @@ class InnerProduct(torch.autograd.Function):
             _weight_backward[(squares, window**2, d_kernel.shape[0])](
                 grad, f, h, d_kernel, pixels, piece, *sizes, c, out, **common
             )
-            slope = bounded_slope(h).float().mul_(d_h.sum(0)).mul_(d**-0.5)
+            slope = (h * (2 - h) / 2).float().mul_(d_h.sum(0)).mul_(d**-0.5)  # D' from the value of D
             _correlate_backward[(triton.cdiv(n * height * width, PIXELS),)](
                 g, slope, d_g, n * height * width, *sizes, d, window, stride, PIXELS, triton.next_power_of_2(d)
             )

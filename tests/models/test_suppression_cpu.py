@@ -92,10 +92,11 @@ def test_the_same_bits_at_every_call() -> None:
 
 def test_the_copies_are_not_kept() -> None:
     f, g, weight = (x.float().detach().requires_grad_() for x in inputs(1, 32, 4, 32, 3, 64, 64))
-    kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
         suppress(f, g, weight)
-    assert sum(kept) < 1.6 * f.nbytes  # f, g, H and the kernel; nine copies would be 9 times f
+    storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}  # views share theirs
+    assert sum(storages.values()) < 2.3 * f.nbytes  # f, g, H and the kernel; nine copies would be 9 times f
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -1,4 +1,4 @@
-"""The GPU's kernels: run by Triton's interpreter against the CPU's form, and compiled for real GPUs.
+"""The GPU's kernels: run by Triton's interpreter against the equation, and compiled for real GPUs.
 
 Both need Triton alone and no GPU. The interpreter is switched on before Triton is loaded, so in a process of its own.
 """
@@ -22,7 +22,8 @@ import triton.language as tl
 
 AGAINST_THE_CPU = """
 from triton.runtime import interpreter
-from hifacegan_lib.models import suppression_cpu, suppression_triton
+from hifacegan_lib.models import suppression_triton
+from hifacegan_lib.models.suppression import correlation_maps, inner_product_conv2d
 
 plain = interpreter.InterpreterBuilder.create_dot
 
@@ -44,9 +45,12 @@ def compare(n, c, d, out, window, height, width, stride, dtype, bound):
     shapes = ((n, c, height, width), (n, d, height, width), (out, c, window, window))
     given = [torch.randn(*shape, generator=draw).to(dtype) for shape in shapes]
     results = []
-    for form, kind in ((suppression_cpu, torch.float64), (suppression_triton, dtype)):
+    for kind in (torch.float64, dtype):
         x = [t.to(kind).requires_grad_() for t in given]
-        y = form.InnerProduct.apply(*x, stride)
+        if kind == torch.float64:
+            y = inner_product_conv2d(x[0], correlation_maps(x[1], window, stride), x[2], None, stride)
+        else:
+            y = suppression_triton.InnerProduct.apply(*x, stride)
         pull = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype).to(kind)
         results.append([y, *torch.autograd.grad(y, x, pull)])
         assert all(t.dtype == kind for t in results[-1])
