@@ -19,8 +19,8 @@ from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
 from hifacegan_lib.reports import folder_reports
 from hifacegan_lib.restoration.photos import Model
-from hifacegan_lib.training import distributed
 from hifacegan_lib.training.losses import Weighted
+from hifacegan_lib.utils.devices import find_device
 
 
 def load_params(profile: str, notebook: str, **values: Any) -> Params:
@@ -113,7 +113,7 @@ def evaluate(
         name: given.network if isinstance(given, Model) else given for name, given in restorers.items()
     }
     chosen = standard(metrics) if metrics else None
-    return scoring.evaluate(methods, batches, seed=seed, metrics=chosen, device=distributed.pick_device(device))
+    return scoring.evaluate(methods, batches, seed=seed, metrics=chosen, device=find_device(device))
 
 
 def compare(a: str | Path, b: str | Path, out: str | Path) -> Comparison:

@@ -161,21 +161,23 @@ class DataPreparation(Params):
         return self
 
 
-class Degradation(Params):
-    """Notebook 02: show the damage of a recipe."""
+class _Shown(Params):
+    """A study of a recipe's faces, which leaves figures."""
 
     run_name: RunName = param("demo", "folder below runs/ for figures")
     image_size: Size = param(64, "side of the face, pixels")
     recipe: str = param("report", "a shipped recipe's name or a JSON file")
+
+
+class Degradation(_Shown):
+    """Notebook 02: show the damage of a recipe."""
+
     examples: int = param(8, "faces in the contact sheet", ge=1, le=32)
 
 
-class ModulePrototyping(Params):
+class ModulePrototyping(_Shown):
     """Notebook 03: study suppression and replenishment alone."""
 
-    run_name: RunName = param("demo", "folder below runs/ for figures")
-    image_size: Size = param(64, "side of the face, pixels")
-    recipe: str = param("report", "a shipped recipe's name or a JSON file")
     window: Literal[3, 5] = param(3, "K, side of the suppression window, pixels")
     correlation_dim: int = param(8, "d, length of G(f)", ge=1, le=256)
 

@@ -40,6 +40,7 @@ from hifacegan_lib.runs import data_folder, load_notebook, open_run, project_pat
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
 from hifacegan_lib.training.state import Networks
+from hifacegan_lib.utils.devices import find_device
 from hifacegan_lib.utils.files import read_json, sha256, write_json
 
 STRIP = 8  # validation faces in the pictures of a training run
@@ -106,10 +107,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
     (result.json). A finished run and one that was stopped by hand leave report.html.
 
     Args:
-        losses: additional losses: name of the curve -> (weight, function of restored, clean and degraded, each
-            N x 3 x H x W in [0, 1], to a scalar).
-        generator: a network of any class to train instead of the one that ``p`` describes: N x 3 x H x W in [0, 1] to
-            the same shape and range.
+        losses, generator: of your own, as in :func:`hifacegan_lib.train`.
     Raises:
         FileExistsError: the folder holds a run with other parameters or images; the message lists the differences.
         ParamsError: ``overwrite`` would remove the checkpoint in ``init_from``.
@@ -180,24 +178,16 @@ def dependencies(p: Training) -> dict[str, Any]:
 
 
 def copy_manifest(manifest: Manifest, folder: Path) -> None:
-    """Copy the manifest into a run's folder.
-
-    Raises:
-        FileExistsError: the run has checkpoints of other images; the message counts added, missing and changed images.
-    """
+    """Copy the manifest into a run's folder; FileExistsError if the run has checkpoints of other images."""
     kept = folder / "manifest.json"
     if kept.exists() and checkpoints.list_complete(folder / "checkpoints"):
-        there = {entry.key: (entry.split, entry.sha256) for entry in Manifest.load(folder).files()}
-        asked = {entry.key: (entry.split, entry.sha256) for entry in manifest.files()}
-        kinds = {
-            "added": asked.keys() - there.keys(),
-            "missing": there.keys() - asked.keys(),
-            "changed": {key for key in asked.keys() & there.keys() if asked[key] != there[key]},
-        }
-        said = [f"{len(keys)} {kind} ({min(keys)} ...)" for kind, keys in kinds.items() if keys]
-        if said:
+        there, asked = (
+            {entry.key: f"{entry.split} {entry.sha256:.8}" for entry in files.files()}
+            for files in (Manifest.load(folder), manifest)
+        )
+        if found := checkpoints.differences(there, asked):
             raise FileExistsError(
-                f"{shown(folder)} holds a run on other images: {', '.join(said)}; "
+                f"{shown(folder)} holds a run on other images: {len(found)} differ ({found[0]}); "
                 "choose another run_name, or overwrite = true"
             )
     shutil.copyfile(manifest.folder / "manifest.json", kept)
@@ -236,12 +226,9 @@ def _weights_file(init_from: str) -> Path:
 def write_result(p: Training, folder: Path, last: Path, network: nn.Module | None = None) -> None:
     """Write result.json of a finished run: metrics of the averaged weights on all validation faces, and the run's cost.
 
-    Args:
-        folder: of the run.
-        last: its newest checkpoint.
-        network: of the checkpoint's class, unless that is ``Generator``.
+    ``last`` is its newest checkpoint; ``network`` is of the checkpoint's class, unless that is ``Generator``.
     """
-    device = distributed.pick_device(p.device)
+    device = torch.device(find_device(p.device))
     generator, _ = checkpoints.load_generator(last / "ema.safetensors", device, copy.deepcopy(network))
     metrics = standard(("psnr", "ssim"))
     pairs = fixed_pairs(p, "valid", p.image_size, p.recipe, p.batch_size)
@@ -271,7 +258,7 @@ def find_model(p: Evaluation) -> tuple[Generator, dict[str, Any]]:
         FileNotFoundError: no such file. ValueError: the file holds no generator.
     """
     path = pretrained.find(p.checkpoint) or (project_path(p.checkpoint) if p.checkpoint else _newest(p))
-    return checkpoints.load_generator(path, distributed.pick_device(p.device))
+    return checkpoints.load_generator(path, find_device(p.device))
 
 
 def training_record(p: Evaluation) -> TrainingRecord | None:

@@ -167,7 +167,7 @@ def test_other_images_under_the_same_name_are_refused_and_counted(home: Path) ->
     try:
         path.write_text(json.dumps(manifest))
         with pytest.raises(
-            FileExistsError, match=r"runs/run holds a run on other images: 1 missing \(.*\), 1 changed \("
+            FileExistsError, match=r"runs/run holds a run on other images: 2 differ \(.*'train 00000000' requested"
         ):
             pipeline.train_model(parameters())
     finally:

@@ -17,8 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import MetricUnavailable, check
-from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.metrics.metric import MetricUnavailable, check, weights
 
 FEATURES = 2048
 BLOCK = 1024  # images of a set whose kernel values are in memory at the same time
@@ -50,13 +49,11 @@ class Inception:
 def _inception() -> Any:
     try:
         module = import_module("torch_fidelity.feature_extractor_inceptionv3")
-        file = weight_registry.verify("inception")  # torch-fidelity itself accepts any pickle
     except ImportError as error:
         raise MetricUnavailable(
             f"FID and KID need torch-fidelity ({error}): run `pip install 'hifacegan-workbench[metrics]'`"
         ) from None
-    except weight_registry.MissingWeights as error:
-        raise MetricUnavailable(str(error)) from None
+    file = weights("inception")  # torch-fidelity itself accepts any pickle
     with torch.random.fork_rng(devices=[]):  # it initialises random weights before it loads them
         return module.FeatureExtractorInceptionV3(
             "inception", [str(FEATURES)], feature_extractor_weights_path=str(file)
@@ -151,9 +148,3 @@ def _sets(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Matrix, Matrix]:
     if found[0].shape[1] != found[1].shape[1]:
         raise ValueError(f"a has {found[0].shape[1]} features, b {found[1].shape[1]}: the numbers must be equal")
     return found[0], found[1]
-
-
-def kid_row(a: ArrayLike, b: ArrayLike) -> tuple[float, float, float]:
-    """KID as value, low and high (95 %) of an evaluation."""
-    found = kid(a, b)
-    return found.mean, *found.interval

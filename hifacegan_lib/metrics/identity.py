@@ -9,9 +9,7 @@ images, the value is NaN, which an evaluation counts and lists. Papers define LL
 network, or pixels); only values of the same definition can be compared.
 """
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -21,26 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hifacegan_lib.metrics import landmarks
-from hifacegan_lib.metrics.metric import MetricUnavailable, check
+from hifacegan_lib.metrics.metric import check, weights
 from hifacegan_lib.restoration.detection import Detection
-from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_uint8
 
 CACHED_IMAGES = 128  # images whose results are cached: every method and metric uses the same clean image
 Array = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """An image as a key of a cache: images with the same shape and bytes are equal."""
-
-    pixels: Pixels = field(compare=False)
-    sha256: bytes
-
-    @classmethod
-    def of(cls, image: Tensor) -> "_Picture":
-        pixels = to_uint8(image)
-        return cls(pixels, hashlib.sha256(np.array(pixels.shape).tobytes() + pixels.tobytes()).digest())
+Key = tuple[bytes, tuple[int, ...]]
+"""The bytes and the shape of a uint8 image: equal images are one entry of a cache."""
 
 
 class Identity:
@@ -67,8 +53,8 @@ class Identity:
     def landmark_error(self, image: Tensor, clean: Tensor) -> Tensor:
         """Landmark localisation error, N values, in per cent of the distance between the clean face's eyes."""
 
-        def points(picture: _Picture) -> Array | None:
-            face = self._face(picture)
+        def points(key: Key) -> Array | None:
+            face = self._face(key)
             return face.points if face else None
 
         def value(a: Array, b: Array) -> float:
@@ -76,14 +62,14 @@ class Identity:
 
         return _each(image, clean, points, value)
 
-    def _embed(self, picture: _Picture) -> Array | None:
+    def _embed(self, key: Key) -> Array | None:
         """Embedding of 128 numbers and length 1; None without a face."""
         if self._recogniser is None:  # before the face detection, so that the error comes for the first image
-            self._recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.verify("sface")), "")
-        face = self._face(picture)
+            self._recogniser = cv2.FaceRecognizerSF.create(str(weights("sface")), "")
+        face = self._face(key)
         if face is None:
             return None
-        bgr = cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2BGR)
+        bgr = cv2.cvtColor(_pixels(key), cv2.COLOR_RGB2BGR)
         embedding = self._recogniser.feature(self._recogniser.alignCrop(bgr, yunet_row(face))).ravel()  # from 112 x 112
         return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
@@ -94,23 +80,24 @@ def yunet_row(face: Detection) -> NDArray[np.float32]:
     return np.concatenate([face.box, face.points.ravel(), [face.score]]).astype(np.float32)[None]
 
 
-def _largest_face(picture: _Picture) -> Detection | None:
-    return next(iter(landmarks.faces_of_crop(picture.pixels)), None)
+def _largest_face(key: Key) -> Detection | None:
+    return next(iter(landmarks.faces_of_crop(_pixels(key))), None)
+
+
+def _pixels(key: Key) -> Pixels:
+    return np.frombuffer(key[0], np.uint8).reshape(key[1])
 
 
 def _each(
     image: Tensor,
     clean: Tensor,
-    describe: Callable[[_Picture], Array | None],
+    describe: Callable[[Key], Array | None],
     value: Callable[[Array, Array], float],
 ) -> Tensor:
     """``value`` of the descriptions of each pair of images; NaN if ``describe`` returns None for one of them."""
     check(image, clean)
     found = []
-    try:
-        for pair in zip(image, clean, strict=True):
-            a, b = (describe(_Picture.of(picture)) for picture in pair)
-            found.append(np.nan if a is None or b is None else value(a, b))
-    except weight_registry.MissingWeights as error:
-        raise MetricUnavailable(str(error)) from None
+    for pair in zip(image, clean, strict=True):
+        a, b = (describe((pixels.tobytes(), pixels.shape)) for pixels in map(to_uint8, pair))
+        found.append(np.nan if a is None or b is None else value(a, b))
     return torch.tensor(found, dtype=image.dtype, device=image.device)

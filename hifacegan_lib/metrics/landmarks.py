@@ -9,8 +9,8 @@ the face is about 80 pixels wide. Of 50 clean FFHQ faces all are found, at 512 d
 import cv2
 import numpy as np
 
+from hifacegan_lib.metrics.metric import weights
 from hifacegan_lib.restoration.detection import Detection, seen, yunet
-from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, check_pixels
 
 SIDE, FRAME = 320, 1.0  # input of the network, pixels; width of the frame as a share of the longer side
@@ -22,10 +22,10 @@ def faces_of_crop(image: Pixels) -> list[Detection]:
     """Faces of a crop, uint8 H x W x 3, the largest first; lengths in pixels of the crop, a box may extend beyond it.
 
     Raises:
-        MissingWeights: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
+        MetricUnavailable: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
     """
     check_pixels(image)
-    network = yunet(str(weight_registry.verify("yunet")), -2, SCORE, OVERLAP)
+    network = yunet(str(weights("yunet")), -2, SCORE, OVERLAP)
     longer = max(image.shape[:2])
     edge = round(FRAME * longer)
     framed = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=GREY)

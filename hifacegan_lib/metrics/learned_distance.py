@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import MetricUnavailable, check
-from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.metrics.metric import check, weights
 
 LPIPS_SIDE = 31  # smallest side in pixels, for the network's poolings
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
@@ -33,22 +32,14 @@ class Lpips:
         check(image, clean, LPIPS_SIDE)
         if self._network is None:
             self._network = self._load()
-        with torch.no_grad():
-            return self._network.to(image.device)(
-                image, clean, normalize=True
-            ).flatten()  # normalize: for inputs in [0, 1]
+        with torch.no_grad():  # normalize: for inputs in [0, 1]
+            return self._network.to(image.device)(image, clean, normalize=True).flatten()
 
     def _load(self) -> torch.nn.Module:
-        try:
-            weight_registry.verify(self.backbone)  # torch does not verify a cached file
-        except weight_registry.MissingWeights as error:
-            raise MetricUnavailable(str(error)) from None
+        weights(self.backbone)  # torch does not verify a cached file
         import lpips
 
-        with (
-            warnings.catch_warnings(),
-            torch.random.fork_rng(devices=[]),
-        ):  # it initialises random weights before it loads them
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
             for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
                 warnings.filterwarnings("ignore", message, UserWarning)
             return lpips.LPIPS(net=self.net, verbose=False)

@@ -8,6 +8,7 @@ the reason, and NaN marks an image without a value (no face found).
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hifacegan_lib.utils import weight_registry
 
 Planes = NDArray[np.floating]
 
@@ -59,6 +62,18 @@ class Metric(NamedTuple):
         if self.higher_is_better is None:
             return "near the clean faces' is better"
         return "higher is better" if self.higher_is_better else "lower is better"
+
+
+def weights(name: str) -> Path:
+    """The verified file of :mod:`hifacegan_lib.utils.weight_registry`; without it the metric is unavailable.
+
+    Raises:
+        MetricUnavailable: not downloaded. ValueError: damaged.
+    """
+    try:
+        return weight_registry.verify(name)
+    except weight_registry.MissingWeights as error:
+        raise MetricUnavailable(str(error)) from None
 
 
 def per_pair(value: Callable[[Planes, Planes], float], image: Tensor, clean: Tensor, planar: bool = False) -> Tensor:

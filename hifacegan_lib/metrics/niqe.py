@@ -19,8 +19,7 @@ from PIL import Image
 from scipy.special import gamma
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, per_pair
-from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, per_pair, weights
 
 BLOCK = 96  # pixels; 48 at the second scale
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # shifts of a block, rows and columns
@@ -46,18 +45,10 @@ class Niqe:
         if (height // BLOCK) * (width // BLOCK) < 2:
             raise MetricUnavailable(f"needs two blocks of {BLOCK} x {BLOCK} pixels, got {height} x {width}")
         if self._pristine is None:
-            self._pristine = _load()
+            with np.load(weights("niqe"), allow_pickle=False) as content:
+                self._pristine = content["mu_pris_param"].ravel(), content["cov_pris_param"]
         mean, covariance = self._pristine
         return per_pair(lambda x, _: distance(mean, covariance, features(luma(x))), image, clean)
-
-
-def _load() -> tuple[Array, Array]:
-    try:
-        file = weight_registry.verify("niqe")
-    except weight_registry.MissingWeights as error:
-        raise MetricUnavailable(str(error)) from None
-    with np.load(file, allow_pickle=False) as content:
-        return content["mu_pris_param"].ravel(), content["cov_pris_param"]
 
 
 def luma(x: Planes) -> Array:

@@ -14,7 +14,7 @@ import cv2
 from torch import Tensor
 
 from hifacegan_lib.metrics import no_reference
-from hifacegan_lib.metrics.fid_kid import Inception, fid, kid_row
+from hifacegan_lib.metrics.fid_kid import Inception, fid, kid
 from hifacegan_lib.metrics.full_reference import ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Lpips
@@ -68,7 +68,7 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
             *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
         ),
         "fid": _sets(inception, lambda a, b: (fid(a, b), None, None), "FID", 2, "; biased upwards below 2048 images"),
-        "kid": _sets(inception, kid_row, "KID", 4, ", cubic kernel, unbiased"),
+        "kid": _sets(inception, _kid, "KID", 4, ", cubic kernel, unbiased"),
     }
     return {name: everything[name] for name in names}
 
@@ -86,6 +86,11 @@ def _measured_elsewhere(name: str, *_: Tensor) -> Tensor:
 
 def _lpips(score: Lpips, label: str, network: str) -> Metric:
     return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}", (score.backbone,))
+
+
+def _kid(a: Any, b: Any) -> tuple[float, float, float]:
+    found = kid(a, b)
+    return found.mean, *found.interval
 
 
 def _sets(inception: Inception, distance: Any, label: str, digits: int, words: str) -> Metric:

@@ -48,13 +48,12 @@ def export(
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
-    if path.suffix == ".onnx":
-        written = _as_onnx(exported(generator, size, sizes), block_size(generator), info)
-        with atomic(path) as partial:
+    program = exported(generator, size, sizes)
+    written = _as_onnx(program, generator.config.block, info) if path.suffix == ".onnx" else None
+    with atomic(path) as partial:
+        if written:
             written.save(partial, external_data=False)
-    else:
-        program = exported(generator, size, sizes)
-        with atomic(path) as partial:
+        else:
             torch.export.save(program, partial)
     return path
 
@@ -68,8 +67,8 @@ def export_graph(generator: Generator, path: str | Path) -> Path:
         ImportError: without the packages onnx and onnxscript.
     """
     weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
-    program = exported(generator, 8 * block_size(generator))
-    model = _as_onnx(program, block_size(generator), None, weights).model_proto
+    program = exported(generator, 8 * generator.config.block)
+    model = _as_onnx(program, generator.config.block, None, weights).model_proto
     for tensor in model.graph.initializer:
         if tensor.name in weights:
             tensor.ClearField("raw_data")
@@ -85,18 +84,17 @@ def export_graph(generator: Generator, path: str | Path) -> Path:
 def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
     """``hifacegan export``: the file of a checkpoint, ours or a published one, and a line about it."""
     generator, info = read_any(checkpoint)
-    example = size or info.get("image_size") or 256
-    if not size:  # the nearest that its blocks divide, and that leaves the sides open
-        example = max(2, round(example / block_size(generator))) * block_size(generator)
+    block = generator.config.block
+    # by default the nearest that its blocks divide, and that leaves the sides open
+    example = size or max(2, round((info.get("image_size") or 256) / block)) * block
     export(generator, out, example, sizes, info)
-    block = block_size(generator)
     takes = f"sides in multiples of {block} pixels" if sizes == "any" else f"{example} x {example} pixels"
     return f"{out}: image, N x 3 x H x W in [0, 1] -> restored; {takes}; {out.stat().st_size / 2**20:.1f} MB"
 
 
 def exported(generator: Generator, size: int = 512, sizes: Sizes = "any") -> ExportedProgram:
     """The network as a graph of PyTorch's operators."""
-    block = block_size(generator)
+    block = generator.config.block
     if sizes not in ("any", "fixed"):
         raise ValueError(f"sizes is any or fixed, got {sizes!r}")
     if size < 1 or size % block:
@@ -111,11 +109,6 @@ def exported(generator: Generator, size: int = 512, sizes: Sizes = "any") -> Exp
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is to come in later versions of the exporter
         return torch.export.export(_Drawn(network), (example,), dynamic_shapes=(shape,))
-
-
-def block_size(generator: Generator) -> int:
-    """What sides must be multiples of where nobody pads them, pixels."""
-    return generator.config.patch * 2**generator.config.stages
 
 
 class _Drawn(nn.Module):

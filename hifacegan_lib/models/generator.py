@@ -1,4 +1,4 @@
-"""The generator: suppression has_encoder a damaged face at every scale, replenishment redraws it from coarse to fine.
+"""The generator: suppression encodes a damaged face at every scale, replenishment redraws it from coarse to fine.
 
     f_0 = head(image)              full resolution (of pixel blocks, when ``patch`` > 1)
     f_l = suppress_l(f_{l-1})      half the resolution each time, l = 1 ... stages
@@ -21,15 +21,16 @@ weights, in ``train()`` and in ``eval()``.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
 
-from hifacegan_lib.models.activation_checkpointing import recompute
 from hifacegan_lib.models.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
 from hifacegan_lib.models.suppression import Kind, suppression
 
@@ -61,6 +62,11 @@ class GeneratorConfig:
         for name in ("guidance", "start"):
             if getattr(self, name) not in ("features", "image"):
                 raise ValueError(f"{name} is 'features' or 'image', got {getattr(self, name)!r}")
+
+    @property
+    def block(self) -> int:
+        """Padded sides are multiples of this, pixels."""
+        return self.patch * 2**self.stages
 
     def channels(self, level: int) -> int:
         """Channels after ``level`` halvings."""
@@ -198,11 +204,33 @@ class Generator(nn.Module):
         return _Clip.apply(x[:, :, : image.shape[2], : image.shape[3]])
 
     def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
-        return recompute(layer, *inputs) if self.checkpointing and self.training else layer(*inputs)
+        """``layer(*inputs)``; with ``checkpointing`` only the inputs are kept, and the backward pass runs it again."""
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return layer(*inputs)
+        return checkpoint(
+            layer,
+            *inputs,
+            use_reentrant=False,
+            preserve_rng_state=False,  # no layer uses random numbers
+            context_fn=lambda: (nullcontext(), self._averages_kept()),
+        )
+
+    @contextmanager
+    def _averages_kept(self) -> Iterator[None]:
+        """Batch norms do not update their running averages: they have seen the batch in the first pass."""
+        norms = [layer for layer in self.modules() if isinstance(layer, nn.BatchNorm2d)]
+        averages = [(norm, name, value) for norm in norms for name, value in norm.named_buffers()]
+        for norm, name, value in averages:
+            setattr(norm, name, value.clone())
+        try:
+            yield
+        finally:
+            for norm, name, value in averages:
+                setattr(norm, name, value)
 
     def _padded(self, image: Tensor) -> Tensor:
-        """The image, padded to sides that are multiples of patch * 2^stages."""
-        block = self.config.patch * 2**self.config.stages
+        """The image, padded to sides that are multiples of the block."""
+        block = self.config.block
         return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
 
 

@@ -45,17 +45,12 @@ def normalise(x: Tensor, norm: Norm) -> Tensor:
     if norm == "layer":
         return F.group_norm(x, 1)
     if norm == "instance":
-        variance, mean = _moments(x)
+        mean = x.float().mean((2, 3), keepdim=True)  # float32; unlike F.instance_norm, also defined at 1 x 1
+        variance = (x.float() - mean).square().mean((2, 3), keepdim=True)
         return (x - mean) * (variance + 1e-5).rsqrt()
     if norm == "rms":
         return x * (x.float().square().mean((2, 3), keepdim=True) + x.shape[1]).rsqrt()
     raise ValueError(f"expected a norm without state, one of instance, layer, rms; got {norm!r}")
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance and mean over pixels, N x C x 1 x 1, in float32 (unlike F.instance_norm, also defined at 1 x 1)."""
-    mean = x.float().mean((2, 3), keepdim=True)
-    return (x.float() - mean).square().mean((2, 3), keepdim=True), mean
 
 
 class SpatiallyAdaptiveNorm(nn.Module):

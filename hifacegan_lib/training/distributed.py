@@ -17,7 +17,7 @@ import os
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hifacegan_lib.params import ParamsError
 from hifacegan_lib.utils.devices import find_device
@@ -29,12 +29,12 @@ def launch(device: str = "auto", precision: str = "float32") -> Any:
     """A started Fabric for this process, which is the only one or one of those of ``torchrun`` (one or more machines).
 
     Args:
-        device: see :func:`pick_device`; under ``torchrun`` each process takes the GPU of its local rank.
+        device: auto, cpu, cuda, cuda:N or mps; under ``torchrun`` each process takes the GPU of its local rank.
         precision: float32, bfloat16 or float16, for autocast.
     Raises:
         ParamsError: the device is not available, or does not support float16.
     """
-    chosen = pick_device(device)
+    chosen = torch.device(find_device(device))
     if precision == "float16" and chosen.type == "cpu":
         raise ParamsError("precision = 'float16': needs a GPU; allowed on the CPU: float32, bfloat16")
     from lightning_fabric import Fabric  # slow to import, and most of the package does not need it
@@ -51,15 +51,6 @@ def launch(device: str = "auto", precision: str = "float32") -> Any:
     )
     fabric.launch()
     return fabric
-
-
-def pick_device(name: str) -> torch.device:
-    """The device ``name``; ``auto`` is CUDA if available, else Apple's MPS, else the CPU.
-
-    Raises:
-        ParamsError: the named device is not available.
-    """
-    return torch.device(find_device(name))
 
 
 def part_size(batch_size: int, world: int, accumulate: int) -> int:
@@ -85,11 +76,6 @@ def average_gradients(fabric: Any, network: nn.Module) -> None:
     flat = fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
-
-
-def mean_over(fabric: Any, values: Tensor) -> Tensor:
-    """Mean of a tensor over all processes."""
-    return fabric.all_reduce(values, reduce_op="mean") if fabric.world_size > 1 else values
 
 
 def any_of(fabric: Any, flag: bool) -> bool:

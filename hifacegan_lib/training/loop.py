@@ -234,12 +234,17 @@ def write_log_line(
     run: Run, log: Journal | None, done: int, means: Mapping[str, Tensor], strip: Batch, begun: float, picture_due: bool
 ) -> None:
     """Write the losses, the strip's measures and the rate after ``done`` steps; warnings and, if due, a picture."""
-    averaged = distributed.mean_over(run.fabric, torch.stack([value.float() for value in means.values()])).tolist()
+    stacked = torch.stack([value.float() for value in means.values()])
+    averaged = run.fabric.all_reduce(stacked, reduce_op="mean").tolist()
     if log is None:  # not the first process
         return
     discriminator = run.discriminator if discriminator_active(run.p, done - 1) else None
     measures, picture = measure_strip(run.average, discriminator, run.health.middle, strip, run.device)
-    values = {**dict(zip(means, averaged, strict=True)), **measures, "lr": run.g_optimizer.param_groups[0]["lr"]}
+    values = {
+        **dict(zip(means, averaged, strict=True)),
+        **measures,
+        "lr": run.g_optimizer.param_groups[0]["lr"],
+    }
     log.numbers(done, {"seconds": round(time.monotonic() - begun, 3), **values})
     for warning in run.health.warnings(done, values):
         log.warn(done, warning)

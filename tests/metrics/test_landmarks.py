@@ -11,6 +11,7 @@ from skimage import data
 from hifacegan_lib.metrics import landmarks
 from hifacegan_lib.metrics.identity import yunet_row
 from hifacegan_lib.metrics.landmarks import faces_of_crop
+from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.restoration import detection
 from hifacegan_lib.utils import weight_registry
 
@@ -60,7 +61,7 @@ def test_a_picture_need_not_be_square() -> None:
 
 def test_without_the_network_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(weight_registry.MissingWeights, match="`hifacegan weights fetch yunet`"):
+    with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch yunet`"):
         faces_of_crop(spot(50, 50, 1, 1, 9))
     weight_registry.path("yunet").parent.mkdir(parents=True)
     weight_registry.path("yunet").write_bytes(b"half of it")

@@ -10,7 +10,7 @@ import torch
 
 from hifacegan_lib import cli
 from hifacegan_lib.models import checkpoints
-from hifacegan_lib.models.exporting import block_size, export
+from hifacegan_lib.models.exporting import export
 from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
 from hifacegan_lib.models.onnx_network import OnnxNetwork
 
@@ -57,7 +57,7 @@ def test_other_programs_draw_the_same_at_any_size(name: str, suffix: str, tmp_pa
         odd, network = faces(2, 3, 70, 41), OnnxNetwork(path)
         with torch.no_grad():
             assert np.abs(network(odd.numpy()) - made(odd).numpy()).max() < 1e-3
-        assert network.block == block_size(made) and network.fixed_size is None
+        assert network.block == made.config.block and network.fixed_size is None
 
 
 def test_a_fixed_size_is_fixed(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_command_writes_a_checkpoint_s_network(tmp_path: Path, capsys: pytes
     checkpoint = checkpoints.save_generator(tmp_path / "ema.safetensors", made, {"image_size": 30})
     out = tmp_path / "face.pt2"
     assert cli.main(["export", str(checkpoint), str(out)]) == 0
-    assert f"multiples of {block_size(made)} pixels" in capsys.readouterr().out
+    assert f"multiples of {made.config.block} pixels" in capsys.readouterr().out
     image = faces(1, 3, 40, 40)
     with torch.no_grad():
         assert np.abs(drawn(out, image) - made(image).numpy()).max() < 1e-3
