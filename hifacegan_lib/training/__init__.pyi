@@ -1,3 +1,2 @@
-from . import distributed as distributed
 from . import loop as loop
 from . import losses as losses

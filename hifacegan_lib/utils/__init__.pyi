@@ -1,6 +1,7 @@
 from . import files as files
 from . import images as images
 from . import measures as measures
+from .devices import find_device as find_device
 from .statistics import mean_interval as mean_interval
 from .statistics import paired as paired
 from .versions import environment as environment
