@@ -161,7 +161,7 @@ def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_pat
         (["export", "none.pth", "face.onnx"], 1, "none.pth: no such checkpoint"),
         (["weights", "fetch", "vgg99"], 1, "vgg99"),
         (["weights", "convert", "one.pth"], 1, "1 files named, expected SOURCE.pth TARGET.safetensors"),
-        (["weights", "convert", "none.pth", "none.safetensors"], 1, "none.pth: no such file"),
+        (["weights", "convert", "none.pth", "none.safetensors"], 1, "none.pth: no such checkpoint"),
     ],
 )
 def test_mistakes_are_named_on_stderr_with_their_exit_code(
