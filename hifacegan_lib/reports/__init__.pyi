@@ -1,4 +1,3 @@
-from . import degradation_plots as degradation_plots
 from . import evaluation_plots as evaluation_plots
 from . import evaluation_report as evaluation_report
 from . import folder_reports as folder_reports
