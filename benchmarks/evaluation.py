@@ -25,7 +25,7 @@ from torchvision.io import ImageReadMode, decode_image
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.folder_pairs import pair_folders
-from hifacegan_lib.evaluation.scoring import score
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.utils.images import save_image
 
@@ -52,7 +52,7 @@ def files(folder: Path) -> list[tuple[Path, Path]]:
 
 def ours(folder: Path, names: Sequence[str]) -> dict[str, float]:
     pairs = pair_folders(folder / "clean", {"restored": folder / "restored"})
-    (row,) = score(lambda batch: batch["columns"], pairs, metrics=standard(names)).rows
+    (row,) = evaluate({}, pairs, metrics=standard(names)).rows
     return {name: row[name] for name in names}
 
 
@@ -94,7 +94,7 @@ def _measure_peak(folder: Path) -> None:
     first = type(pairs)(few, {"restored": {name: pairs.columns["restored"][name] for name in few}})
     for each in (first, pairs):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        score(lambda batch: batch["columns"], each, metrics=standard(("psnr", "ssim", "ms_ssim")))
+        evaluate({}, each, metrics=standard(("psnr", "ssim", "ms_ssim")))
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 

@@ -145,8 +145,8 @@ def main() -> None:
                 regime, variant, options.width, options.size, options.steps, options.seed
             )
             sigmas, drifts = train_eval.spectral_sigmas(generator), train_eval.batch_norm_drift(generator, degraded)
-            print(f"\n{variant}, {regime}: sigma off by up to {max(s.deviation for s in sigmas):.1%}, ", end="")
-            print(f"drift up to {max(d.size for d in drifts):.2f}")
+            print(f"\n{variant}, {regime}: sigma off by up to {sigmas['deviation'].max():.1%}, ", end="")
+            print(f"drift up to {drifts['size'].max():.2f}")
             shown = pictures(generator, beginning, degraded)
             if regime == "kept":  # nothing was lost there
                 del shown["eval(), old PyTorch"]

@@ -14,14 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hifacegan_lib.reports.plots import canvas, image_rows, psnr, save
-from hifacegan_lib.reports.run_log import read_lines, read_pictures
+from hifacegan_lib.reports.run_log import read_lines, read_pictures, strip_faces
 from hifacegan_lib.sweeps import Sweep, metrics
 from hifacegan_lib.utils.files import write_json, write_text
 from hifacegan_lib.utils.images import Pixels, load_image
 
 FILES = ("table.md", "table.csv", "table.json", "grid.png", "curves.png")
 FACES = 8  # at most, in a row of the picture grid
-GAP = 2  # pixels between the faces of a strip
 NOTE = "mean ± half of its 95 % interval over seeds (Student's t)"
 
 
@@ -127,24 +126,6 @@ def words(factors: Mapping[str, Any]) -> str:
     return ", ".join(texts).replace("_", " ") or "restored"
 
 
-def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.fill(part, 16) for part in name.split(", "))
-
-
-def faces(strip: Pixels) -> dict[str, list[Pixels]]:
-    """The faces of a training strip: rows degraded, restored and clean, ``GAP`` pixels between the faces.
-
-    Args:
-        strip: uint8, height x width x 3.
-    """
-    side = (strip.shape[0] - 2 * GAP) // 3
-    starts = range(0, strip.shape[1] - side + 1, side + GAP)
-    return {
-        name: [strip[n * (side + GAP) :][:side, left : left + side] for left in starts]
-        for n, name in enumerate(("degraded", "restored", "clean"))
-    }
-
-
 def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     """Rows of faces: degraded, restored by each combination's first run that has a strip, clean. None without strips.
 
@@ -152,25 +133,28 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
     """
     strips = {}
     for name, folders in groups.items():
-        last = [found[max(found)] for folder in folders if (found := read_pictures(folder))]
-        if last:
-            strips[name] = faces(load_image(last[0]))
+        if found := next(filter(None, map(read_pictures, folders)), {}):
+            strips[name] = strip_faces(load_image(found[max(found)]))
     if not strips:
         return None
-    count = min(FACES, *(len(rows["clean"]) for rows in strips.values()))
-    shown: dict[str, list[Pixels]] = {}
+    rows: dict[str, list[Pixels]] = {}
     captions: dict[str, list[str]] = {}
     before: list[Pixels] = []
-    for name, rows in strips.items():
-        if not np.array_equal(rows["degraded"], before):
-            before = rows["degraded"]
-            shown[_wrapped(f"degraded, {name}") if shown else "degraded"] = before
-        shown[_wrapped(name)] = rows["restored"]
-        for line in list(shown)[len(captions) :]:
-            pairs = zip(rows["clean"][:count], shown[line], strict=False)
-            captions[line] = [f"{psnr(clean, image):.1f} dB" for clean, image in pairs]
-    shown["clean"] = max((rows["clean"] for rows in strips.values()), key=lambda row: row[0].size)
-    return image_rows({name: row[:count] for name, row in shown.items()}, 1.2, captions=captions)
+    for name, faces in strips.items():
+        lines = {name: faces["restored"]}
+        if not np.array_equal(faces["degraded"], before):
+            before = faces["degraded"]
+            lines = {f"degraded, {name}" if rows else "degraded": before, **lines}
+        rows |= lines
+        for line, images in lines.items():
+            captions[line] = [
+                f"{psnr(clean, image):.1f} dB" for clean, image in zip(faces["clean"], images, strict=True)
+            ]
+    rows["clean"] = max((faces["clean"] for faces in strips.values()), key=lambda row: row[0].size)
+    count = min(FACES, *map(len, rows.values()))
+    wrapped = {name: "\n".join(textwrap.fill(part, 16) for part in name.split(", ")) for name in rows}
+    below = {wrapped[name]: texts[:count] for name, texts in captions.items()}
+    return image_rows({wrapped[name]: row[:count] for name, row in rows.items()}, 1.2, captions=below)
 
 
 def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
@@ -178,29 +162,26 @@ def curves(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
 
     The thick line is the mean of the runs, up to the end of the shortest. None if no run has logged a PSNR.
     """
-    logs = {
-        name: [log for folder in folders if (log := [line for line in read_lines(folder) if "psnr" in line])]
-        for name, folders in groups.items()
-    }
-    logs = {name: runs for name, runs in logs.items() if runs}
+    logs: dict[str, list[pd.DataFrame]] = {}
+    for name, folders in groups.items():
+        for folder in folders:
+            if lines := [line for line in read_lines(folder) if "psnr" in line]:
+                logs.setdefault(name, []).append(pd.DataFrame(lines))
     if not logs:
         return None
-    timed = all("seconds" in line for runs in logs.values() for log in runs for line in log)
-    panels = ["step", "seconds"] if timed else ["step"]
-    longest = max(len(name) for name in logs)
-    size = (3.6 * len(panels) + (0.09 * longest + 0.6 if len(logs) > 1 else 0), 3.3)
-    figure, axes = canvas(1, len(panels), figsize=size, sharey=True, layout="constrained")
+    whole = pd.concat([run for runs in logs.values() for run in runs])
+    panels = ["step", "seconds"] if "seconds" in whole and whole["seconds"].notna().all() else ["step"]
+    size = (3.6 * len(panels) + (0.09 * max(map(len, logs)) + 0.6 if len(logs) > 1 else 0), 3.3)
+    figure, axes = canvas(1, len(panels), figsize=size, sharey=True)
     for axis, x in zip(axes[0], panels, strict=True):
         for n, (name, runs) in enumerate(logs.items()):
             colour = f"C{n}" if len(logs) <= 10 else plt.get_cmap("turbo")(n / (len(logs) - 1))
-            lines = [np.array([(line[x], line["psnr"]) for line in log], float) for log in runs]
-            for line in lines if len(lines) > 1 else []:
-                axis.plot(*line.T, color=colour, linewidth=0.8, alpha=0.6)
-            mean = np.mean([line[: min(map(len, lines))] for line in lines], 0)
-            axis.plot(*mean.T, color=colour, linewidth=2, label=name)
+            for run in runs if len(runs) > 1 else []:
+                axis.plot(run[x], run["psnr"], color=colour, linewidth=0.8, alpha=0.6)
+            mean = pd.concat(runs).groupby(level=0)[[x, "psnr"]].mean()[: min(map(len, runs))]
+            axis.plot(mean[x], mean["psnr"], color=colour, linewidth=2, label=name)
         axis.set_xlabel(x)
         axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("PSNR of the validation strip, dB")
     if len(logs) > 1:
         axes[0, -1].legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))

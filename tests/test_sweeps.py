@@ -14,6 +14,7 @@ from scipy import stats
 
 from hifacegan_lib import cli, sweep_cells, sweep_tables, sweeps
 from hifacegan_lib.params import ParamsError
+from hifacegan_lib.reports.run_log import strip_faces
 from hifacegan_lib.sweeps import Sweep
 from hifacegan_lib.utils import images
 from hifacegan_lib.utils.statistics import t_interval
@@ -229,7 +230,7 @@ def strip(seed: int, side: int = 16, count: int = 3) -> tuple[list[images.Pixels
 @pytest.mark.parametrize(("side", "count"), [(16, 3), (32, 1), (17, 8)])
 def test_a_strip_is_cut_where_it_was_joined(side: int, count: int) -> None:
     faces, picture = strip(0, side, count)
-    cut = sweep_tables.faces(picture)
+    cut = strip_faces(picture)
     assert list(cut) == ["degraded", "restored", "clean"]
     for face, again in zip(faces, [face for row in cut.values() for face in row], strict=True):
         np.testing.assert_array_equal(face, again)

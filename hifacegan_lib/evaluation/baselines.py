@@ -2,7 +2,6 @@
 
     bicubic          shrink by a factor, enlarge again: the plainest way to trade noise for blur
     non_local_means  mean of pixels whose surroundings look alike (Buades et al. 2005)
-    bilateral        mean of near pixels of like colour (Tomasi and Manduchi 1998)
 
 A baseline with an arbitrary setting is a straw man: :func:`tune` tries a grid of settings on training faces and takes
 the one with the highest PSNR. Validation faces have no say in it.
@@ -53,22 +52,6 @@ def non_local_means(h: float, h_color: float | None = None, template: int = 7, s
         faces = [cv2.cvtColor(to_uint8(face), cv2.COLOR_RGB2BGR) for face in x]  # OpenCV goes from BGR to Lab
         denoised = [cv2.fastNlMeansDenoisingColored(face, None, h, strength, template, search) for face in faces]
         return torch.stack([to_float(cv2.cvtColor(face, cv2.COLOR_BGR2RGB)) for face in denoised]).to(x)
-
-    return method
-
-
-def bilateral(color: float, space: float) -> Method:
-    """OpenCV's bilateral filter, on 8 bits.
-
-    Args:
-        color, space: standard deviations of the two bells, grey levels and pixels; above 0.
-    """
-    if color <= 0 or space <= 0:
-        raise ValueError(f"color = {color}, space = {space}: expected both above 0")
-
-    def method(x: Tensor) -> Tensor:
-        smooth = [cv2.bilateralFilter(to_uint8(face), 0, color, space) for face in x]
-        return torch.stack([to_float(face) for face in smooth]).to(x)
 
     return method
 

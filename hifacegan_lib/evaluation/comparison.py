@@ -18,7 +18,7 @@ import pandas as pd
 from hifacegan_lib.evaluation.folder_pairs import unpaired
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.utils.files import read_json
-from hifacegan_lib.utils.statistics import Interval, mean_interval, paired
+from hifacegan_lib.utils.statistics import Interval, mean_interval
 
 RULES = ("colour", "rounding", "file_format", "resize_kernel", "crop", "metrics", "backbones")
 
@@ -149,42 +149,29 @@ def _difference(a: EvaluatedRun, b: EvaluatedRun, name: str, order: list[int]) -
     """One row of :attr:`Comparison.metrics`; None where no face has a finite value in both."""
     metric, c = a.evaluation.metrics[name], a.evaluation.conditions
     before, after = a.evaluation.scores[a.method][name], b.evaluation.scores[b.method][name][order]
-    change = paired(after, before)
-    if not len(change):
-        return None
     both = np.isfinite(before) & np.isfinite(after)
-    towards = change if metric.higher_is_better else -change
+    if not both.any():
+        return None
+    before, after = before[both], after[both]
+    towards = (after - before) * (1 if metric.higher_is_better else -1)
     if metric.higher_is_better is None:  # nearer to what the clean face has
-        clean = a.evaluation.reference.get(name, np.full(len(both), np.nan))[both]
-        towards = np.nan_to_num(abs(before[both] - clean) - abs(after[both] - clean))
-    difference, sure = (mean_interval(v, c["bootstrap_samples"], c["seed"]) for v in (change, towards))
-    wins, losses = int((towards > 0).sum()), int((towards < 0).sum())
-    return {
-        "metric": name,
-        "label": metric.title,
-        "digits": metric.digits,
-        "a": float(before[both].mean()),
-        "b": float(after[both].mean()),
-        "difference": difference.mean,
-        "low": difference.low,
-        "high": difference.high,
-        "wins": wins,
-        "losses": losses,
-        "ties": len(change) - wins - losses,
-        "n": len(change),
-        "better": int(sure.low > 0) - int(sure.high < 0),
-    }
+        clean = a.evaluation.reference[name][both] if name in a.evaluation.reference else np.nan
+        towards = np.nan_to_num(abs(before - clean) - abs(after - clean))
+    difference, sure = (mean_interval(v, c["bootstrap_samples"], c["seed"]) for v in (after - before, towards))
+    row = {"metric": name, "label": metric.title, "digits": metric.digits}
+    row |= {"a": float(before.mean()), "b": float(after.mean()), "difference": difference.mean}
+    row |= {"low": difference.low, "high": difference.high}
+    row |= {side: int((np.sign(towards) == sign).sum()) for side, sign in (("wins", 1), ("losses", -1), ("ties", 0))}
+    return row | {"n": len(towards), "better": int(sure.low > 0) - int(sure.high < 0)}
 
 
 def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     mine, theirs = a.evaluation, b.evaluation
-    found = []
-    if mine.conditions.get("clean_sha256") != theirs.conditions.get("clean_sha256") and order == sorted(order):
-        found.append("The clean faces are not the same pixels: the two were judged against other references.")
-    damaged = [e.scores.get("degraded", {}).get("psnr") for e in (mine, theirs)]
-    if damaged[0] is not None and damaged[1] is not None and not np.allclose(damaged[0], damaged[1][order]):
-        found.append("The degraded faces are not the same: the two restored other inputs.")
-    for rule in RULES:
-        if mine.conditions.get(rule) != theirs.conditions.get(rule):
-            found.append(f"They were scored by other rules: {rule.replace('_', ' ')}.")
+    other = differing(mine.conditions, theirs.conditions)
+    found = [f"They were scored by other rules: {rule.replace('_', ' ')}." for rule in RULES if rule in other]
+    damaged, theirs_damaged = (e.scores.get("degraded", {}).get("psnr") for e in (mine, theirs))
+    if damaged is not None and theirs_damaged is not None and not np.allclose(damaged, theirs_damaged[order]):
+        found.insert(0, "The degraded faces are not the same: the two restored other inputs.")
+    if "clean_sha256" in other and order == sorted(order):
+        found.insert(0, "The clean faces are not the same pixels: the two were judged against other references.")
     return found

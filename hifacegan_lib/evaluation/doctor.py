@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import read_any, variant
 from hifacegan_lib.models.replenishment import Norm
-from hifacegan_lib.models.train_eval import CHUNK, Drift, Sigma, batch_norm_drift, draw, eval_safe, spectral_sigmas
+from hifacegan_lib.models.train_eval import CHUNK, batch_norm_drift, draw, eval_safe, spectral_sigmas
 from hifacegan_lib.utils import images, measures
 from hifacegan_lib.utils.inputs import images_in
 
@@ -84,15 +85,15 @@ class Report(NamedTuple):
     """What :func:`examine` measured. The generator comes out of it as it was.
 
     Attributes:
-        sigmas, drifts: of each spectrally normalised layer, of each batch norm; empty where there is none.
+        sigmas, drifts: a row for each spectrally normalised layer, for each batch norm.
         pictures: "train" and "eval" -> what the generator draws, N x 3 x H x W.
         alone: half of ``train()`` -> PSNR, dB, between ``train()`` and ``eval()`` with that half switched on alone.
         neighbours: by how much a picture changes in ``train()`` when others are drawn with it.
     """
 
     generator: Generator
-    sigmas: list[Sigma]
-    drifts: list[Drift]
+    sigmas: pd.DataFrame
+    drifts: pd.DataFrame
     pictures: dict[str, Tensor]
     alone: dict[str, float]
     neighbours: float
@@ -141,18 +142,17 @@ def describe(report: Report) -> str:
     values = ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items())
     lines = [f"variant       {variant(config)}, width {config.width}, {parameters / 1e6:.2f} M parameters"]
     lines.append(f"config        {values}")
-    if sigmas := report.sigmas:
-        worst = max(sigmas, key=lambda s: s.deviation)
-        lines.append(f"spectral norm {len(sigmas)} layers; u^T W v is off the SVD by up to {worst.deviation:.2%}:")
-        lines.append(f"              {worst.name}: {worst.stored:.4g}, SVD {worst.true:.4g}")
+    if len(sigmas := report.sigmas):
+        worst = sigmas.sort_values("deviation").iloc[-1]
+        lines.append(f"spectral norm {len(sigmas)} layers; u^T W v is off the SVD by up to {worst['deviation']:.2%}:")
+        lines.append(f"              {worst.name}: {worst['stored']:.4g}, SVD {worst['true']:.4g}")
     else:
         lines.append("spectral norm none")
-    if drifts := report.drifts:
-        most = max(drifts, key=lambda d: d.size)
+    if len(drifts := report.drifts):
         lines.append("batch norm    running against these images' statistics, rms over channels:")
-        for d in drifts:
-            drift = f"mean {d.mean:.2f} deviations, spread x {np.exp(d.spread):.2f}"
-            lines.append(f"              {d.name:32} {drift}{'   <- worst' if d is most else ''}")
+        for name, mean, spread, size in drifts.itertuples():
+            mark = "   <- worst" if size == drifts["size"].max() else ""
+            lines.append(f"              {name:32} mean {mean:.2f} deviations, spread x {np.exp(spread):.2f}{mark}")
     else:
         lines.append(f"batch norm    none that moves (norm {config.norm})")
     for mode, x in report.pictures.items():

@@ -8,8 +8,9 @@ so that memory holds some pictures, however many there are.
 import os
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,15 @@ Faces = dict[str, NDArray[np.float32]]
 class FolderPairs:
     """Pairs of files with one name, read again at each iteration.
 
-    Iterating gives batches for :func:`hifacegan_lib.evaluation.scoring.score`: ``key``, N names; ``clean`` and each of
-    ``columns``, float32 N x 3 x H x W in [0, 1], one size a batch; ``unreadable``, name -> reason.
+    Iterating gives batches for :func:`hifacegan_lib.evaluation.scoring.evaluate`: ``key``, N names; ``clean`` and each
+    of ``columns``, float32 N x 3 x H x W in [0, 1], one size a batch; ``unreadable``, name -> reason.
 
     Attributes:
         reference: name -> file of the clean face.
         columns: column -> name -> file; the same names in each.
         resize: one of KERNELS: what is not of the clean face's size is brought to it. Empty: that is an error.
         crop: pixels left out at each border, after resizing.
-        formats: column -> suffix (by content) -> files, of what has been read so far.
+        formats: (column, suffix by content) -> files, of what has been read so far.
         resized: column -> files, of what has been read so far.
     """
 
@@ -53,7 +54,7 @@ class FolderPairs:
     columns: Mapping[str, Mapping[str, Path]]
     resize: str = ""
     crop: int = 0
-    formats: dict[str, Counter[str]] = field(default_factory=dict)
+    formats: Counter[tuple[str, str]] = field(default_factory=Counter)
     resized: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -67,54 +68,53 @@ class FolderPairs:
         return len(self.reference)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.formats = {column: Counter() for column in ("reference", *self.columns)}
-        self.resized = Counter()
-        ready: list[tuple[str, Faces]] = []
+        self.formats.clear()
+        self.resized.clear()
+        ready: dict[str, Faces] = {}
         unreadable: dict[str, str] = {}
         for name, found in self._read():
             if isinstance(found, str):
                 unreadable[name] = found
                 continue
-            shape = found["reference"].shape
-            full = len(ready) >= max(1, min(BATCH, BATCH_PIXELS // (shape[1] * shape[2])))
-            if ready and (full or ready[0][1]["reference"].shape != shape):
+            shapes = {faces["reference"].shape for faces in (*ready.values(), found)}
+            most = max(1, min(BATCH, BATCH_PIXELS // found["reference"][0].size))
+            if len(shapes) > 1 or len(ready) >= most:
                 yield self._batch(ready, unreadable)
-                ready, unreadable = [], {}
-            ready.append((name, found))
+                ready, unreadable = {}, {}
+            ready[name] = found
         if ready or unreadable:
             yield self._batch(ready, unreadable)
 
-    def _batch(self, ready: list[tuple[str, Faces]], unreadable: dict[str, str]) -> dict[str, Any]:
+    def _batch(self, ready: dict[str, Faces], unreadable: dict[str, str]) -> dict[str, Any]:
         def stack(column: str) -> torch.Tensor:
-            return torch.from_numpy(np.stack([found[column] for _, found in ready])) if ready else torch.empty(0)
+            planes = [faces[column] for faces in ready.values()]
+            return torch.from_numpy(np.stack(planes)) if planes else torch.empty(0)
 
         columns = {column: stack(column) for column in self.columns}
-        names = [name for name, _ in ready]
-        return {"key": names, "clean": stack("reference"), "columns": columns, "unreadable": unreadable}
+        return {"key": list(ready), "clean": stack("reference"), "columns": columns, "unreadable": unreadable}
 
     def _read(self) -> Iterator[tuple[str, Faces | str]]:
         """Each name with its pictures, or with the reason why there are none; in order."""
-        names, waiting = iter(sorted(self.reference)), deque[tuple[str, Future[Any]]]()
+        names = sorted(self.reference)
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            while True:
-                while len(waiting) < AHEAD and (name := next(names, None)) is not None:
-                    waiting.append((name, pool.submit(self._pair, name)))
-                if not waiting:
-                    return
-                name, future = waiting.popleft()
-                found = future.result()
-                if not isinstance(found, str):
-                    found, formats, resized = found
-                    for column, suffix in formats.items():
-                        self.formats[column][suffix] += 1
-                    self.resized.update(resized)
-                yield name, found
+            ahead = deque(pool.submit(self._pair, name) for name in names[:AHEAD])
+            for name, later in zip_longest(names, names[AHEAD:]):
+                found = ahead.popleft().result()
+                if later:
+                    ahead.append(pool.submit(self._pair, later))
+                if isinstance(found, str):
+                    yield name, found
+                    continue
+                faces, formats, resized = found
+                self.formats.update(formats)
+                self.resized.update(resized)
+                yield name, faces
 
-    def _pair(self, name: str) -> tuple[Faces, dict[str, str], list[str]] | str:
+    def _pair(self, name: str) -> tuple[Faces, list[tuple[str, str]], list[str]] | str:
         files = {"reference": self.reference[name]} | {column: files[name] for column, files in self.columns.items()}
         try:
             found = {column: load_image(path) for column, path in files.items()}
-            formats = {column: file_suffix(path) for column, path in files.items()}
+            formats = [(column, file_suffix(path)) for column, path in files.items()]
         except (OSError, ValueError) as error:
             return str(error)
         height, width = found["reference"].shape[:2]
@@ -135,10 +135,13 @@ class FolderPairs:
     @property
     def conditions(self) -> dict[str, str]:
         """What the files were and what was done to them, once they have been read."""
-        kinds = {c: ", ".join(f"{k[1:].upper()} {n}" for k, n in sorted(f.items())) for c, f in self.formats.items()}
+        kinds: dict[str, list[str]] = {}
+        for (column, suffix), count in sorted(self.formats.items(), key=lambda item: item[0][1]):
+            kinds.setdefault(column, []).append(f"{suffix[1:].upper()} {count}")
+        columns = [column for column in ("reference", *self.columns) if column in kinds]
         resized = ", ".join(f"{column} {count}" for column, count in sorted(self.resized.items()))
         return {
-            "file_format": "; ".join(f"{column}: {kind}" for column, kind in kinds.items()),
+            "file_format": "; ".join(f"{column}: {', '.join(kinds[column])}" for column in columns),
             "resize_kernel": f"{self.resize} (OpenCV), to the reference's size: {resized} files" if resized else "none",
             "crop": f"{self.crop} pixels at each border" if self.crop else "none: every pixel counts",
         }

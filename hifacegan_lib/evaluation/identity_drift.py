@@ -112,20 +112,18 @@ def group_frame(
     if all(label == NO_LABEL for label in given):
         some = f"labels such as {min(labels, default='none')!r}, faces such as {evaluation.keys[0]!r}"
         raise ValueError(f"no label is of an evaluated face: {some}")
-    rows, c = [], evaluation.conditions
-    for group in sorted(set(given)):
-        mine = np.array([label == group for label in given])
-        row: dict[str, Any] = {"group": group, "n": int(mine.sum()), "few": bool(mine.sum() < FEW)}
-        for name, values in evaluation.scores[method].items():
-            finite = values[mine & np.isfinite(values)]
-            row[name] = finite.mean() if len(finite) else np.nan
-            row[f"{name}_no_value"] = int(np.isnan(values[mine]).sum())
+    c, rows = evaluation.conditions, {}
+    for group, values in evaluation.faces().loc[method].groupby(given):
+        row: dict[str, Any] = {"n": len(values), "few": len(values) < FEW}
+        for name, column in values.items():
+            row |= {str(name): column[np.isfinite(column)].mean(), f"{name}_no_value": int(column.isna().sum())}
             if over is not None:
-                change = paired(values[mine], evaluation.values(name, over)[0][mine])
+                before = pd.Series(evaluation.values(str(name), over)[0], evaluation.keys)[values.index]
+                change = paired(column.to_numpy(), np.asarray(before, np.float64))
                 gain = finite_interval(change, c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
                 row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
-        rows.append(row)
-    return pd.DataFrame(rows).set_index("group")
+        rows[group] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
 
 
 def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = IN_TABLE) -> pd.DataFrame:

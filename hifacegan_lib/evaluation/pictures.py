@@ -23,31 +23,17 @@ def remove(folder: str | Path) -> None:
     (Path(folder) / INDEX).unlink(missing_ok=True)
 
 
-class PictureWriter:
-    """Keeps pictures in ``folder``; those of an earlier evaluation are removed first."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self._files: dict[str, dict[str, Path]] = {}
-        remove(folder)
-
-    def write(self, column: str, key: str, face: Pixels) -> None:
-        """Write one picture, uint8 H x W x 3."""
-        path = (self.folder / "pictures" / column / key).with_suffix(".png")
-        save_image(path, face)
-        self._files.setdefault(column, {})[key] = path
-
-    def close(self) -> None:
-        """Write pictures.json."""
-        write_index(self.folder, self._files)
+def keep(folder: str | Path, column: str, key: str, face: Pixels) -> Path:
+    """Write one picture, uint8 H x W x 3, for :func:`write_index`."""
+    return save_image((Path(folder) / "pictures" / column / key).with_suffix(".png"), face)
 
 
 def write_index(folder: str | Path, files: Mapping[str, Mapping[str, Path]]) -> None:
     """Write pictures.json: column -> key -> image file, wherever it lies."""
-    found = {
+    index = {
         column: {key: _relative(path, Path(folder)) for key, path in paths.items()} for column, paths in files.items()
     }
-    write_json(Path(folder) / INDEX, found)
+    write_json(Path(folder) / INDEX, index)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -76,20 +76,23 @@ class Evaluation:
 
     def best(self, metric: str) -> str | None:
         """The method with the best mean, None where there is none."""
-        found = {row["method"]: row[metric] for row in self.rows if row.get(metric) is not None}
-        if not found:
+        found = pd.Series({row["method"]: row[metric] for row in self.rows if row.get(metric) is not None}, dtype=float)
+        better = self.metrics[metric].higher_is_better
+        if better is None and metric in self.clean:
+            found, better = (found - self.clean[metric].mean).abs(), False
+        if better is None or not len(found):
             return None
-        wanted = self.metrics[metric].higher_is_better
-        if wanted is None:
-            if metric not in self.clean:
-                return None
-            return min(found, key=lambda method: abs(found[method] - self.clean[metric].mean))
-        return (max if wanted else min)(found, key=lambda method: found[method])
+        return str(found.idxmax() if better else found.idxmin())
 
     def gain(self, method: str, over: str = "degraded", metric: str = "psnr") -> Interval:
         """Mean of ``method`` minus ``over``, face by face; faces on which either has no finite value are left out."""
         c = self.conditions
         return mean_interval(paired(*self.values(metric, method, over)), c["bootstrap_samples"], c["seed"])
+
+    def gains(self, method: str, metric: str = "psnr") -> pd.DataFrame:
+        """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
+        others = [other for other in self.scores if other != method]
+        return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
 
     def pick(self, method: str, count: int = 2, metric: str = "psnr") -> dict[str, list[str]]:
         """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
@@ -112,11 +115,6 @@ class Evaluation:
             if metric not in self.scores[method]:
                 raise ValueError(f"metric '{metric}': not available; there are: {', '.join(self.scores[method])}")
         return [self.scores[method][metric] for method in methods]
-
-    def gains(self, method: str, metric: str = "psnr") -> pd.DataFrame:
-        """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
-        others = [other for other in self.scores if other != method]
-        return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
 
     def summary(self) -> pd.DataFrame:
         """The rows as text, ``mean [low, high]``; a star marks the best, the last line is what the clean faces have."""

@@ -11,10 +11,11 @@ next, when it is twice what the other steps lose on average, and at least 1 dB (
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hifacegan_lib.degradations.operations import MAX_SEED
@@ -40,7 +41,7 @@ class Surface:
         mode: "within" the recipe's other damage, or "alone".
         severities: kind -> its ladder's values, mild to strong.
         restored, degraded: metric -> means of the model's faces, and of its inputs.
-        trained: severities that the recipe draws, and ``ranges``, kind -> (low, high), None where it draws none.
+        ranges: kind -> (low, high), what the recipe draws; None where it never draws this kind.
         metrics: metric -> how to speak of it. ``faces``: how many.
     """
 
@@ -48,10 +49,15 @@ class Surface:
     severities: dict[str, tuple[float, ...]]
     restored: dict[str, Values]
     degraded: dict[str, Values]
-    trained: Values
     ranges: dict[str, tuple[float, float] | None]
     metrics: dict[str, Metric]
     faces: int
+
+    @property
+    def trained(self) -> NDArray[np.bool_]:
+        """Severities that the recipe draws."""
+        ends = {kind: found or (np.inf, -np.inf) for kind, found in self.ranges.items()}
+        return np.array([[ends[k][0] <= v <= ends[k][1] for v in values] for k, values in self.severities.items()])
 
     @property
     def sentences(self) -> list[str]:
@@ -62,18 +68,16 @@ class Surface:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        sides = {"restored": self.restored, "degraded": self.degraded}
-        means = {m: {side: _rounded(values[m]) for side, values in sides.items()} for m in self.metrics}
+
+        def listed(values: Values) -> list[list[float | None]]:
+            return [[None if np.isnan(x) else round(float(x), 4) for x in line] for line in values]
+
+        means = {m: {"restored": listed(self.restored[m]), "degraded": listed(self.degraded[m])} for m in self.metrics}
         shared = {"mode": self.mode, "faces": self.faces, "severities": self.severities, "ranges": self.ranges}
         return {**shared, "means": means, "cliffs": self.sentences}
 
 
-def _rounded(values: Values) -> list[list[float | None]]:
-    return [[None if np.isnan(x) else round(float(x), 4) for x in line] for line in values]
-
-
-@dataclass(frozen=True)
-class Cliff:
+class Cliff(NamedTuple):
     """The steepest fall of one kind: from severity number ``place`` to the next."""
 
     kind: str
@@ -125,14 +129,12 @@ def surface(
                 restored[name][cell], degraded[name][cell] = (_mean(metrics[name], x, clean) for x in (outputs, inputs))
             except MetricUnavailable:
                 del restored[name], degraded[name]
-    ranges = {kind: trained_range(recipe, kind) for kind in kinds}
     return Surface(
         mode=mode,
         severities={kind: tuple(LADDERS[kind].values) for kind in kinds},
         restored=restored,
         degraded=degraded,
-        trained=np.array([[_inside(value, ranges[kind]) for value in LADDERS[kind].values] for kind in kinds]),
-        ranges=ranges,
+        ranges={kind: trained_range(recipe, kind) for kind in kinds},
         metrics={name: metrics[name] for name in restored},
         faces=len(faces),
     )
@@ -180,10 +182,6 @@ def _draws(entries: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             yield from _draws(entry.get(group, []))
 
 
-def _inside(value: float, ends: tuple[float, float] | None) -> bool:
-    return ends is not None and ends[0] <= value <= ends[1]
-
-
 def cliffs(found: Surface, metric: str = "psnr") -> list[Cliff]:
     """Each kind's steepest fall in words, the deepest first.
 
@@ -192,39 +190,29 @@ def cliffs(found: Surface, metric: str = "psnr") -> list[Cliff]:
     """
     if metric not in found.metrics:
         raise ValueError(f"metric '{metric}': not measured; there are: {', '.join(found.metrics)}")
-    m = found.metrics[metric]
-    sign = 1 if m.higher_is_better else -1
-    values = found.restored[metric]
+    m, values = found.metrics[metric], found.restored[metric]
     least = 1.0 if m.unit == "dB" else 0.1 * float(np.nanmax(values) - np.nanmin(values))
     listed = []
     for row, kind in enumerate(found.severities):
-        drops = -sign * np.diff(values[row])
-        if np.isnan(drops).all():
-            continue
-        place = int(np.nanargmax(drops))
-        drop = float(drops[place])
-        others = np.delete(drops, place)
-        sharp = drop >= least and drop >= 2 * max(0.0, float(np.nanmean(others)))
-        listed.append(Cliff(kind, place, drop, sharp, _sentence(found, metric, kind, row, place, sharp)))
+        drops = np.diff(values[row]) * (-1 if m.higher_is_better else 1)
+        if np.isfinite(drops).any():
+            place = int(np.nanargmax(drops))
+            drop = float(drops[place])
+            sharp = drop >= max(least, 2 * float(np.nanmean(np.delete(drops, place))))
+            listed.append(Cliff(kind, place, drop, sharp, _sentence(found, metric, row, place, sharp)))
     return sorted(listed, key=lambda cliff: (-cliff.sharp, -cliff.drop))
 
 
-def _sentence(found: Surface, metric: str, kind: str, row: int, place: int, sharp: bool) -> str:
-    m, rungs, ladder = found.metrics[metric], found.severities[kind], LADDERS[kind]
-    before, after = found.restored[metric][row, place : place + 2]
-    name = f"{kind.replace('_', ' ')}, {ladder.parameter}"
-    unit = f" {m.unit}" if m.unit else ""
-    fall = f"{m.label} goes from {before:.{m.digits}f} to {after:.{m.digits}f}{unit}"
-    step = f"between {rungs[place]:g} and {rungs[place + 1]:g}"
-    words = f"{name}: {'a cliff' if sharp else 'no cliff, steepest'} {step}, where {fall}"
-    if (ends := found.ranges[kind]) is None:
-        where = "never trained on"
-    else:
-        inside = [_inside(rungs[n], ends) for n in (place, place + 1)]
-        side = "inside" if all(inside) else "at the edge of" if any(inside) else "outside"
-        where = f"{side} the range of the training, {ends[0]:g} to {ends[1]:g}"
-    sign = 1 if m.higher_is_better else -1
-    helps = sign * (found.restored[metric][row] - found.degraded[metric][row]) > 0
-    some = ", ".join(f"{v:g}" for v, good in zip(rungs, helps, strict=True) if good)
-    verdict = "at every severity" if helps.all() else f"at {some or 'none'}"
-    return f"{words}; {where}; it helps {verdict}."
+def _sentence(found: Surface, metric: str, row: int, place: int, sharp: bool) -> str:
+    kind, rungs = list(found.severities.items())[row]
+    m, ends = found.metrics[metric], found.ranges[kind]
+    restored, degraded = found.restored[metric][row], found.degraded[metric][row]
+    before, after = (f"{value:.{m.digits}f}" for value in restored[place : place + 2])
+    name = f"{kind.replace('_', ' ')}, {LADDERS[kind].parameter}: {'a cliff' if sharp else 'no cliff, steepest'}"
+    fall = f"where {m.label} goes from {before} to {after}{f' {m.unit}' if m.unit else ''}"
+    side = ("outside", "at the edge of", "inside")[int(found.trained[row, place : place + 2].sum())]
+    where = f"{side} the range of the training, {ends[0]:g} to {ends[1]:g}" if ends else "never trained on"
+    helps = restored > degraded if m.higher_is_better else restored < degraded
+    some = ", ".join(f"{value:g}" for value, good in zip(rungs, helps, strict=True) if good)
+    verdict = "every severity" if helps.all() else some or "none"
+    return f"{name} between {rungs[place]:g} and {rungs[place + 1]:g}, {fall}; {where}; it helps at {verdict}."

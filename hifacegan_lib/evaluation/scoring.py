@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hifacegan_lib.evaluation.pictures import PictureWriter
+from hifacegan_lib.evaluation import pictures
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
@@ -56,7 +56,9 @@ def evaluate(
     Args:
         methods: name -> method; called without gradients, on ``device``.
         batches: each with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1], ``key``, N names, and perhaps ``trace``,
-            N JSON texts that say how the faces were damaged.
+            N JSON texts that say how the faces were damaged. Pictures that are there already: instead of ``degraded``,
+            ``columns``, name -> N x 3 x H x W; these are the rows. ``unreadable``: key -> reason of pairs that could
+            not be read before this batch.
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
         metrics: by default :func:`hifacegan_lib.metrics.registry.standard`.
@@ -66,92 +68,79 @@ def evaluate(
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
-
-    def columns(batch: Batch) -> dict[str, Tensor]:
-        degraded = batch["degraded"].to(device)
-        return {"degraded": restore("degraded", lambda x: x, degraded)} | {
-            name: restore(name, method, degraded) for name, method in methods.items()
-        }
-
-    return score(columns, batches, bootstrap_samples, seed, conditions, metrics, device, keep)
-
-
-def score(
-    columns: Callable[[Batch], Mapping[str, Tensor]],
-    batches: Iterable[Batch],
-    bootstrap_samples: int = 1000,
-    seed: int = 0,
-    conditions: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Metric] | None = None,
-    device: str | torch.device = "cpu",
-    keep: str | Path | None = None,
-) -> Evaluation:
-    """As :func:`evaluate`, for pictures that are there already: ``columns`` gives a batch's, in rows' order.
-
-    ``batches`` may carry ``unreadable``: key -> reason of pairs that could not be read before this batch.
-    """
     found = _Values(dict(standard() if metrics is None else metrics))
     keys: list[str] = []
     traces: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
     sizes: set[str] = set()
     digest = hashlib.sha256()
-    writer = PictureWriter(keep) if keep else None
+    files: dict[str, dict[str, Path]] = {}
+    if keep:
+        pictures.remove(keep)
     for batch in batches:
         unreadable |= batch.get("unreadable", {})
         if not batch["key"]:
             continue
-        clean = batch["clean"].to(device)
-        faces = {**columns(batch), "clean": clean}
+        faces = _columns(methods, batch, device)
         keys += batch["key"]
         traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-        sizes.add(f"{clean.shape[2]} x {clean.shape[3]}")
-        digest.update(np.rint(clean.cpu().numpy() * 255).astype(np.uint8).tobytes())
+        sizes.add(f"{batch['clean'].shape[2]} x {batch['clean'].shape[3]}")
+        digest.update(np.rint(batch["clean"].cpu().numpy() * 255).astype(np.uint8).tobytes())
         found.add(faces)
-        for column, images in faces.items() if writer else ():
+        for column, images in faces.items() if keep else ():
             for key, face in zip(batch["key"], images, strict=True):
-                writer.write(column, key, to_uint8(face))  # type: ignore[union-attr]
+                files.setdefault(column, {})[key] = pictures.keep(keep or "", column, key, to_uint8(face))
     if not keys:
         reasons = "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
         raise ValueError(f"nothing to evaluate: no pair came{reasons}")
-    if writer:
-        writer.close()
-    sets = found.sets()
-    scores = found.scores()
+    if keep:
+        pictures.write_index(keep, files)
+    sets, scores = found.sets(), found.scores()
     reference = scores.pop("clean")
     rows = []
     for method, values in scores.items():
         missing = [int(np.isnan(values[name]).sum()) for name in FACES if name in values]
         row = {"method": method, "n": len(keys), **_row(values, found.metrics, bootstrap_samples, seed), **sets[method]}
         rows.append(row | {"faces_not_found": max(missing, default=None), "unreadable": len(unreadable)})
-    backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(sizes)),
         "clean_sha256": digest.hexdigest(),
-        "metrics": {name: metric.implementation for name, metric in found.metrics.items()},
-        "backbones": {file: weight_registry.sha256(file) for file in backbones},
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
-        "infinite": "null in per_image, left out of means, counted in psnr_infinite",
-        "no_value": _without_value(keys, scores),
         "unreadable": unreadable,
-        "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
+        **_conditions(found, keys, scores),
     }
-    if "fid" in found.open() and (said := small_set_warning(len(keys))):
-        known["fid_caution"] = said
     return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
 
 
-def _without_value(keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, dict[str, list[str]]]:
-    """Method -> metric -> the faces that have none; only where there are such."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for method, by_metric in scores.items():
-        for metric, values in by_metric.items():
-            if np.isnan(values).any():
-                found.setdefault(method, {})[metric] = [keys[int(n)] for n in np.flatnonzero(np.isnan(values))]
-    return found
+def _conditions(found: "_Values", keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+    """How each metric was measured, and where there is no value."""
+    backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
+    no_value = {
+        method: {m: [keys[int(n)] for n in np.flatnonzero(np.isnan(v))] for m, v in by.items() if np.isnan(v).any()}
+        for method, by in scores.items()
+    }
+    known = {
+        "metrics": {name: metric.implementation for name, metric in found.metrics.items()},
+        "backbones": {file: weight_registry.sha256(file) for file in backbones},
+        "infinite": "null in per_image, left out of means, counted in psnr_infinite",
+        "no_value": {method: listed for method, listed in no_value.items() if listed},
+        "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
+    }
+    caution = small_set_warning(len(keys)) if "fid" in found.open() else None
+    return known | ({"fid_caution": caution} if caution else {})
+
+
+def _columns(methods: Mapping[str, Method], batch: Batch, device: str | torch.device) -> dict[str, Tensor]:
+    """The pictures of a batch: the rows in their order, then "clean"."""
+    columns = {name: faces.to(device) for name, faces in batch.get("columns", {}).items()}
+    if not columns:
+        degraded = batch["degraded"].to(device)
+        columns = {"degraded": restore("degraded", lambda x: x, degraded)}
+        columns |= {name: restore(name, method, degraded) for name, method in methods.items()}
+    return {**columns, "clean": batch["clean"].to(device)}
 
 
 class _Values:
@@ -169,14 +158,14 @@ class _Values:
     def add(self, faces: Mapping[str, Tensor]) -> None:
         """Measure a batch: column -> N x 3 x H x W."""
         clean = faces["clean"]
-        for column, pictures in faces.items():
+        for column, images in faces.items():
             new: dict[Any, Tensor] = {}
             for name, metric in self.open().items():
                 try:
                     if metric.compute and (column != "clean" or not metric.reference):
-                        new[name] = metric.compute(pictures, clean).double().cpu()
+                        new[name] = metric.compute(images, clean).double().cpu()
                     elif metric.features and metric.features not in new:  # two metrics may share an extractor
-                        new[metric.features] = metric.features(pictures).cpu()
+                        new[metric.features] = metric.features(images).cpu()
                 except MetricUnavailable as error:
                     self.unavailable[name] = str(error)
             parts = self._parts[column]
@@ -227,11 +216,8 @@ def examples(
     """Pictures of some faces: key -> "degraded", each method, "clean" -> uint8 H x W x 3, in the order of ``keys``."""
     found: dict[str, dict[str, Pixels]] = {}
     for batch in batches:
-        places = [n for n, key in enumerate(batch["key"]) if key in keys]
-        if places:
-            degraded = batch["degraded"][places].to(device)
-            restored = {name: restore(name, method, degraded) for name, method in methods.items()}
-            columns = {"degraded": degraded, **restored, "clean": batch["clean"][places]}
+        if places := [n for n, key in enumerate(batch["key"]) if key in keys]:
+            columns = _columns(methods, {name: batch[name][places] for name in ("degraded", "clean")}, device)
             for n, place in enumerate(places):
                 found[batch["key"][place]] = {name: to_uint8(faces[n]) for name, faces in columns.items()}
     if missing := [key for key in keys if key not in found]:

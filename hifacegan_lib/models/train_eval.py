@@ -13,8 +13,9 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -24,58 +25,37 @@ from hifacegan_lib.models.published import spectral_layers, spectral_parts, step
 CHUNK = 8  # images of one forward pass for batch statistics
 
 
-class Sigma(NamedTuple):
-    """A spectrally normalised layer: the stored u^T W v, by which eval() divides, and W's largest singular value."""
+def spectral_sigmas(generator: Generator) -> pd.DataFrame:
+    """A row for each spectrally normalised layer, in the network's order.
 
-    name: str
-    stored: float
-    true: float
-
-    @property
-    def deviation(self) -> float:
-        """Relative deviation of the stored value from the true one."""
-        return abs(self.stored / self.true - 1)
-
-
-def spectral_sigmas(generator: Generator) -> list[Sigma]:
-    """Stored and true sigma of every layer, in the network's order."""
-    return [
-        Sigma(name, torch.dot(vectors._u, matrix @ vectors._v).item(), _largest_singular_value(matrix))
-        for name, layer in spectral_layers(generator).items()
-        for matrix, vectors in [spectral_parts(layer)]
-    ]
-
-
-def _largest_singular_value(matrix: Tensor) -> float:
-    """From the eigenvalues of W W^T in double precision, because W has four to nine times as many columns as rows."""
-    wide = matrix.double()
-    return torch.linalg.eigvalsh(wide @ wide.T)[-1].clamp_min(0).sqrt().item()
-
-
-class Drift(NamedTuple):
-    """Difference of a batch norm's running statistics from those of a batch: root mean square over channels."""
-
-    name: str
-    mean: float  # difference of the means, in running standard deviations
-    spread: float  # difference of the logarithms of the standard deviations; 0.69 is a factor of two
-
-    @property
-    def size(self) -> float:
-        """The larger of the two."""
-        return max(self.mean, self.spread)
+    Columns: ``stored``, u^T W v, by which eval() divides; ``true``, the largest singular value of W; ``deviation``, the
+    relative one of the stored value. The true value comes from the eigenvalues of W W^T in double precision, because W
+    has four to nine times as many columns as rows.
+    """
+    rows = {}
+    for name, layer in spectral_layers(generator).items():
+        matrix, vectors = spectral_parts(layer)
+        largest = torch.linalg.eigvalsh(matrix.double() @ matrix.double().T)[-1].clamp_min(0).sqrt()
+        rows[name] = (torch.dot(vectors._u, matrix @ vectors._v).item(), largest.item())
+    found = pd.DataFrame.from_dict(rows, orient="index", columns=["stored", "true"], dtype=float)
+    return found.assign(deviation=(found["stored"] / found["true"] - 1).abs())
 
 
 @torch.no_grad()
-def batch_norm_drift(generator: Generator, batch: Tensor) -> list[Drift]:
-    """Drift of every batch norm, in the network's order; empty for a network without batch norms."""
-    running = {n: (m.running_mean.clone(), m.running_var.clone()) for n, m in _batch_norms(generator).items()}  # type: ignore[union-attr]
-    drifts = []
+def batch_norm_drift(generator: Generator, batch: Tensor) -> pd.DataFrame:
+    """A row for each batch norm: its running statistics against those of a batch, root mean square over channels.
+
+    Columns: ``mean``, difference of the means in running standard deviations; ``spread``, difference of the logarithms
+    of the standard deviations (0.69 is a factor of two); ``size``, the larger of the two.
+    """
+    buffers, rows = dict(generator.named_buffers()), {}
     for name, (mean, variance) in batch_statistics(generator, batch).items():
-        mean_0, variance_0 = running[name]
-        shift = (mean - mean_0) / (variance_0 + 1e-5).sqrt()
-        spread = ((variance + 1e-5) / (variance_0 + 1e-5)).log() / 2
-        drifts.append(Drift(name, shift.square().mean().sqrt().item(), spread.square().mean().sqrt().item()))
-    return drifts
+        before = buffers[f"{name}.running_var"] + 1e-5
+        shift = (mean - buffers[f"{name}.running_mean"]) / before.sqrt()
+        spread = ((variance + 1e-5) / before).log() / 2
+        rows[name] = [x.square().mean().sqrt().item() for x in (shift, spread)]
+    found = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "spread"], dtype=float)
+    return found.assign(size=found.max(axis=1))
 
 
 @torch.no_grad()

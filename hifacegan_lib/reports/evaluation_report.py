@@ -29,6 +29,7 @@ from hifacegan_lib.utils.versions import environment
 
 PICKED, WORST = 2, 20  # faces in a page: of each of best, median and worst; of the largest drift
 ABREAST, WIDEST = 10, 256  # faces of a figure, and their width, pixels
+OWN_LABELS = "Labels are the user's own; a group of fewer than ten faces says little."
 Faces = Mapping[str, Mapping[str, Pixels]]
 """Key -> "degraded", each method, "clean" -> uint8 H x W x 3."""
 
@@ -73,7 +74,10 @@ def write_evaluation(
         *(_surface_section(surface) for surface in surfaces),
         *(Section(name, sentences) for name, sentences in (remarks or {}).items()),
         *([identity_section(found, method, faces)] if identity else []),
-        *_group_sections(found, labels or {}, method),
+        *(
+            Section(f"By {c}", [OWN_LABELS], t)
+            for c, t in identity_drift.group_tables(found, labels or {}, method).items()
+        ),
     ]
     figures, sliders = _figures(found, method, faces, picked), _sliders(found, method, faces, picked)
     page = Path(folder) / "report.html"
@@ -107,7 +111,7 @@ def _figures(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, 
     if picked and len(found.scores) > 2:
         keys = [key for place in picked.values() for key in place if key in found.traces]
         damage = "; ".join(f"{key}: {Trace.parse(found.traces[key], key).describe()}" for key in keys)
-        caption = "Best, median and worst. Ranked by PSNR; a row's highest is bold."
+        caption = "Best, median and worst. Ranked by PSNR; a star marks a row's highest."
         caption += f" Damage: {damage}." if damage else ""
         figures[caption] = plots.gallery({place: [faces[key] for key in keys] for place, keys in picked.items()})
     figures["Means. Each method's mean with its 95 % interval."] = evaluation_plots.means(found, method)
@@ -115,7 +119,7 @@ def _figures(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, 
     if len(before) == len(after) and (np.isfinite(before) & np.isfinite(after)).any():
         caption = "Face by face. Above the diagonal, a face was brought nearer to the clean one."
         name = {"restored": "restoring"}.get(method, method)
-        figures[caption] = plots.before_after(list(before), list(after), name)
+        figures[caption] = evaluation_plots.before_after(list(before), list(after), name)
     return figures
 
 
@@ -145,7 +149,7 @@ def identity_section(found: Evaluation, method: str = "model", faces: Faces | No
         below = {"clean": [f"drift {worst[key]:.2f}" for key in keys]}
         caption = f"The worst, {start + 1} to {start + len(keys)}. Largest drift first."
         figures[caption] = plots.image_rows(rows, 1.4, captions=below)
-    table = [("face", "drift"), *((f"{key}", f"{x:.3f}") for key, x in worst.items())]
+    table = worst.map("{:.3f}".format).to_frame().rename_axis("face")
     return Section(title, sentences, table, figures)
 
 
@@ -155,10 +159,4 @@ def _surface_section(surface: Surface) -> Section:
         "alone": ("that damage alone", "with no other damage"),
     }[surface.mode]
     maps = {f"{m.label}, {other}.": evaluation_plots.surface_maps(surface, [n]) for n, m in surface.metrics.items()}
-    return Section(f"Where it breaks: {title}", surface.sentences, (), maps)
-
-
-def _group_sections(found: Evaluation, labels: Mapping[str, Mapping[str, str]], method: str) -> list[Section]:
-    sentences = ["Labels are the user's own; a group of fewer than ten faces says little."]
-    tables = {c: t.reset_index() for c, t in identity_drift.group_tables(found, labels, method).items()}
-    return [Section(f"By {c}", sentences, [list(t.columns), *t.to_numpy().tolist()]) for c, t in tables.items()]
+    return Section(f"Where it breaks: {title}", surface.sentences, None, maps)

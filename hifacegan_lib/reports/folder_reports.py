@@ -13,12 +13,12 @@ from tqdm import tqdm
 from hifacegan_lib.evaluation import comparison, identity_drift, pictures
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.evaluation.scoring import Batch, score
+from hifacegan_lib.evaluation.scoring import Batch, evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.names import METRICS
 from hifacegan_lib.reports import evaluation_report
-from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed
-from hifacegan_lib.reports.run_report import write_comparison
+from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed, render
+from hifacegan_lib.reports.run_report import LISTED_SEPARATELY
 from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.images import load_image
 
@@ -58,7 +58,7 @@ def evaluate_folders(
     pairs = pair_folders(reference, columns, resize_kernel, crop)
     with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
         batches = _counted(pairs, bar)
-        found = score(lambda batch: batch["columns"], batches, bootstrap_samples, seed, None, wanted, device)
+        found = evaluate({}, batches, bootstrap_samples, seed, None, wanted, device)
     names = {column: Path(folder).name for column, folder in {**columns, "reference": reference}.items()}
     found.conditions.update(pairs.conditions | {"folders": names})
     files = {**pairs.columns, "clean": pairs.reference}
@@ -94,7 +94,10 @@ def compare_folders(
             text = f"{metric_row.label}: {change:+.{metric_row.digits}f}"
             sliders.append(Slider(key, before, after, clean, text, ("A", "B")))
     write_text(out / "comparison.json", found.to_json())
-    write_comparison(out / "comparison.html", found, {}, sliders)
+    title = f"{second.name} against {first.name}"
+    differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
+    values = {"title": title, "found": found, "sliders": sliders, "differing": differing}
+    write_text(out / "comparison.html", render("comparison.html", **values, listed_separately=LISTED_SEPARATELY))
     return found
 
 

@@ -1,19 +1,20 @@
-"""Pages of HTML that open anywhere: one file, nothing fetched, pictures inside it.
+"""HTML from the templates of ``pages/``; a page is one file that opens anywhere: nothing fetched, pictures inside it.
 
 A before/after slider is a range input that moves the edge of the upper picture.
 """
 
 import base64
+import functools
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.images import Pixels, resize
 
 SMALL = 128  # sides up to which a face's pixels are shown as they are
@@ -32,25 +33,25 @@ class Slider(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of a page: sentences, a table (its first line the head), figures by caption."""
+    """A part of a page: sentences, a table of texts, figures by caption."""
 
     title: str
     sentences: Sequence[str] = ()
-    table: Sequence[Sequence[str]] = ()
+    table: pd.DataFrame | None = None
     figures: Mapping[str, Figure] = {}
 
 
-def write_page(path: str | Path, template: str, **values: Any) -> Path:
-    """Fill a template of ``pages/``, whose filters are functions of this file, and write it, whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("hifacegan_lib", "reports/pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"card": card, "picture": picture, "plain": plain, "narrowed": narrowed, "webp": webp_uri}
-    return write_text(path, environment.get_template(template).render(**values))
+def render(template: str, **values: Any) -> str:
+    """The text of a template of ``pages/``, whose filters are functions of this file; values are escaped."""
+    return _templates().get_template(template).render(**values)
+
+
+@functools.cache
+def _templates() -> Environment:
+    loader = PackageLoader("hifacegan_lib", "reports/pages")
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters |= {"card": card, "picture": picture, "plain": plain, "narrowed": narrowed, "webp": webp_uri}
+    return found
 
 
 def picture(caption: str, figure: Figure) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Pictures for notebooks and reports: functions that take data and return a matplotlib ``Figure``.
 
-Here are the canvas, rows of faces, and what shows a data set or an evaluation. Degradations and networks have files of
-their own, built on this one.
+Here are the canvas and rows of faces. Evaluations and networks have files of their own, built on this one.
 """
 
 import textwrap
@@ -14,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hifacegan_lib.utils import files
-from hifacegan_lib.utils.images import Pixels, grid
+from hifacegan_lib.utils.images import Pixels
 from hifacegan_lib.utils.measures import psnr
 
 
@@ -93,41 +92,8 @@ def contact_sheet(clean: Sequence[Pixels], damaged: Mapping[str, Sequence[Pixels
     return image_rows({"clean": clean, **damaged}, inch, captions=captions)
 
 
-def face_sheets(groups: Mapping[str, Sequence[Pixels]], columns: int = 12, inch: float = 0.8) -> Figure:
-    """A contact sheet for each named group of equally sized faces, one below the other."""
-    lines = [-(-len(faces) // columns) for faces in groups.values()]
-    size = (inch * columns, inch * sum(lines) + 0.32 * len(groups))
-    figure, axes = canvas(len(groups), figsize=size, height_ratios=lines, layout=None)
-    for axis, (name, faces) in zip(axes[:, 0], groups.items(), strict=True):
-        show(axis, grid(faces, columns, gap=max(2, faces[0].shape[0] // 24)))
-        axis.images[0].set_interpolation("auto")  # shown smaller than they are: averaged, not thinned out
-        axis.set_title(name, fontsize=10, loc="left")
-        axis.set_anchor("W")
-    figure.tight_layout(pad=0.3)
-    return figure
-
-
-def brightness_and_colour(groups: Mapping[str, Sequence[Pixels]]) -> Figure:
-    """Brightness of faces, and levels of red, green and blue, in each group: the first filled, the others as lines."""
-    figure, axes = canvas(1, 4, figsize=(11, 2.6))
-    for n, (name, faces) in enumerate(groups.items()):
-        style: dict[str, Any] = {"density": True, "histtype": "step" if n else "stepfilled", "linewidth": 1.6}
-        shown = [np.array([face.mean() for face in faces])]
-        shown += [np.concatenate([face[::2, ::2, channel].ravel() for face in faces]) for channel in range(3)]
-        for axis, values, colour in zip(axes[0], shown, ("0.5", "tab:red", "tab:green", "tab:blue"), strict=True):
-            colour, alpha = ("black", 1) if n else (colour, 0.45)
-            axis.hist(values, np.arange(0, 257, 8), color=colour, alpha=alpha, label=name, **style)
-    for axis, name in zip(
-        axes[0], ("mean of a face", *(f"{c} of a pixel" for c in ("red", "green", "blue"))), strict=True
-    ):
-        axis.set(xlabel=name, yticks=[], xlim=(0, 256), xticks=[0, 64, 128, 192, 255])
-        axis.spines["left"].set_visible(False)
-    axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left", borderpad=0)
-    return figure
-
-
 def gallery(groups: Mapping[str, Sequence[Mapping[str, Pixels]]], inch: float = 1.15) -> Figure:
-    """Faces of named groups, a row each: the columns from "degraded" to "clean", with their PSNR, the best in bold.
+    """Faces of named groups, a row each: the columns from "degraded" to "clean", with PSNR; a star marks the best.
 
     Args:
         groups: name -> faces, each column name -> uint8 H x W x 3, the same columns everywhere, "clean" among them.
@@ -137,71 +103,10 @@ def gallery(groups: Mapping[str, Sequence[Mapping[str, Pixels]]], inch: float = 
         for name, members in groups.items()
         for n, face in enumerate(members, 1)
     }
-    quality = {
-        name: {column: psnr(face["clean"], image) for column, image in face.items() if column != "clean"}
-        for name, face in faces.items()
-    }
-    captions = {name: [f"{q[c]:.1f} dB" if c in q else "" for c in faces[name]] for name, q in quality.items()}
+    captions = {}
+    for name, face in faces.items():
+        quality = {column: psnr(face["clean"], image) for column, image in face.items() if column != "clean"}
+        stars = {max(quality, key=lambda column: quality[column]): " *"}
+        captions[name] = [f"{quality[c]:.1f} dB{stars.get(c, '')}" if c in quality else "" for c in face]
     titles = [textwrap.fill(column.replace("_", " "), 10) for column in next(iter(faces.values()))]
-    figure = image_rows({name: list(face.values()) for name, face in faces.items()}, inch, titles, captions)
-    for axis in figure.axes:
-        axis.title.set_fontsize(11)
-        axis.xaxis.label.set_fontsize(10)
-    for n, q in enumerate(quality.values()):
-        best = list(q).index(max(q, key=lambda column: q[column]))
-        figure.axes[n * len(titles) + best].xaxis.label.set_fontweight("bold")
-    figure.tight_layout(pad=0.3)
-    return figure
-
-
-def intervals(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], highlight: str = "model") -> Figure:
-    """Mean and interval of each method, a panel for each metric.
-
-    Args:
-        rows: ``method`` and, for each metric ``m`` of ``labels``, the numbers ``m``, ``m_low`` and ``m_high`` or None.
-        labels: metric -> title of its panel.
-        highlight: the method in colour.
-    """
-    columns = min(2, len(labels))
-    lines = -(-len(labels) // columns)
-    size = (1.4 + 2.9 * columns, (1.1 + 0.45 * len(rows)) * lines)
-    figure, axes = canvas(lines, columns, figsize=size, sharey=True)
-    for axis in axes.flat[len(labels) :]:
-        axis.set_visible(False)
-    for axis, (metric, label) in zip(axes.flat, labels.items(), strict=False):
-        for n, row in enumerate(rows):
-            if row[metric] is not None:
-                colour = "C0" if row["method"] == highlight else "0.45"
-                axis.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [n, n], color=colour, linewidth=2.5, alpha=0.5)
-                axis.plot(row[metric], n, "o", color=colour, markersize=8)
-                axis.annotate(f"{row[metric]:.4g}", (row[metric], n), (0, 8), textcoords="offset points", ha="center")
-        axis.set_title(label, fontsize=10.5, loc="left")
-        axis.set(ylim=(len(rows) - 0.6, -0.7), yticks=range(len(rows)))
-        axis.set_yticklabels([row["method"].replace("_", " ") for row in rows], fontsize=11)
-        axis.margins(x=0.14)
-        axis.locator_params(axis="x", nbins=5)
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x", alpha=0.25)
-        axis.spines["left"].set_visible(False)
-    return figure
-
-
-def before_after(before: Sequence[float], after: Sequence[float], name: str = "model") -> Figure:
-    """PSNR of each face before and after: above the diagonal it was helped, below (in red) it was harmed."""
-    pairs = np.array([before, after], float)
-    x, y = pairs[:, np.isfinite(pairs).all(0)]
-    figure, axes = canvas(figsize=(5, 4.6))
-    axis = axes[0, 0]
-    span = np.array([min(x.min(), y.min()) - 0.7, max(x.max(), y.max()) + 0.7])
-    axis.fill_between(span, span, span[0], color="C3", alpha=0.07, linewidth=0)
-    axis.plot(span, span, color="0.3", linewidth=1)
-    axis.plot(span, span + (y - x).mean(), color="C0", linewidth=1, linestyle=(0, (4, 3)))
-    axis.text(0.97, 0.04, "harmed", color="C3", ha="right", transform=axis.transAxes)
-    axis.text(0.03, 0.93, "helped", color="C0", transform=axis.transAxes)
-    for chosen, colour in ((y >= x, "C0"), (y < x, "C3")):
-        axis.plot(x[chosen], y[chosen], "o", color=colour, alpha=0.75, markersize=6, markeredgecolor="white")
-    axis.set_title(f"{(y - x).mean():+.2f} dB on average, {(y < x).sum()} of {len(x)} faces harmed", fontsize=10)
-    axis.set(xlabel="PSNR of the degraded face, dB", ylabel=f"PSNR after {name}, dB", xlim=span, ylim=span)
-    axis.set_aspect("equal")
-    axis.grid(alpha=0.25)
-    return figure
+    return image_rows({name: list(face.values()) for name, face in faces.items()}, inch, titles, captions)

@@ -16,6 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.utils import files, images
 
+GAP = 2  # pixels between the faces of a strip
+
 
 class Journal:
     """The files of one run's folder; ``show`` is told the same."""
@@ -78,6 +80,16 @@ def read_pictures(folder: Path) -> dict[int, Path]:
     """The strips in a run's ``figures/``: step -> PNG file, by rising step."""
     pictures = (folder / "figures").glob("step_*.png")
     return dict(sorted((int(n), path) for path in pictures if (n := path.stem.removeprefix("step_")).isdecimal()))
+
+
+def strip_faces(strip: images.Pixels) -> dict[str, list[images.Pixels]]:
+    """The faces of a strip, uint8 H x W x 3, which :func:`hifacegan_lib.utils.images.grid` laid out in three rows."""
+    side = (strip.shape[0] - 2 * GAP) // 3
+    starts = range(0, strip.shape[1] - side + 1, side + GAP)
+    return {
+        name: [strip[n * (side + GAP) :][:side, left : left + side] for left in starts]
+        for n, name in enumerate(("degraded", "restored", "clean"))
+    }
 
 
 def _line(values: Mapping[str, Any]) -> str:

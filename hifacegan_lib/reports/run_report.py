@@ -1,4 +1,4 @@
-"""A run as one HTML file that opens anywhere: how it was trained, what it is worth, how two of them differ.
+"""A run as one HTML file that opens anywhere: how it was trained, and what it is worth.
 
 Notebook 04 writes it with the training alone, notebook 05 again with the evaluation on top.
 """
@@ -12,13 +12,12 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 
-from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.reports import network_plots
-from hifacegan_lib.reports.html_pages import Section, Slider, write_page
-from hifacegan_lib.reports.run_log import read_lines, read_pictures
-from hifacegan_lib.utils.files import read_json
-from hifacegan_lib.utils.images import Pixels, load_image
+from hifacegan_lib.reports.html_pages import Section, Slider, render
+from hifacegan_lib.reports.run_log import read_lines, read_pictures, strip_faces
+from hifacegan_lib.utils.files import read_json, write_text
+from hifacegan_lib.utils.images import Pixels, grid, load_image
 
 STRIPS = 4  # most in a report
 LISTED_SEPARATELY = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
@@ -85,28 +84,6 @@ class TrainingRecord:
         """Pairs, with repetition."""
         return self.steps * self.params["batch_size"] if "batch_size" in self.params else None
 
-    @property
-    def cost(self) -> dict[str, str]:
-        """What it took, as names and text."""
-        found = {"steps": f"{self.steps:,}"}
-        if self.faces_seen:
-            found["faces seen"] = f"{self.faces_seen:,}, {self.params['batch_size']} a step"
-        if self.time and self.seconds:
-            found["time"] = self.time
-            found["seconds a step"] = f"{self.seconds / self.steps:.3g}"
-        if self.seconds and self.faces_seen:
-            found["faces a second"] = f"{self.faces_seen / self.seconds:.3g}"
-        device, parameters = self.result.get("device", self.params.get("device")), self.result.get("parameters")
-        found |= {"device": str(device)} if device else {}
-        return found | ({"parameters": f"{parameters:,}"} if parameters else {})
-
-    @property
-    def final(self) -> dict[str, str]:
-        """The last line of the log, as names and text."""
-        last = self.log[-1] if self.log else {}
-        numbers = {name: value for name, value in last.items() if name not in ("step", "seconds")}
-        return {name.replace("_", " "): f"{value:.4g}" for name, value in numbers.items() if value is not None}
-
     def curves(self) -> dict[str, Figure]:
         """Losses and PSNR by step, with the time above where it was kept: a figure for each quantity."""
         seconds = [(line["step"], line["seconds"]) for line in self.log if line.get("seconds") is not None]
@@ -117,15 +94,10 @@ class TrainingRecord:
         """The strips as one comparison: degraded, restored after each step, clean; a row of faces each."""
         if not self.strips:
             return {}
-        rows = {f"step {step:,}": _row(picture, 1) for step, picture in self.strips}
-        last = self.strips[-1][1]
-        return {"degraded": _row(last, 0), **rows, "clean": _row(last, 2)}
-
-
-def _row(strip: Pixels, number: int) -> Pixels:
-    """One of a strip's three rows, without the gap below it."""
-    side = (strip.shape[0] - 4) // 3  # as images.grid lays them out
-    return strip[number * (side + 2) :][:side]
+        strips = [(step, strip_faces(picture)) for step, picture in self.strips]
+        last = strips[-1][1]
+        rows = {"degraded": last["degraded"], **{f"step {step:,}": faces["restored"] for step, faces in strips}}
+        return {name: grid(row, len(row)) for name, row in {**rows, "clean": last["clean"]}.items()}
 
 
 def write_report(
@@ -154,44 +126,26 @@ def write_report(
     """
     if evaluation is None and training is None:
         raise ValueError("a report needs an evaluation or a training, got neither")
-    conditions = evaluation.conditions if evaluation else {}
     tables = {"Parameters": params, "Environment": environment}
     if evaluation and training:
         tables["Parameters of the training"] = training.params
         if training.environment != environment:
             tables["Environment of the training"] = training.environment
-    return write_page(
-        path,
+    page = render(
         "report.html",
         title=title,
         evaluation=evaluation,
         finding=_finding(evaluation) if evaluation else None,
         cell=cell,
-        exclusions=evaluation.exclusions() if evaluation else [],
         sliders=sliders,
         figures=figures,
         sections=sections,
-        conditions={k: v for k, v in conditions.items() if k not in LISTED_SEPARATELY},
+        listed_separately=LISTED_SEPARATELY,
         training=training,
         warnings=[(step, ABSOLUTE_PATH.sub("…", text)) for step, text in training.warnings] if training else [],
-        tables={name: table for name, table in tables.items() if table},
+        tables=tables,
     )
-
-
-def write_comparison(
-    path: str | Path, found: Comparison, figures: Mapping[str, Figure], sliders: Sequence[Slider] = ()
-) -> Path:
-    """Write the page of two compared evaluations, whole or not at all; a slider goes from A's face to B's."""
-    return write_page(
-        path,
-        "comparison.html",
-        title=f"{found.b.name} against {found.a.name}",
-        found=found,
-        sliders=sliders,
-        figures=figures,
-        differing={"Parameters that differ": found.params, "Conditions that differ": found.conditions},
-        listed_separately=LISTED_SEPARATELY,
-    )
+    return write_text(path, page)
 
 
 def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -200,16 +154,9 @@ def _finding(evaluation: Evaluation) -> dict[str, Any] | None:
     None when nothing beats the input, or when there is neither an input nor another method to compare with.
     """
     means = {row["method"]: row["psnr"] for row in evaluation.rows if row.get("psnr") is not None}
-    order = sorted(means, key=lambda method: -means[method])
-    if not order or order[0] == "degraded":
+    best, *others = sorted(means, key=lambda method: -means[method]) or ["degraded"]
+    rival = next((method for method in others if method != "degraded"), None)
+    if best == "degraded" or not others:
         return None
-    rival = next((method for method in order[1:] if method != "degraded"), None)
-    damaged = "degraded" in evaluation.scores
-    if not damaged and rival is None:
-        return None
-    return {
-        "method": order[0],
-        "gain": evaluation.gain(order[0]) if damaged else None,
-        "rival": rival,
-        "lead": evaluation.gain(order[0], rival) if rival else None,
-    }
+    gain = evaluation.gain(best) if "degraded" in evaluation.scores else None
+    return {"method": best, "gain": gain, "rival": rival, "lead": evaluation.gain(best, rival) if rival else None}

@@ -49,9 +49,9 @@ def state(generator: Generator) -> dict[str, torch.Tensor]:
 def test_true_sigma_is_the_largest_singular_value(generator: Generator) -> None:
     layers = published.spectral_layers(generator)
     found = train_eval.spectral_sigmas(generator)
-    assert [s.name for s in found] == list(layers)
-    for sigma in found:
-        matrix = published.spectral_parts(layers[sigma.name])[0]
+    assert list(found.index) == list(layers)
+    for sigma in found.itertuples():
+        matrix = published.spectral_parts(layers[sigma.Index])[0]
         assert sigma.true == pytest.approx(torch.linalg.svdvals(matrix)[0].item(), rel=1e-5)
         assert sigma.stored <= sigma.true * (1 + 1e-5)  # of unit vectors
         assert sigma.deviation == pytest.approx(1 - sigma.stored / sigma.true, abs=1e-5)
@@ -65,16 +65,15 @@ def test_drift_is_measured_in_running_deviations() -> None:
             mean, variance = statistics[name]
             module.running_mean.copy_(mean)
             module.running_var.copy_(variance)
-    assert max(drift.size for drift in train_eval.batch_norm_drift(generator, batch)) < 1e-5
+    assert train_eval.batch_norm_drift(generator, batch)["size"].max() < 1e-5
     layer = generator.replenish[5].norm_0.batch_norm
     layer.running_mean.add_(3 * (layer.running_var + 1e-5).sqrt())
     layer.running_var.mul_(4).add_(3e-5)
-    first, *others = train_eval.batch_norm_drift(generator, batch)
-    worst = max((first, *others), key=lambda drift: drift.size)
-    assert worst.name == "replenish.5.norm_0.batch_norm"
-    assert worst.mean == pytest.approx(1.5, rel=1e-3)  # of deviations that are now twice as large
-    assert worst.spread == pytest.approx(np.log(2), rel=1e-3)
-    assert all(drift.size < 1e-5 for drift in (first, *others) if drift is not worst)
+    found = train_eval.batch_norm_drift(generator, batch)
+    worst = found.loc["replenish.5.norm_0.batch_norm"]
+    assert worst["mean"] == pytest.approx(1.5, rel=1e-3)  # of deviations that are now twice as large
+    assert worst["spread"] == pytest.approx(np.log(2), rel=1e-3)
+    assert (found["size"].drop(worst.name) < 1e-5).all()
 
 
 def test_statistics_of_one_chunk_are_those_that_train_uses(generator: Generator) -> None:
@@ -164,7 +163,7 @@ def test_the_report_holds_what_was_measured(generator: Generator) -> None:
 
 def test_networks_of_ours_are_sound() -> None:
     report = doctor.examine(ours(spectral_norm=True, skip=False), faces(2, 3, 32, 32))
-    assert doctor.describe(report).startswith("variant       ours, ") and report.drifts == []
+    assert doctor.describe(report).startswith("variant       ours, ") and report.drifts.empty
     assert report.neighbours < 1e-5
     assert "the same picture (100.0 dB" in doctor.culprit(report)
     assert "spectral norm none" in doctor.describe(doctor.examine(ours(), faces(1, 3, 32, 32)))
@@ -211,7 +210,7 @@ def test_lost_vectors_break_eval_and_kept_ones_do_not(experiment: ModuleType) ->
         shown = experiment.pictures(generator, beginning, degraded)
         gain = {name: doctor.psnr(picture, clean) for name, picture in shown.items()}
         worse[regime] = gain["train()"] - gain["eval()"]
-        vectors = max(s.deviation for s in train_eval.spectral_sigmas(generator))
+        vectors = train_eval.spectral_sigmas(generator)["deviation"].max()
         assert (vectors > 0.5) == (regime == "lost")
         assert gain["eval-safe, own"] == pytest.approx(gain["train()"], abs=0.01)
         assert gain["eval-safe, frozen"] > gain["train()"] - 1.5

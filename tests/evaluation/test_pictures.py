@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.evaluation.pictures import PictureWriter, read_picture, remove, write_index
+from hifacegan_lib.evaluation.pictures import keep, read_picture, remove, write_index
 from hifacegan_lib.utils.images import save_image
 
 FACE = portrait(1, 16)
@@ -14,9 +14,8 @@ FACE = portrait(1, 16)
 
 def test_a_picture_comes_back_and_an_earlier_evaluation_leaves_none(tmp_path: Path) -> None:
     for key in ("old.jpg", "a/new.jpg"):
-        writer = PictureWriter(tmp_path)
-        writer.write("model", key, FACE)
-        writer.close()
+        remove(tmp_path)
+        write_index(tmp_path, {"model": {key: keep(tmp_path, "model", key, FACE)}})
     assert json.loads((tmp_path / "pictures.json").read_text()) == {"model": {"a/new.jpg": "pictures/model/a/new.png"}}
     assert [p.name for p in (tmp_path / "pictures").rglob("*.png")] == ["new.png"]
     assert np.array_equal(read_picture(tmp_path, "model", "a/new.jpg"), FACE)

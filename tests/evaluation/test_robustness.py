@@ -99,7 +99,6 @@ def made(values: list[float], change: Callable[[np.ndarray], np.ndarray] = lambd
         {"gaussian_noise": (5, 10, 20, 40, 80)},
         {"psnr": restored},
         {"psnr": change(restored)},
-        np.array([[True, True, True, False, False]]),
         {"gaussian_noise": (5, 20)},
         {"psnr": METRICS["psnr"]},
         3,

@@ -215,11 +215,11 @@ def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
 def test_unreadable_pairs_are_counted_and_listed() -> None:
     batches = [{**batch, "columns": {"restored": batch["degraded"]}} for batch in pairs()]
     batches[1]["unreadable"] = {"lost": "lost.png: the file is empty"}
-    found = scoring.score(lambda batch: batch["columns"], batches, 100, metrics=BASIC)
+    found = evaluate({}, batches, 100, metrics=BASIC)
     assert [row["unreadable"] for row in found.rows] == [1] and found.rows[0]["n"] == N
     assert found.conditions["unreadable"] == {"lost": "lost.png: the file is empty"}
     with pytest.raises(ValueError, match=r"no pair came\n  lost: lost\.png"):
-        scoring.score(lambda _: {}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
+        evaluate({}, [{"key": [], "unreadable": batches[1]["unreadable"]}], 100, metrics=BASIC)
 
 
 def test_every_scored_picture_can_be_kept(tmp_path: Path) -> None:

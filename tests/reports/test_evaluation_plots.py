@@ -1,12 +1,15 @@
 """Pictures of an evaluation: what they show is what was measured."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
 
-from hifacegan_lib.evaluation.baselines import Tuned
 from hifacegan_lib.evaluation.identity_drift import Drift
+from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.robustness import LADDERS, Surface
 from hifacegan_lib.metrics import registry
 from hifacegan_lib.reports import evaluation_plots
@@ -17,13 +20,11 @@ NOISE = [30.0, 29.5, 29.0, 28.5, 20.0]  # falls off at the last step
 
 def made(metrics: tuple[str, ...] = ("psnr",)) -> Surface:
     values = np.array([NOISE, [30.0, 30.0, 29.9, 29.8, np.nan]])
-    trained = np.array([[True, True, False, False, False], [False] * 5])
     return Surface(
         "within",
         {kind: tuple(LADDERS[kind].values) for kind in KINDS},
         dict.fromkeys(metrics, values),
         dict.fromkeys(metrics, values - 2),
-        trained,
         {"gaussian_noise": (0.0, 10.0), "jpeg": None},
         registry.standard(metrics),
         3,
@@ -58,13 +59,21 @@ def test_drift_counts_those_who_became_another_person() -> None:
     axis = evaluation_plots.drift_dots(found, "SSIM").axes[0]
     assert axis.get_title(loc="left") == "2 of 3 faces became another person"
     assert "SSIM" in axis.get_xlabel()
-    drawn = np.concatenate([line.get_xydata() for line in axis.lines[2:]])  # after the two rules
-    assert sorted(drawn.tolist()) == [[-0.1, 0.7], [0.1, 0.1], [0.2, 0.9]]
+    (dots,) = [found for found in axis.collections if isinstance(found, PathCollection)]
+    assert dots.get_offsets().tolist() == [[0.2, 0.9], [-0.1, 0.7], [0.1, 0.1]]
 
 
-def test_tuning_shows_every_setting_that_was_tried() -> None:
-    rows = [{"h": h, "template": t, "search": 11, "psnr": h + t} for t in (3, 7) for h in (1.0, 2.0)]
-    figure = evaluation_plots.tuning({"means": Tuned(lambda x: x, {"h": 2.0, "template": 7, "search": 11}, rows)})
-    (axis,) = figure.axes
-    assert [line.get_label() for line in axis.lines] == ["template 3", "template 7"]
-    assert axis.lines[1].get_xydata().tolist() == [[1, 8], [2, 9]] and axis.get_xlabel() == "h"
+def test_before_after_counts_the_harmed_and_leaves_infinite_ones_out() -> None:
+    axis = evaluation_plots.before_after([20, 21, 22, math.inf], [23, 20, 26, 30]).axes[0]
+    assert axis.get_title() == "+2.00 dB on average, 1 of 3 faces harmed"
+    (dots,) = [found for found in axis.collections if isinstance(found, PathCollection)]
+    assert dots.get_offsets().tolist() == [[20, 23], [21, 20], [22, 26]]
+
+
+def test_means_stand_between_the_ends_of_their_intervals() -> None:
+    rows = [{"method": n, "psnr": m, "psnr_low": m - 1, "psnr_high": m + 2} for n, m in (("a", 3.0), ("b", 5.0))]
+    rows.append({"method": "c", "psnr": None, "psnr_low": None, "psnr_high": None})
+    found = Evaluation({"unavailable": {}}, rows, [], {}, registry.standard(("psnr",)))
+    (axis,) = evaluation_plots.means(found, highlight="b").axes
+    assert [list(line.get_xdata()) for line in axis.lines] == [[2, 5], [3], [4, 7], [5]]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b", "c"]

@@ -72,5 +72,5 @@ def test_the_identity_section_shows_the_worst_or_says_why_not(judged: Evaluation
     found = Evaluation(conditions, judged.rows, judged.keys, scores, judged.metrics)
     face = {name: portrait(1, SIDE) for name in ("degraded", "model", "clean")}
     section = evaluation_report.identity_section(found, "model", {"face 5": face})
-    assert section.table[1] == ("face 5", "0.900") and section.sentences[0].startswith("2 of 6 faces")
+    assert section.table["drift"]["face 5"] == "0.900" and section.sentences[0].startswith("2 of 6 faces")
     assert [caption.split(".")[0] for caption in section.figures] == ["Drift and gain", "The worst, 1 to 1"]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from hifacegan_lib.evaluation.scoring import Evaluation, Method, evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.reports import plots, run_report
+from hifacegan_lib.reports import evaluation_plots, run_report
 from hifacegan_lib.reports.run_report import TrainingRecord
 from hifacegan_lib.utils.images import grid, save_image
 
@@ -36,7 +36,7 @@ def grey(x: torch.Tensor) -> torch.Tensor:
 
 
 def written(tmp_path: Path, evaluation: Evaluation) -> str:
-    figure = plots.before_after(*(values["psnr"] for values in list(evaluation.scores.values())[:2]))
+    figure = evaluation_plots.before_after(*(values["psnr"] for values in list(evaluation.scores.values())[:2]))
     environment = {"python": "3", "packages": {"torch": "2"}, "gpu": None}
     path = run_report.write_report(
         tmp_path / "new" / "report.html",
