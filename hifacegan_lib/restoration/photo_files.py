@@ -12,19 +12,25 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from hifacegan_lib.utils import files
-from hifacegan_lib.utils.images import open_image, to_rgb
+from hifacegan_lib.utils.images import open_image, orientation, to_rgb, upright
 
 SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 """Formats that are written as they came; all others become PNG."""
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG"} | {
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
 QUALITY = 95
 _SOFTWARE, _ORIENTATION = 0x0131, 0x0112
 _EXIF_HEADER = b"Exif\0\0"
 _LAYOUT = (*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 34675)
 """TIFF's tags that say how its pixels lie: of the file that was read, not of the one that is written."""
+_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Photo:
         grey: its file has one channel of colour.
         suffix: of the format in which it will be written.
         icc, exif: as bytes, EXIF without orientation; None where the file has none.
+        lost: names of EXIF's tags that cannot be written again.
     """
 
     pixels: NDArray[Any]
@@ -45,6 +52,7 @@ class Photo:
     suffix: str = ".png"
     icc: bytes | None = None
     exif: bytes | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def deep(self) -> bool:
@@ -72,14 +80,53 @@ def read_photo(path: str | Path) -> Photo:
         grey = mode in ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
         icc = file.info.get("icc_profile") if grey or mode in ("RGB", "RGBA") else None
         see_through = mode in ("RGBA", "LA", "PA") or "transparency" in file.info
-        turned = file.getexif().get(_ORIENTATION, 1)
-        ImageOps.exif_transpose(file, in_place=True)
-        exif = file.getexif()
+        turned, image = orientation(file), upright(file)
+        exif, lost = _writable_exif(file)
+        pixels = np.array(image.convert("RGB")) if see_through else to_rgb(image)
+        alpha = np.array(image.convert("RGBA"))[..., 3] if see_through else None
+    return _deepened(Path(path), Photo(pixels, alpha, grey, suffix, icc, exif, lost), turned)
+
+
+def _writable_exif(file: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
+    """EXIF without orientation and layout, as bytes, and the names of the tags that cannot be written again."""
+    try:
+        exif = file.getexif()  # the file's own: its orientation is gone then
         for tag in (_ORIENTATION, *_LAYOUT):
             exif.pop(tag, None)
-        pixels = np.array(file.convert("RGB")) if see_through else to_rgb(file)
-        alpha = np.array(file.convert("RGBA"))[..., 3] if see_through else None
-    return _deepened(Path(path), Photo(pixels, alpha, grey, suffix, icc, exif.tobytes() if len(exif) else None), turned)
+        return (_checked(exif) if len(exif) else None), ()
+    except Exception:  # a tag of a wrong type raises struct.error, TypeError, AttributeError, OverflowError, ...
+        return _sound_tags(file)
+
+
+def _checked(exif: Image.Exif) -> bytes:
+    """As bytes; raises what Pillow raises if they cannot be read and written once more."""
+    again = Image.Exif()
+    again.load(exif.tobytes())
+    again[_SOFTWARE] = "workbench"
+    again.tobytes()
+    return exif.tobytes()
+
+
+def _sound_tags(file: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
+    """Tag by tag, also inside the directories of the camera and of GPS: those that can be written alone are kept."""
+    sound, lost = Image.Exif(), []
+    try:
+        exif = file.getexif()
+        inner: dict[int, Any] = {ifd: exif.get_ifd(ifd) for ifd in _DIRECTORIES if ifd in exif}
+        places = [(tag, 0) for tag in exif if tag not in inner]
+        places += [(tag, ifd) for ifd, tags in inner.items() for tag in tags]
+    except Exception:
+        return None, ("EXIF",)
+    for tag, ifd in places:
+        alone, value = Image.Exif(), inner[ifd][tag] if ifd else exif[tag]
+        try:
+            alone[ifd or tag] = {tag: value} if ifd else value
+            _checked(alone)
+            sound[ifd or tag] = {**sound.get(ifd, {}), tag: value} if ifd else value
+        except Exception:
+            names = ExifTags.GPSTAGS if ifd == ExifTags.IFD.GPSInfo else ExifTags.TAGS
+            lost.append(f"EXIF {names.get(tag, hex(tag))}")
+    return (sound.tobytes() if len(sound) else None), tuple(sorted(lost))
 
 
 def _deepened(path: Path, photo: Photo, turned: int) -> Photo:

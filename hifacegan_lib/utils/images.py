@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from hifacegan_lib.utils import files
 
@@ -22,7 +22,20 @@ if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph o
 
 Pixels = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}) | {
+    ".gif",
+    *([".avif"] if features.check("avif") else []),  # Pillow may be built without it
+}
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _FILTERS = threading.Lock()  # catch_warnings is not thread-safe: warnings could stay off
 
 
@@ -37,8 +50,7 @@ def load_image(path: str | Path) -> Pixels:
         ValueError: the file cannot be decoded completely; the message names the file and the reason.
     """
     with open_image(path) as file:
-        ImageOps.exif_transpose(file, in_place=True)
-        return to_rgb(file)
+        return to_rgb(upright(file))
 
 
 @contextmanager
@@ -58,6 +70,23 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
         raise ValueError(f"{path}: not an image that can be decoded") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path}: cannot be decoded ({error})") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow raises SyntaxError, struct.error, ... for EXIF that is damaged
+        return 1
+    value = value[0] if isinstance(value, bytes | tuple) and len(value) == 1 else value
+    return value if isinstance(value, int) and value in _TURNS else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned and mirrored as its :func:`orientation` says; its EXIF is not changed and need not be sound."""
+    image.load()  # Pillow turns a TIFF while it decodes it
+    turn = orientation(image)
+    return image if turn == 1 else image.transpose(_TURNS[turn])
 
 
 def to_rgb(image: Image.Image) -> Pixels:

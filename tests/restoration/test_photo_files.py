@@ -1,14 +1,19 @@
 """Photographs keep what came along: depth, alpha, profile, EXIF, orientation, format."""
 
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from skimage import data
 
 from hifacegan_lib.restoration.photo_files import Photo, read_photo, write_photo
+from hifacegan_lib.utils.images import load_image
 
 PHOTO = data.astronaut()[40:140, 150:300]  # no square: a wrong turn shows
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -112,6 +117,72 @@ def test_the_name_says_the_format_and_nothing_is_lost_in_silence(tmp_path: Path)
         write_photo(tmp_path / "a.jpg", Photo(PHOTO, PHOTO[..., 0]))
     with pytest.raises(ValueError, match=r"a\.webp: 16 bits a channel"):
         write_photo(tmp_path / "a.webp", Photo(PHOTO.astype(np.uint16)))
+
+
+Entry = tuple[int, int, int, bytes]
+CAMERA = 0x8769
+
+
+def raw_exif(entries: Sequence[Entry], camera: Sequence[Entry] = ()) -> bytes:
+    """EXIF as a careless program writes it: (tag, type, count, four bytes) as given, two directories."""
+
+    def directory(entries: Sequence[Entry]) -> bytes:
+        lines = [struct.pack(">HHI", *entry[:3]) + entry[3][:4].ljust(4, b"\0") for entry in sorted(entries)]
+        return struct.pack(">H", len(lines)) + b"".join(lines) + b"\0" * 4
+
+    start = 8 + 2 + 12 * (len(entries) + 1) + 4
+    first = directory([*entries, (CAMERA, 4, 1, struct.pack(">I", start))])
+    return b"Exif\0\0MM\0*\0\0\0\x08" + first + directory(camera)
+
+
+def test_a_tag_of_a_wrong_type_is_named_and_all_others_are_kept(tmp_path: Path) -> None:
+    marks = raw_exif([(MAKE, 2, 4, b"abc"), (296, 1, 1, b"\2"), (ORIENTATION, 3, 1, b"\0\6")], [(0x8827, 3, 1, b"\0d")])
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", exif=marks)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.lost == ("EXIF ResolutionUnit",)
+    assert np.array_equal(photo.pixels, np.rot90(PHOTO, 3)) and np.array_equal(
+        load_image(tmp_path / "a.png"), photo.pixels
+    )
+    with Image.open(write_photo(tmp_path / "b.png", photo, "restored")) as file:
+        tags = file.getexif()
+        assert (tags[MAKE], tags[SOFTWARE], tags.get_ifd(CAMERA)) == ("abc", "restored", {0x8827: 100})
+
+
+TAGS = st.sampled_from([254, 256, 258, 271, 274, 282, 296, 305, 306, 700, 33434, 34665, 34853, 36864, 37500, 40961])
+ENTRIES = st.lists(
+    st.tuples(
+        TAGS | st.integers(0, 65535),
+        st.integers(0, 18),
+        st.integers(0, 8) | st.integers(0, 2**32 - 1),
+        st.binary(min_size=4, max_size=4),
+    ),
+    max_size=4,
+)
+
+
+@given(ENTRIES, ENTRIES, st.sampled_from(["png", "jpg", "webp"]))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_exif_leaves_the_pixels_readable_and_the_photograph_writable(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[Entry], camera: list[Entry], suffix: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    image = Image.fromarray(PHOTO[:8, :12])
+    image.save(folder / f"plain.{suffix}", lossless=True)
+    image.save(folder / f"odd.{suffix}", lossless=True, exif=raw_exif(entries, camera))
+    photo = read_photo(folder / f"odd.{suffix}")
+    assert np.array_equal(photo.pixels, load_image(folder / f"odd.{suffix}"))
+    upright = load_image(folder / f"plain.{suffix}")
+    assert any(np.array_equal(photo.pixels, np.rot90(x, n)) for x in (upright, upright[:, ::-1]) for n in range(4))
+    again = read_photo(write_photo(folder / f"again.{suffix}", photo, "restored"))
+    assert again.pixels.shape == photo.pixels.shape and not again.lost
+
+
+@pytest.mark.parametrize("marks", [Image.Exif(), exif(software="scanner")], ids=["plain", "EXIF"])
+def test_a_big_tiff_is_read(tmp_path: Path, marks: Image.Exif) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.tif", big_tiff=True, exif=marks)
+    photo = read_photo(tmp_path / "a.tif")
+    assert np.array_equal(photo.pixels, PHOTO) and np.array_equal(load_image(tmp_path / "a.tif"), PHOTO)
+    assert np.array_equal(read_photo(write_photo(tmp_path / "b.tif", photo, "restored")).pixels, PHOTO)
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
