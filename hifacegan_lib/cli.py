@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 failed or incomplete, 2 wrong arguments, 130 stopped by ha
 wait for PyTorch.
 """
 
+import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -33,8 +35,12 @@ for command in (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no valid text
+    given = [_expanded(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:
-        return app(argv, exit_on_error=False, print_error=False) or 0
+        return app(given, exit_on_error=False, print_error=False) or 0
     except (ParamsError, CycloptsError) as error:
         print(f"hifacegan: {error}", file=sys.stderr)
         return 2
@@ -44,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hifacegan: stopped; finished work is kept", file=sys.stderr)
         return 130
+
+
+def _expanded(word: str) -> str:
+    """``~/x`` or ``--option=~/x`` with the user's folder: a shell expands neither what is quoted nor the latter."""
+    option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + str(Path(path).expanduser()) if path.startswith("~") else word
 
 
 if __name__ == "__main__":

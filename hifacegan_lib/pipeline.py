@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ from hifacegan_lib.reports.run_log import read_lines
 from hifacegan_lib.reports.run_report import TrainingRecord, write_report
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.photos import Model
-from hifacegan_lib.runs import data_folder, load_notebook, open_run, project_path, run_folder, shown
+from hifacegan_lib.runs import REMOVED_FOLDERS, data_folder, load_notebook, open_run, project_path, run_folder, shown
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
 from hifacegan_lib.training.state import Networks
 from hifacegan_lib.utils.devices import find_device
 from hifacegan_lib.utils.files import read_json, sha256, write_json
+from hifacegan_lib.utils.folder_lock import locked
 
 STRIP = 8  # validation faces in the pictures of a training run
 
@@ -110,12 +112,22 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
         losses, generator: of your own, as in :func:`hifacegan_lib.train`.
     Raises:
         FileExistsError: the folder holds a run with other parameters or images; the message lists the differences.
-        ParamsError: ``overwrite`` would remove the checkpoint in ``init_from``.
+        ParamsError: ``overwrite`` would remove a file that the training reads.
+        BlockingIOError: another process trains this run.
     """
     fabric = distributed.launch(p.device, p.precision)
     folder = run_folder(p.run_name)
-    if p.overwrite and p.init_from and project_path(p.init_from).resolve().is_relative_to(folder / "checkpoints"):
-        raise ParamsError(f"init_from = {p.init_from!r}: overwrite would remove it; choose another run_name")
+    for name in ("init_from", "perceptual_file", "recipe"):
+        given = project_path(getattr(p, name) or ".").resolve()
+        if p.overwrite and any(given.is_relative_to(folder / part) for part in REMOVED_FOLDERS):
+            raise ParamsError(f"{name} = {getattr(p, name)!r}: overwrite would remove it; choose another run_name")
+    with locked(folder) if fabric.is_global_zero else nullcontext():
+        return _train(p, fabric, folder, losses, generator)
+
+
+def _train(
+    p: Training, fabric: Any, folder: Path, losses: Mapping[str, Weighted] | None, generator: nn.Module | None
+) -> Path:
     if fabric.is_global_zero:
         open_run(p, p.run_name, p.overwrite)
         copy_manifest(find_data(p), folder)
@@ -170,7 +182,7 @@ def dependencies(p: Training) -> dict[str, Any]:
         "recipe": {k: v for k, v in recipe.items() if k not in ("description", "source", "license")},
         "data": {
             **{split: len(manifest.files(split)) for split in ("train", "valid")},
-            "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+            "sha256": hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest(),
         },
         "init_from": sha256(_weights_file(p.init_from)) if p.init_from else None,
         "perceptual_file": sha256(project_path(p.perceptual_file)) if p.perceptual_file else None,

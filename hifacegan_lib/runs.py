@@ -20,6 +20,7 @@ from hifacegan_lib.utils.files import read_json, write_json
 from hifacegan_lib.utils.versions import environment
 
 _PACKAGE = Path(__file__).resolve().parent
+REMOVED_FOLDERS = ("checkpoints", "figures", "tensorboard")  # of a run that is overwritten
 
 
 def project_root() -> Path:
@@ -82,7 +83,7 @@ def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
     """
     folder, path = run_folder(name), run_folder(name) / "params.json"
     if path.exists() and overwrite:
-        for part in ("checkpoints", "figures", "tensorboard"):
+        for part in REMOVED_FOLDERS:
             shutil.rmtree(folder / part, ignore_errors=True)
         for part in ("metrics.jsonl", "warnings.jsonl", "metrics.json", "result.json", "report.html", "params.json"):
             (folder / part).unlink(missing_ok=True)

@@ -21,18 +21,18 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 890,
+    "utils": 1120,
     "models": 1990,
-    "degradations": 1400,
-    "restoration": 1380,
-    "data": 1200,
-    "metrics": 830,
-    "evaluation": 1610,
-    "reports": 1290,
+    "degradations": 1430,
+    "restoration": 1520,
+    "data": 1170,
+    "metrics": 840,
+    "evaluation": 1670,
+    "reports": 1300,
     "training": 1010,
     "widgets": 730,
-    "commands": 570,
-    "top level": 1570,
+    "commands": 600,
+    "top level": 1590,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -13,6 +13,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.training import loop
+from hifacegan_lib.utils.folder_lock import locked
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid_size": 8}
 TINY: dict[str, Any] = {
@@ -64,6 +65,14 @@ def test_overwrite_does_not_remove_what_the_run_begins_from(home: Path) -> None:
     with pytest.raises(ParamsError, match="overwrite would remove it; choose another run_name"):
         pipeline.train_model(parameters(init_from=str(first), overwrite=True))
     assert first.is_dir()
+
+
+def test_a_second_training_of_one_run_is_refused(home: Path) -> None:
+    with (
+        locked(home / "runs" / "run"),
+        pytest.raises(BlockingIOError, match=r"runs/run: another process is writing into this folder"),
+    ):
+        pipeline.train_model(parameters())
 
 
 def test_a_run_leaves_a_report_of_its_own(home: Path) -> None:

@@ -32,9 +32,12 @@ def degrade(
 
     drawn = recipes.load_recipe(recipe)
     kept = [Path(recipe)] if recipe.endswith(".json") else []
-    done, left_out = folders.degrade_folder(source, out, drawn, size, seed, overwrite, kept)
-    print(f"{done} degraded by {drawn.name} into {out}; {left_out} left out")
-    return 1 if left_out else 0
+    found = folders.degrade_folder(source, out, drawn, size, seed, overwrite, kept)
+    before = f", {found.before} done before" if found.before else ""
+    print(f"{found.done} degraded by {drawn.name} into {out}{before}; {len(found.failed)} left out")
+    if found.aside:
+        print(found.aside)
+    return 1 if found.failed else 0
 
 
 def replay(traces: Path, image: Path, out: Path, /, *, key: str = "", overwrite: bool = False) -> int:

@@ -30,8 +30,9 @@ def evaluate(
         hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs
         hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4
 
-    Images are paired by name (path without suffix). A name in one folder only is an error. Unreadable pairs are
-    counted, listed, and make the exit code 1. Some metrics need files: see `hifacegan weights list`.
+    Images are paired by name (path without suffix). A name in one folder only is an error. Pairs that cannot be read,
+    and faces for which a metric fails, are counted, listed, and make the exit code 1. Some metrics need files: see
+    `hifacegan weights list`.
 
     Args:
         restored: folder of restored images.
@@ -53,11 +54,12 @@ def evaluate(
     from hifacegan_lib.utils.devices import find_device
 
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
-    inputs.refuse_inputs([out / "metrics.csv"], [groups] if groups else [])
-    names, where = metrics or METRICS, find_device(device)
+    names = ("metrics.csv", "metrics.json", "pictures.json", "report.html")
+    inputs.refuse_inputs([out / name for name in names], [groups] if groups else [])
+    chosen, where = metrics or METRICS, find_device(device)
     options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
     found = folder_reports.evaluate_folders(
-        restored, reference, out, degraded, names, **options, seed=seed, device=where, overwrite=overwrite
+        restored, reference, out, degraded, chosen, **options, seed=seed, device=where, overwrite=overwrite
     )
     print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
     print(found.summary().to_string() + "\n")
@@ -67,10 +69,13 @@ def evaluate(
         print(sentence)
     for key, reason in found.conditions["unreadable"].items():
         print(f"unreadable: {key}: {reason}", file=sys.stderr)
+    for name, failed in found.conditions.get("failed", {}).items():
+        for key, reason in failed.items():
+            print(f"no {found.metrics[name].label}: {key}: {reason}", file=sys.stderr)
     for name, reason in found.conditions["unavailable"].items():
         print(f"{found.metrics[name].label} is missing: {reason}")
     print(f"\nnumbers  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
-    return 1 if found.conditions["unreadable"] else 0
+    return 1 if found.conditions["unreadable"] or "failed" in found.conditions else 0
 
 
 def compare(run_a: str, run_b: str, /, *, method: str = "", metric: str = "", out: Path | None = None) -> int:

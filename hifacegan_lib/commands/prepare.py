@@ -1,10 +1,14 @@
 """``prepare`` chooses images and writes the manifest."""
 
+import sys
+
 from hifacegan_lib.commands.options import Pairs, overrides
 
 
 def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) -> int:
     """Choose images, split them into training and validation, write the manifest.
+
+    An unusable image is rejected, and another takes its place. Rejected images are listed and make the exit code 1.
 
     For example:
 
@@ -24,4 +28,6 @@ def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) 
     counts = ", ".join(f"{len(manifest.files(split))} {split}" for split in ("train", "valid"))
     print(f"{runs.data_folder(chosen.data_dir) / 'manifest.json'}: {counts}", end="")
     print(f", {len(manifest.rejected)} rejected, {len(manifest.near_duplicates)} near-duplicates across the split")
-    return 0
+    for record in manifest.rejected:
+        print(f"left out: {record.file}: {record.reason}", file=sys.stderr)
+    return 1 if manifest.rejected else 0

@@ -1,6 +1,7 @@
 """``restore`` restores photographs, folders of photographs, and films."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,24 +72,40 @@ def restore(
     model = pretrained.load_model(weights, blend, device, precision)
     if film:
         target = (out / source.name).with_suffix(".mp4")
-        inputs.check_output(target, [source], overwrite)
-        with tqdm(desc="restore", unit="frame") as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total or None
-                bar.update(done - bar.n)
-
-            made = video.restore_video(source, target, model, detector, strength, smooth, least, progress)
-        print(f"{made.says}; sound is not kept; weights: {model.name}\nfilm     {made.path}")
-        return 0
+        draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least)
+        return _film(source, target, draw, overwrite, model.name)
     settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned)
-    sources, root = inputs.images_in(source, out)
-    photos: Any = tqdm(sources, desc="restore", unit="photo")
+    sources = inputs.images_in(source, out)
+    photos: Any = tqdm(sources.files, desc="restore", unit="photo")
     say = partial(photos.write, file=sys.stderr)
-    done = batch.restore_folder(sources, root, out, model, settings, overwrite, say, lambda _: photos)
+    root = sources.root
+    done = batch.restore_folder(sources.files, root, out, model, settings, overwrite, say, lambda _: photos)
     before = f", {done.before} done before" if done.before else ""
     empty = f", {done.without_face} without a face" if done.without_face else ""
-    count = len(sources) - done.before - len(done.failed)
-    print(f"{count} of {len(sources)} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
+    total = len(sources.files)
+    count = total - done.before - len(done.failed)
+    print(f"{count} of {total} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
+    if sources.says:
+        print(sources.says)
     print(f"files    {out}\ntraces   {out / batch.JOURNAL}")
     return 1 if done.failed else 0
+
+
+def _film(source: Path, target: Path, draw: Callable[..., Any], overwrite: bool, weights: str) -> int:
+    """Restore one film by ``draw``, which takes ``progress``."""
+    from tqdm import tqdm
+
+    from hifacegan_lib.utils import folder_lock, inputs, item_guard
+
+    inputs.check_output(target, [source], overwrite)
+    guard = item_guard.ItemGuard(partial(print, file=sys.stderr))
+    with folder_lock.locked(target.parent), guard.item(source), tqdm(desc="restore", unit="frame") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        made = draw(progress=progress)
+        bar.close()
+        print(f"{made.says}; sound is not kept; weights: {weights}\nfilm     {made.path}")
+    return 1 if guard.failed else 0

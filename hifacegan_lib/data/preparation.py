@@ -6,8 +6,6 @@ split to the other.
 """
 
 import hashlib
-import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,7 +15,10 @@ from tqdm import tqdm
 from hifacegan_lib.data import sources
 from hifacegan_lib.data.duplicates import Hash, face_hash, near_duplicates
 from hifacegan_lib.data.manifest import NAME, Entry, Manifest, NearDuplicate, Rejected, Split
-from hifacegan_lib.utils.files import sha256
+from hifacegan_lib.utils.files import relative_path, sha256
+from hifacegan_lib.utils.folder_lock import scratch_folder
+from hifacegan_lib.utils.inputs import images_in
+from hifacegan_lib.utils.item_guard import ItemGuard, printable
 
 IMAGES = "images"  # folder below data_dir for drawn or downloaded images
 Pool = dict[str, Path]  # key -> file
@@ -86,19 +87,17 @@ def prepare(
     if source == "synthetic":
         asked |= {"synthetic_size": synthetic_size}
     elif source == "folder":
-        asked |= {"source_path": _relative(source_path, folder), "train_glob": train_glob, "valid_glob": valid_glob}
+        asked |= {"source_path": relative_path(source_path, folder), "train_glob": train_glob, "valid_glob": valid_glob}
     elif source == "hub":
         asked |= {"dataset_name": dataset_name, "dataset_split": dataset_split, "image_column": image_column}
-        asked |= {"source_path": _relative(source_path, folder) if source_path else ""}
+        asked |= {"source_path": relative_path(source_path, folder) if source_path else ""}
     else:
         raise ValueError(f"source = {source!r}: expected synthetic, folder or hub")
     if (folder / NAME).exists() and not overwrite:
         return _existing_manifest(folder, asked)
     if source == "folder" and any(p.is_relative_to(Path(source_path).resolve()) for p in _generated_files(folder)):
         raise ValueError(f"source_path = {source_path}: overwrite would delete its images; choose another data_dir")
-    staging = folder / f".{IMAGES}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
+    with scratch_folder(folder / f".{IMAGES}.partial") as staging:
         pools, rejected = _pools(asked, folder, staging, progress)
         faces, bad = choose_images(pools, train_size, valid_size, seed, source, progress)
         rejected |= bad
@@ -109,22 +108,12 @@ def prepare(
             parameters=asked,
             root=asked["source_path"] if source == "folder" else ".",
             files=[face.entry for face in faces],
-            rejected=[Rejected(file=_printable(file), reason=rejected[file]) for file in sorted(rejected)],
+            rejected=[Rejected(file=printable(file), reason=rejected[file]) for file in sorted(rejected)],
             near_duplicates=_near_duplicates(faces),
         )
         _install(staging, folder)
         manifest.save()
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return manifest
-
-
-def _relative(path: str | Path, folder: Path) -> str:
-    """``path`` relative to ``folder``, so that both can be moved together; absolute on different drives."""
-    try:
-        return Path(os.path.relpath(Path(path).resolve(), folder)).as_posix()
-    except ValueError:
-        return Path(path).resolve().as_posix()
 
 
 def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
@@ -158,7 +147,10 @@ def _pools(
         name, split, column = (asked[key] for key in ("dataset_name", "dataset_split", "image_column"))
         pool, rejected = sources.fetch_hub(staging, count, name, split, column, path, progress)
         return {"train": pool, "valid": pool}, rejected
-    pool = sources.list_folder((folder / asked["source_path"]).resolve())
+    root = (folder / asked["source_path"]).resolve()
+    pool = sources.list_folder(root, folder)
+    if progress and (said := images_in(root, folder).says):
+        tqdm.write(said)
     return _pools_by_glob(pool, asked["train_glob"], asked["valid_glob"]), {}
 
 
@@ -189,41 +181,35 @@ def choose_images(
         ValueError: too few usable images.
     """
     faces: dict[str, _Face] = {}
-    bad: dict[str, str] = {}
+    guard = ItemGuard()
     with tqdm(total=train_size + valid_size, desc="check images", mininterval=1.0, disable=not progress) as bar:
         while True:
-            train, valid = (pools[split].keys() - bad.keys() for split in ("train", "valid"))
+            train, valid = (pools[split].keys() - guard.failed.keys() for split in ("train", "valid"))
             try:
                 if train == valid:
                     split = sample(train, train_size, valid_size, seed)
                 else:
                     split = sample(valid, 0, valid_size, seed) | sample(train, train_size, 0, seed)
             except ValueError as error:
-                some = f"; {len(bad)} more were rejected, for example {next(iter(bad.items()))}" if bad else ""
+                bad = guard.sentences
+                some = f"; {len(bad)} more were rejected, for example {bad[0]}" if bad else ""
                 raise ValueError(f"{error}{some}") from None
             fresh = [key for key in split if key not in faces]
             if not fresh:
-                return [faces[key] for key in sorted(split)], bad
+                return [faces[key] for key in sorted(split)], guard.failed
             for key in fresh:
                 path = pools[split[key]][key]
-                try:
+                with guard.item(key, path):
                     faces[key] = _check(key, path, split[key], source)
                     bar.update()
-                except (FileNotFoundError, ValueError) as error:
-                    bad[key] = sources.reason(error, path)
 
 
 def _check(key: str, path: Path, split: Split, source: str) -> _Face:
-    key.encode()  # a name that is not UTF-8 cannot be written
     image = sources.load_face(path)
     height, width = image.shape[:2]
     file = key if source == "folder" else f"{IMAGES}/{path.name}"
     entry = Entry(key=key, file=file, sha256=sha256(path), split=split, source=source, height=height, width=width)
     return _Face(entry, face_hash(image), face_hash(image[:, ::-1]))
-
-
-def _printable(file: str) -> str:
-    return file.encode("utf-8", "backslashreplace").decode()
 
 
 def _near_duplicates(faces: Collection[_Face]) -> list[NearDuplicate]:

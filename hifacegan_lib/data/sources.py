@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
+from hifacegan_lib.utils.inputs import files_below
+from hifacegan_lib.utils.item_guard import reason
 
 SMALLEST_SIDE = 16  # pixels
 
@@ -31,47 +33,27 @@ def load_face(path: Path) -> Pixels:
     return image
 
 
-def reason(error: Exception, path: Path) -> str:
-    """An error's message without the path at its beginning: the same on every machine."""
-    return str(error).removeprefix(f"{path}: ")
-
-
-def list_folder(root: Path) -> dict[str, Path]:
+def list_folder(root: Path, out: Path | None = None) -> dict[str, Path]:
     """List the image files below ``root``: path relative to ``root``, with ``/`` -> file.
 
     Hidden files and folders are skipped. Symbolic links are followed. Every real file and folder is listed once, by its
     real name if that lies below ``root``: so loops end, and a file with two names appears once.
 
+    Args:
+        out: a folder below ``root`` whose files are no sources.
     Raises:
         FileNotFoundError: no such folder, or no image in it.
         OSError: a folder cannot be read.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"source_path = {root}: no such folder")
-    starts, seen, files = [root], set[str](), list[Path]()
-    for start in starts:  # the list grows: linked folders come after all real folders
-        for name, subfolders, names in os.walk(start, onerror=_raise):
-            folder, real = Path(name), os.path.realpath(name)
-            visible = [] if real in seen else sorted(part for part in subfolders if not part.startswith("."))
-            subfolders[:] = visible
-            if real not in seen:
-                seen.add(real)
-                starts += [folder / part for part in visible if (folder / part).is_symlink()]
-                files += [folder / part for part in sorted(names) if _is_image(part)]
+    files = [path for path in files_below(root, out) if path.suffix.lower() in SUFFIXES]
     taken: dict[str, Path] = {}
     for path in sorted(files, key=Path.is_symlink):
         taken.setdefault(os.path.realpath(path), path)
     if not taken:
         raise FileNotFoundError(f"source_path = {root}: no image below it ({', '.join(sorted(SUFFIXES))})")
     return {path.relative_to(root).as_posix(): path for path in taken.values()}
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def matches(key: str, pattern: str) -> bool:
@@ -120,7 +102,7 @@ def fetch_hub(
         try:
             partial.write_bytes(_image_bytes(value))
             load_face(partial)
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:  # an OSError is the network's or the disk's, and ends the stream
             partial.unlink(missing_ok=True)
             rejected[key] = reason(error, partial)
             continue

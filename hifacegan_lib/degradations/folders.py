@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from hifacegan_lib.degradations.crop import whole_frame
@@ -11,6 +14,18 @@ from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Trace, find_key
 from hifacegan_lib.utils import images, inputs
 from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.folder_lock import locked
+from hifacegan_lib.utils.item_guard import ItemGuard
+
+
+class Degraded(NamedTuple):
+    """Images degraded now, images whose degraded file was there before; failures: file -> reason; a sentence of
+    files that are left aside."""
+
+    done: int
+    before: int
+    failed: dict[str, str]
+    aside: str
 
 
 def degrade_folder(
@@ -21,45 +36,55 @@ def degrade_folder(
     seed: int = 0,
     overwrite: bool = False,
     keep: Iterable[Path] = (),
-) -> tuple[int, int]:
+) -> Degraded:
     """Write a degraded PNG file for each image of ``source``, and traces.json; errors of single images go to stderr.
+
+    A degraded file with the same pixels is not written again. Two images never share a file: next to ``a.png``,
+    ``a.gif`` becomes ``a.gif.png``.
 
     Args:
         source: an image file, or a folder of images with its subfolders.
+        out: folder for the results; nothing below it is a source.
         size: side in pixels of the centred square to which each image is first cropped and resized; None: no crop.
         keep: further files that no output may replace.
-    Returns:
-        The numbers of degraded and of skipped images.
     Raises:
-        FileNotFoundError: no such source. ValueError: no image in it, or an output would replace an input.
+        FileNotFoundError: no such source. ValueError: no image in it, two images become one file, an output would
+            replace an input, or traces.json is damaged. BlockingIOError: another process writes into ``out``.
     """
-    sources, root = inputs.images_in(source, out)
+    sources = inputs.images_in(source, out)
     traces_file = out / "traces.json"
-    targets = [(out / path.relative_to(root)).with_suffix(".png") for path in sources]
-    inputs.refuse_inputs([*targets, traces_file], [*sources, *keep])
-    traces: dict[str, object] = {}
-    written: set[Path] = set()
-    for path, target in zip(tqdm(sources, desc="degrade"), targets, strict=True):
-        key = path.relative_to(root).as_posix()
-        try:
-            if target in written:
-                raise ValueError(f"{path}: {target} was written for another image of the same name")
-            if target.exists() and not overwrite:
-                raise ValueError(f"{target}: exists already; --overwrite replaces it")
-            image = images.load_image(path)
-            trace = recipe.sample(pair_seed(key, 0, seed), grid=size or REFERENCE_SIZE)
-            if size:
-                trace = trace.with_frame(whole_frame(image, size))
-            images.save_image(target, trace.replay(image))
-        except (ValueError, OSError) as error:
-            tqdm.write(f"left out: {error}", file=sys.stderr)
-            continue
-        traces[key] = trace.to_dict()
-        written.add(target)
-    if traces:
-        before = read_json(traces_file) if traces_file.exists() else {}  # images of earlier calls
-        write_json(traces_file, {**before, **traces})
-    return len(traces), len(sources) - len(traces)
+    inputs.refuse_inputs([traces_file], [*sources.files, *keep])
+    stems = inputs.plan_stems(sources.files, sources.root, out, lambda path, stem: [_target(path, stem)], keep)
+    guard = ItemGuard(partial(tqdm.write, file=sys.stderr))
+    with locked(out):
+        earlier = read_json(traces_file) if traces_file.exists() else {}  # images of earlier calls
+        traces: dict[str, object] = {}
+        written: list[Path] = []
+        for path, stem in tqdm(stems.items(), desc="degrade"):
+            key, target = path.relative_to(sources.root).as_posix(), _target(path, stem)
+            with guard.item(path):
+                image = images.load_image(path)
+                trace = recipe.sample(pair_seed(key, 0, seed), grid=size or REFERENCE_SIZE)
+                if size:
+                    trace = trace.with_frame(whole_frame(image, size))
+                degraded = trace.replay(image)
+                there = target.exists()
+                same = there and np.array_equal(images.load_image(target), degraded)
+                if there and not same and not overwrite:
+                    raise ValueError(f"{target}: exists already; --overwrite replaces it")
+                if not same:
+                    written.append(images.save_image(target, degraded))
+                traces[key] = trace.to_dict()
+        lost = {key for key in earlier.keys() - traces.keys() if (out / key).with_suffix(".png") in written}
+        kept = {key: trace for key, trace in earlier.items() if key not in lost}
+        if {**kept, **traces} != earlier:
+            write_json(traces_file, {**kept, **traces})
+    return Degraded(len(written), len(traces) - len(written), guard.failed, sources.says)
+
+
+def _target(source: Path, stem: Path) -> Path:
+    """Its own name if that ends in .png, else .png after the stem."""
+    return stem.with_name(source.name if source.suffix == ".png" else f"{stem.name}.png")
 
 
 def replay_file(traces: Path, image: Path, out: Path, key: str = "", overwrite: bool = False) -> Trace:

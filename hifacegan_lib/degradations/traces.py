@@ -154,11 +154,17 @@ class Trace(Record):
 def find_key(image: str | Path, keys: Collection[str], where: str = "traces") -> str:
     """The key of an image's trace: a key such as ``deep/1.png`` fits when the image's path ends with it.
 
+    Several keys may fit, ``1.png`` and ``deep/1.png``: each says which folder was the source, and that key is taken
+    whose source holds all images.
+
     Raises:
         ValueError: no key fits, or several fit; the message lists keys.
     """
     parts, name = Path(image).absolute().parts, Path(image).name
     found = [key for key in keys if parts[-len(PurePosixPath(key).parts) :] == PurePosixPath(key).parts]
+    if len(found) > 1:
+        roots = {key: Path(*parts[: -len(PurePosixPath(key).parts)]) for key in found}
+        found = [key for key, root in roots.items() if all((root / other).exists() for other in keys)] or found
     if len(found) != 1:
         near = found or [key for key in keys if PurePosixPath(key).name == name] or list(keys)
         listed, said = ", ".join(near[:5]) + " ..." * (len(near) > 5), "several traces" if found else "no trace"

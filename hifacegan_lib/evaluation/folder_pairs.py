@@ -7,7 +7,7 @@ so that memory holds some pictures, however many there are.
 
 import os
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image
+from hifacegan_lib.utils.images import Pixels, file_suffix, load_image
+from hifacegan_lib.utils.inputs import Sources, images_in
+from hifacegan_lib.utils.item_guard import ItemGuard
 
 KERNELS = {
     "area": cv2.INTER_AREA,
@@ -46,6 +48,7 @@ class FolderPairs:
         columns: column -> name -> file; the same names in each.
         resize: one of KERNELS: what is not of the clean face's size is brought to it. Empty: that is an error.
         crop: pixels left out at each border, after resizing.
+        aside: sentences about files that are no images.
         formats: (column, suffix by content) -> files, of what has been read so far.
         resized: column -> files, of what has been read so far.
     """
@@ -54,6 +57,7 @@ class FolderPairs:
     columns: Mapping[str, Mapping[str, Path]]
     resize: str = ""
     crop: int = 0
+    aside: Sequence[str] = ()
     formats: Counter[tuple[str, str]] = field(default_factory=Counter)
     resized: Counter[str] = field(default_factory=Counter)
 
@@ -112,11 +116,19 @@ class FolderPairs:
 
     def _pair(self, name: str) -> tuple[Faces, list[tuple[str, str]], list[str]] | str:
         files = {"reference": self.reference[name]} | {column: files[name] for column, files in self.columns.items()}
-        try:
-            found = {column: load_image(path) for column, path in files.items()}
-            formats = [(column, file_suffix(path)) for column, path in files.items()]
-        except (OSError, ValueError) as error:
-            return str(error)
+        guard = ItemGuard()
+        with guard.item(name):
+            return self._read_pair(files)
+        return guard.failed[name]
+
+    def _read_pair(self, files: Mapping[str, Path]) -> tuple[Faces, list[tuple[str, str]], list[str]]:
+        found, formats = {}, []
+        for column, path in files.items():
+            try:
+                found[column] = load_image(path)
+                formats.append((column, file_suffix(path)))
+            except MemoryError:
+                raise MemoryError(f"{path}: not enough memory") from None
         height, width = found["reference"].shape[:2]
         resized = [column for column, image in found.items() if image.shape[:2] != (height, width)]
         if resized and not self.resize:
@@ -153,41 +165,44 @@ def _planes(image: Pixels) -> NDArray[np.float32]:
 
 
 def pair_folders(
-    reference: str | Path, columns: Mapping[str, str | Path], resize: str = "", crop: int = 0
+    reference: str | Path,
+    columns: Mapping[str, str | Path],
+    resize: str = "",
+    crop: int = 0,
+    out: Path | None = None,
 ) -> FolderPairs:
-    """Find the pairs of some folders (trees) with the reference folder.
+    """Find the pairs of some folders (trees) with the reference folder; nothing below ``out`` is read.
 
     Raises:
         FileNotFoundError: no such folder.
         ValueError: a folder without pictures; two files of one name; names that do not pair: both sides are listed.
     """
-    clean = files_by_name(reference)
-    found = {column: files_by_name(folder) for column, folder in columns.items()}
+    listed = {column: _listed(folder, out) for column, folder in {"reference": reference, **columns}.items()}
+    found = {column: files_by_name(sources) for column, sources in listed.items()}
+    clean = found.pop("reference")
     for column, files in found.items():
         if said := unpaired(str(columns[column]), files, str(reference), clean):
             raise ValueError(f"names do not pair\n{said}")
-    return FolderPairs(clean, found, resize, crop)
+    return FolderPairs(clean, found, resize, crop, [sources.says for sources in listed.values() if sources.says])
 
 
-def files_by_name(folder: str | Path) -> dict[str, Path]:
-    """Path below ``folder`` without suffix -> image file; hidden files and other suffixes are no pictures.
+def _listed(folder: str | Path, out: Path | None) -> Sources:
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    return images_in(Path(folder), out)
+
+
+def files_by_name(sources: Sources) -> dict[str, Path]:
+    """Path below the folder without suffix -> image file.
 
     Raises:
-        FileNotFoundError: no such folder. ValueError: no picture, or two of one name.
+        ValueError: two images of one name.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not any(p.startswith(".") for p in relative.parts):
-            name = relative.with_suffix("").as_posix()
-            if name in found:
-                raise ValueError(f"{path} and {found[name].name}: two pictures of one name, which of them counts?")
-            found[name] = path
-    if not found:
-        raise ValueError(f"{folder}: no image file below it ({', '.join(sorted(SUFFIXES))})")
+    for path in sources.files:
+        name = path.relative_to(sources.root).with_suffix("").as_posix()
+        if (other := found.setdefault(name, path)) != path:
+            raise ValueError(f"{path} and {other.name}: two pictures of one name, which of them counts?")
     return found
 
 

@@ -69,7 +69,7 @@ def drift(evaluation: Evaluation, method: str = "model") -> Drift:
     sign = 1 if evaluation.metrics[metric].higher_is_better else -1
     input_alike, alike = evaluation.values("identity", "degraded", method)
     columns = {"drift": 1 - alike, "drift_degraded": 1 - input_alike, "gain": sign * (after - before)}
-    faces = pd.DataFrame(columns, pd.Index(evaluation.keys, name="key"))
+    faces = pd.DataFrame(columns, pd.Index(evaluation.keys, dtype="object", name="key"))
     found = faces["drift"].notna()
     ranked = faces[found].sort_values("drift", ascending=False, kind="stable")
     return Drift(ranked, metric, list(faces.index[~found]))

@@ -16,6 +16,7 @@ import pandas as pd
 from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.metrics.registry import recorded
 from hifacegan_lib.utils.files import write_text
+from hifacegan_lib.utils.item_guard import printable
 from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, mean_interval, paired
 
 
@@ -49,7 +50,7 @@ class Evaluation:
 
     def faces(self) -> pd.DataFrame:
         """A row for each method and face, a column for each metric; infinite and NaN as they were measured."""
-        keys = pd.Index(self.keys, name="key")
+        keys = pd.Index(self.keys, dtype="object", name="key")  # a name that is not UTF-8 is no text to pandas
         return pd.concat({method: pd.DataFrame(v, keys) for method, v in self.scores.items()}, names=["method"])
 
     @property
@@ -157,7 +158,7 @@ class Evaluation:
         flat = {
             f"condition: {name}": value
             if isinstance(value, str | int | float)
-            else json.dumps(value, ensure_ascii=False)
+            else printable(json.dumps(value, ensure_ascii=False))
             for name, value in self.conditions.items()
         }
         return pd.DataFrame(self.rows, dtype=object).assign(**flat).to_csv(index=False, lineterminator="\n")
@@ -182,7 +183,7 @@ class Evaluation:
             conditions, rows, lines = found["conditions"], found["rows"], found["per_image"]
             metrics = {name: recorded(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
-            by_method = pd.DataFrame(lines).groupby("method", sort=False)
+            by_method = pd.DataFrame(lines, dtype=object).groupby("method", sort=False)
             scores = {str(method): {m: _array(part[m], m) for m in single} for method, part in by_method}
             keys = list(by_method.get_group(rows[0]["method"])["key"])
             measured = found.get("reference", {}).get("per_image", {})

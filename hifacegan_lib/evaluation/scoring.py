@@ -3,14 +3,15 @@
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
 
 A face without a value is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces that no
-detector finds, pairs that cannot be read. Batches come and go: a number for each face and metric stays, and for FID and
-KID the 2048 features of each face.
+detector finds, pairs that cannot be read, faces for which a metric fails (too small). Batches come and go: a number for
+each face and metric stays, and for FID and KID the 2048 features of each face.
 """
 
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hifacegan_lib.evaluation import pictures
+from hifacegan_lib.evaluation.pictures import PictureWriter
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
-from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
+from hifacegan_lib.metrics.metric import Metric, MetricUnavailable, TooSmall
 from hifacegan_lib.metrics.registry import FACES, standard
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
+from hifacegan_lib.utils.item_guard import reason
 from hifacegan_lib.utils.statistics import Values, finite_interval
 
 Batch = Mapping[str, Any]
@@ -74,27 +76,23 @@ def evaluate(
     unreadable: dict[str, str] = {}
     sizes: set[str] = set()
     digest = hashlib.sha256()
-    files: dict[str, dict[str, Path]] = {}
-    if keep:
-        pictures.remove(keep)
-    for batch in batches:
-        unreadable |= batch.get("unreadable", {})
-        if not batch["key"]:
-            continue
-        faces = _columns(methods, batch, device)
-        keys += batch["key"]
-        traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-        sizes.add(f"{batch['clean'].shape[2]} x {batch['clean'].shape[3]}")
-        digest.update(np.rint(batch["clean"].cpu().numpy() * 255).astype(np.uint8).tobytes())
-        found.add(faces)
-        for column, images in faces.items() if keep else ():
-            for key, face in zip(batch["key"], images, strict=True):
-                files.setdefault(column, {})[key] = pictures.keep(keep or "", column, key, to_uint8(face))
-    if not keys:
-        reasons = "".join(f"\n  {key}: {reason}" for key, reason in list(unreadable.items())[:5])
-        raise ValueError(f"nothing to evaluate: no pair came{reasons}")
-    if keep:
-        pictures.write_index(keep, files)
+    with PictureWriter(keep) if keep else nullcontext() as writer:
+        for batch in batches:
+            unreadable |= batch.get("unreadable", {})
+            if not batch["key"]:
+                continue
+            faces = _columns(methods, batch, device)
+            keys += batch["key"]
+            traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
+            sizes.add(f"{batch['clean'].shape[2]} x {batch['clean'].shape[3]}")
+            digest.update(np.rint(batch["clean"].cpu().numpy() * 255).astype(np.uint8).tobytes())
+            found.add(faces, batch["key"])
+            if writer:
+                writer.write(batch["key"], faces)
+        if not keys:
+            reasons = "".join(f"\n  {key}: {why}" for key, why in list(unreadable.items())[:5])
+            raise ValueError(f"nothing to evaluate: no pair came{reasons}")
+        failed = found.failures(len(keys))
     sets, scores = found.sets(), found.scores()
     reference = scores.pop("clean")
     rows = []
@@ -112,6 +110,7 @@ def evaluate(
         "unreadable": unreadable,
         **_conditions(found, keys, scores),
     }
+    known |= {"failed": failed} if failed else {}
     return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
 
 
@@ -149,21 +148,50 @@ class _Values:
     def __init__(self, metrics: dict[str, Metric]) -> None:
         self.metrics = metrics
         self.unavailable: dict[str, str] = {}
+        self._failed: dict[str, dict[str, Exception]] = defaultdict(dict)  # metric -> face
         self._parts: dict[str, dict[Any, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
 
     def open(self) -> dict[str, Metric]:
         """The metrics that are available so far."""
         return {name: metric for name, metric in self.metrics.items() if name not in self.unavailable}
 
-    def add(self, faces: Mapping[str, Tensor]) -> None:
-        """Measure a batch: column -> N x 3 x H x W."""
+    def failures(self, count: int) -> dict[str, dict[str, str]]:
+        """Metric -> face -> reason. A metric that is too large for all ``count`` faces is unavailable.
+
+        Raises:
+            Exception: a metric's error, if that came for every face: it is the metric's, not a face's.
+        """
+        for name, errors in list(self._failed.items()):
+            if len(errors) == count:
+                error = next(iter(errors.values()))
+                if not isinstance(error, TooSmall):
+                    raise error
+                self.unavailable[name] = str(error)
+                del self._failed[name]
+        return {name: {key: reason(e, key) for key, e in errors.items()} for name, errors in self._failed.items()}
+
+    def _measure(self, name: str, pictures: Tensor, clean: Tensor, keys: Sequence[str]) -> Tensor:
+        """N values; if the batch fails, face by face, and NaN for each face that fails alone."""
+        try:
+            return self.metrics[name].compute(pictures, clean).double().cpu()  # type: ignore[misc]
+        except Exception as error:
+            if isinstance(error, MetricUnavailable) and not isinstance(error, TooSmall):
+                raise
+            if len(keys) == 1:
+                self._failed[name].setdefault(keys[0], error)
+                return torch.full((1,), torch.nan, dtype=torch.float64)
+            rows = zip(pictures.split(1), clean.split(1), keys, strict=True)
+            return torch.cat([self._measure(name, picture, face, [key]) for picture, face, key in rows])
+
+    def add(self, faces: Mapping[str, Tensor], keys: Sequence[str]) -> None:
+        """Measure a batch: column -> N x 3 x H x W; ``keys``: N names."""
         clean = faces["clean"]
         for column, images in faces.items():
             new: dict[Any, Tensor] = {}
             for name, metric in self.open().items():
                 try:
                     if metric.compute and (column != "clean" or not metric.reference):
-                        new[name] = metric.compute(images, clean).double().cpu()
+                        new[name] = self._measure(name, images, clean, keys)
                     elif metric.features and metric.features not in new:  # two metrics may share an extractor
                         new[metric.features] = metric.features(images).cpu()
                 except MetricUnavailable as error:

@@ -26,6 +26,10 @@ class MetricUnavailable(ValueError):
     """The metric cannot be computed for these images or on this machine; the message gives the reason."""
 
 
+class TooSmall(MetricUnavailable):
+    """These images have too few pixels; others may not."""
+
+
 class Metric(NamedTuple):
     """A metric and its description.
 
@@ -95,7 +99,7 @@ def check(image: Tensor, clean: Tensor, side: int = 1) -> None:
 
     Raises:
         ValueError: one of these does not hold; the message names the argument and the value found.
-        MetricUnavailable: an image has a side below ``side`` pixels.
+        TooSmall: an image has a side below ``side`` pixels.
     """
     for name, x in (("image", image), ("clean", clean)):
         if problem := _problem(x):
@@ -103,7 +107,7 @@ def check(image: Tensor, clean: Tensor, side: int = 1) -> None:
     if image.shape != clean.shape or image.dtype != clean.dtype:
         raise ValueError(f"image is {_kind(image)}, clean is {_kind(clean)}: shape and dtype must be equal")
     if min(image.shape[2:]) < side:
-        raise MetricUnavailable(f"needs sides of at least {side} pixels, got {image.shape[2]} x {image.shape[3]}")
+        raise TooSmall(f"needs sides of at least {side} pixels, got {image.shape[2]} x {image.shape[3]}")
 
 
 def _problem(x: Any) -> str | None:

@@ -3,6 +3,7 @@
 Each writes a folder: the numbers, a page that opens anywhere, and the paths of the pictures.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,9 @@ def evaluate_folders(
     grouped = identity_drift.read_labels(labels) if labels else {}
     wanted = standard(metrics)
     columns = {**({"degraded": degraded} if degraded else {}), "restored": restored}
-    pairs = pair_folders(reference, columns, resize_kernel, crop)
+    pairs = pair_folders(reference, columns, resize_kernel, crop, out)
+    for said in pairs.aside:
+        tqdm.write(said, file=sys.stderr)
     with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
         batches = _counted(pairs, bar)
         found = evaluate({}, batches, bootstrap_samples, seed, None, wanted, device)

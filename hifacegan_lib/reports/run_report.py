@@ -20,7 +20,7 @@ from hifacegan_lib.utils.files import read_json, write_text
 from hifacegan_lib.utils.images import Pixels, grid, load_image
 
 STRIPS = 4  # most in a report
-LISTED_SEPARATELY = frozenset({"metrics", "unavailable", "no_value", "unreadable"})
+LISTED_SEPARATELY = frozenset({"metrics", "unavailable", "no_value", "unreadable", "failed"})
 """Conditions with a place of their own in the page."""
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+)+(?=[/\\])")
 

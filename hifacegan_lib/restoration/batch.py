@@ -1,25 +1,31 @@
-"""A photograph or a folder of them, into another folder: what is done is not done again, what fails is told.
+"""A photograph or a folder of them, into another folder: what is done is not done again, and failures are named.
 
-``restored.jsonl`` in the output folder has a line for each photograph: its name, sha256, what was written, the trace. A
-batch that was interrupted goes on with the photographs that have no such line for the same settings.
+``restored.jsonl`` in the output folder has a line for each photograph: its name, sha256, the settings that were used,
+the files that were written, the trace. An interrupted batch goes on with the photographs that have no such line for the
+same settings. A file without its line (the batch was killed in between) is recognised by its bytes.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import PIL
 
+from hifacegan_lib import __version__
+from hifacegan_lib.restoration import detection
 from hifacegan_lib.restoration.detection import Detector
-from hifacegan_lib.restoration.photo_files import read_photo
-from hifacegan_lib.restoration.photos import Model, Restored, restore, restore_aligned
+from hifacegan_lib.restoration.photo_files import read_photo, written_suffix
+from hifacegan_lib.restoration.photos import DRAWING, Model, Restored, restore, restore_aligned
 from hifacegan_lib.utils import files
+from hifacegan_lib.utils.folder_lock import scratch_folder
 from hifacegan_lib.utils.images import Pixels, resize, save_image
-from hifacegan_lib.utils.inputs import Identity, identities, refuse_inputs
+from hifacegan_lib.utils.inputs import identities, plan_stems, refuse_inputs
+from hifacegan_lib.utils.item_guard import ItemGuard, printable
 
 JOURNAL = "restored.jsonl"
 GAP, HIGHEST = 8, 2000  # of a comparison, pixels: between its pictures, and its most
@@ -48,9 +54,9 @@ class Settings:
 class Outcome:
     """What became of a batch: files written, photographs that were done before, and a sentence for each failure."""
 
-    written: list[Path]
-    before: int
-    failed: list[str]
+    written: list[Path] = field(default_factory=list)
+    before: int = 0
+    failed: list[str] = field(default_factory=list)
     without_face: int = 0
 
 
@@ -67,49 +73,80 @@ def restore_folder(
     """Restore photographs, keeping their tree below ``root``.
 
     A photograph without a face is copied byte for byte (enlarged if ``scale`` says so). Nothing replaces an input, and
-    a file that is there is replaced only when asked or when this very command had written it.
+    an existing file is replaced only if ``overwrite`` says so, or if it is the earlier result of the same photograph.
+    Two photographs never share a file: next to ``a.bmp``, ``a.gif`` becomes ``a.gif.png``.
 
     Args:
-        report: gets a sentence for each failure and each photograph without a face.
+        report: gets a sentence for each failure, each photograph without a face, and metadata that are not kept.
         shown: the photographs one by one, a progress bar for instance.
     Raises:
-        ValueError: a photograph's output would be one of the inputs; nothing is written then.
+        ValueError: two photographs become one file, or an output is an input. MissingWeights: no YuNet.
+        BlockingIOError: another process restores into ``out``. Nothing is written then.
     """
     settings = settings or Settings()
-    inputs = identities(sources)
-    if not settings.only_faces:
-        refuse_inputs((out / source.relative_to(root) for source in sources), inputs)
-    asked = {**vars(settings), "weights": model.name, "weights_sha256": model.sha256}
-    done = _journal(out / JOURNAL)
-    outcome = Outcome([], 0, [])
-    for source in shown(sources):
-        name = source.relative_to(root).as_posix()
-        try:
-            mark = files.sha256(source)
-            line = done.get(name, {})
-            known = [out / file for file in line.get("files", [])]
-            same = line.get("sha256") == mark and line.get("settings") == asked
-            if same and all(path.exists() for path in known) and not overwrite:
-                outcome.before += 1
-                continue
-            written, found = _one(source, out / name, model, settings, None if overwrite else set(known), inputs)
-        except (ValueError, OSError, cv2.error) as error:
-            outcome.failed.append(str(error) if str(source) in str(error) else f"{source}: {error}")
-            report(f"left out: {outcome.failed[-1]}")
-            continue
-        outcome.written += written
-        outcome.without_face += not found.faces
-        if not found.faces:
-            report(f"{name}: {found.says}")
-        line = {"file": name, "sha256": mark, "settings": asked, "says": found.says, "trace": found.trace}
-        _append(out / JOURNAL, {**line, "files": [path.relative_to(out).as_posix() for path in written]})
+    suffixes = {source: written_suffix(source) for source in sources}
+
+    def possible(source: Path, stem: Path) -> list[Path]:
+        return list(_possible(source, stem, suffixes[source], settings))
+
+    stems = plan_stems(sources, root, out, possible)
+    names = {source: (source.relative_to(root).as_posix(), files.relative_path(source, out)) for source in sources}
+    used = used_settings(model, settings)
+    outcome, guard, taken = Outcome(), ItemGuard(report), identities(sources)
+    with scratch_folder(out / ".restore.partial") as scratch:
+        journal = read_journal(out / JOURNAL)
+        lines = [journal[name] for name, origin in names.values() if journal.get(name, {}).get("source") == origin]
+        mine = {out / file for line in lines for file in line.get("files", [])}  # of any of these photographs
+        for source in shown(sources):
+            (name, origin), stem = names[source], stems[source]
+            with guard.item(source):
+                mark, line = files.sha256(source), journal.get(name, {})
+                known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
+                whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
+                if line.get("sha256") == mark and line.get("settings") == used and whole and not overwrite:
+                    outcome.before += 1
+                    continue
+                found, plan = _draw(source, stem, suffixes[source], model, settings)
+                _install(plan, scratch, None if overwrite else mine.union(known), taken)
+                taken |= identities(plan)
+                line = {"file": name, "source": origin, "sha256": mark, "settings": used, "says": found.says}
+                line |= {"trace": found.trace, "files": [path.relative_to(out).as_posix() for path in plan]}
+                _append(out / JOURNAL, line | ({"not kept": found.photo.lost} if found.photo.lost else {}))
+                outcome.written += plan
+                outcome.without_face += not found.faces
+                for said in ([] if found.faces else [found.says]) + [f"not kept: {tag}" for tag in found.photo.lost]:
+                    report(printable(f"{name}: {said}"))
+    outcome.failed = guard.sentences
     return outcome
 
 
-def _one(
-    source: Path, target: Path, model: Model, settings: Settings, mine: set[Path] | None, taken: Mapping[Identity, Path]
-) -> tuple[list[Path], Restored]:
-    """Restore one photograph; all places are checked before the first file is written."""
+def used_settings(model: Model, settings: Settings) -> dict[str, Any]:
+    """All that the pixels depend on beside the photograph: "auto" is replaced by the detector that it means here."""
+    detector = "none" if settings.aligned else detection.version(settings.detector)
+    weights = {"weights": model.name, "weights_sha256": model.sha256, "engine": model.engine}
+    versions = f"workbench {__version__}, drawing {DRAWING}, OpenCV {cv2.__version__}, Pillow {PIL.__version__}"
+    return {**vars(settings), "detector": detector, **weights, "versions": versions}
+
+
+def _possible(source: Path, stem: Path, suffix: str, settings: Settings) -> Iterator[Path]:
+    """All files that a photograph may become; of its faces, the first stands for all."""
+    if settings.only_faces:
+        yield stem.with_name(f"{stem.name}_face1.png")
+    else:
+        yield stem.with_name(source.name)  # a copy, or the restored photograph
+        yield _target(source, stem, suffix)
+    if settings.comparison:
+        yield stem.with_name(f"{stem.name}_comparison.jpg")
+
+
+def _target(source: Path, stem: Path, suffix: str) -> Path:
+    return stem.with_name(source.name if suffix == source.suffix else stem.name + suffix)
+
+
+def _draw(
+    source: Path, stem: Path, suffix: str, model: Model, settings: Settings
+) -> tuple[Restored, dict[Path, Callable[[Path], object]]]:
+    """Restore one photograph; each file that it becomes, with the function that writes it."""
     photo, s = read_photo(source), settings
     if s.aligned:
         found = restore_aligned(photo, model, s.strength)
@@ -118,21 +155,37 @@ def _one(
     plan: dict[Path, Callable[[Path], object]] = {}
     if s.only_faces:
         for n, face in enumerate(found.faces, 1):
-            plan[target.with_name(f"{target.stem}_face{n}.png")] = partial(save_image, image=face.after)
+            plan[stem.with_name(f"{stem.name}_face{n}.png")] = partial(save_image, image=face.after)
     elif found.faces or s.scale > 1:
-        plan[target.with_suffix(photo.suffix)] = found.save
+        plan[_target(source, stem, suffix)] = found.save
     else:
-        plan[target] = lambda path: files.write_bytes(path, source.read_bytes())
+        plan[stem.with_name(source.name)] = lambda path: files.write_bytes(path, source.read_bytes())
     if s.comparison:
         pair = side_by_side(photo.shown, found.image)
-        plan[target.with_name(f"{target.stem}_comparison.jpg")] = partial(save_image, image=pair)
+        plan[stem.with_name(f"{stem.name}_comparison.jpg")] = partial(save_image, image=pair)
+    return found, plan
+
+
+def _install(
+    plan: Mapping[Path, Callable[[Path], object]],
+    scratch: Path,
+    mine: Collection[Path] | None,
+    taken: Mapping[tuple[int, int], Path],
+) -> None:
+    """Write all files of a photograph aside, then put each in its place.
+
+    Args:
+        mine: existing files that may be replaced; None: all but ``taken``, the inputs and the outputs of this batch.
+    """
     refuse_inputs(plan, taken)
-    for path in plan:
-        if mine is not None and path.exists() and path not in mine:
-            raise ValueError(f"{path}: exists already; --overwrite replaces it")
+    made = {path: scratch / path.name for path in plan}
     for path, write in plan.items():
-        write(path)
-    return list(plan), found
+        write(made[path])
+        if mine is not None and path not in mine and path.exists() and path.read_bytes() != made[path].read_bytes():
+            raise ValueError(f"{path}: exists already; --overwrite replaces it")
+    for path, partly in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partly.replace(path)
 
 
 def side_by_side(before: Pixels, after: Pixels) -> Pixels:
@@ -144,19 +197,21 @@ def side_by_side(before: Pixels, after: Pixels) -> Pixels:
     return np.hstack([resize(before, *size), gap, resize(after, *size)])
 
 
-def _journal(path: Path) -> dict[str, dict[str, Any]]:
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """The last line of each photograph; a line that was cut off is none."""
     found: dict[str, dict[str, Any]] = {}
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for text in path.read_bytes().split(b"\n") if path.exists() else ():
         try:
             line = json.loads(text)
             found[line["file"]] = line
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             continue
     return found
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            file.write(b"" if file.read() == b"\n" else b"\n")  # after a line that was cut off
+        file.write(files.encoded(json.dumps(line, ensure_ascii=False) + "\n"))

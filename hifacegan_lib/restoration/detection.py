@@ -93,6 +93,19 @@ def choose(detector: Detector) -> str:
     return "yunet"
 
 
+def version(detector: Detector) -> str:
+    """The detector that is used here and what its findings depend on: "haar, OpenCV 4.13.0" for example.
+
+    Raises:
+        MissingWeights: YuNet is asked for by name and not there.
+    """
+    chosen, opencv = choose(detector), f"OpenCV {cv2.__version__}"
+    if chosen != "yunet":
+        return f"{chosen}, {opencv}"
+    weight_registry.verify("yunet")
+    return f"yunet {weight_registry.sha256('yunet')}, {opencv}"
+
+
 def _yunet(photo: Pixels, least: int) -> list[Detection]:
     file = str(weight_registry.verify("yunet"))
     found = []

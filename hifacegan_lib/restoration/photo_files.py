@@ -26,7 +26,7 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG"} | 
     ".tiff": "TIFF",
 }
 QUALITY = 95
-_SOFTWARE, _ORIENTATION = 0x0131, 0x0112
+_SOFTWARE, _ORIENTATION, _BITS = 0x0131, 0x0112, 0x0102
 _EXIF_HEADER = b"Exif\0\0"
 _LAYOUT = (*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339, 34675)
 """TIFF's tags that say how its pixels lie: of the file that was read, not of the one that is written."""
@@ -85,6 +85,21 @@ def read_photo(path: str | Path) -> Photo:
         pixels = np.array(image.convert("RGB")) if see_through else to_rgb(image)
         alpha = np.array(image.convert("RGBA"))[..., 3] if see_through else None
     return _deepened(Path(path), Photo(pixels, alpha, grey, suffix, icc, exif, lost), turned)
+
+
+def written_suffix(path: Path) -> str:
+    """The suffix with which a photograph will be written: its own if that names the format of its content.
+
+    Only the header is read. A file that cannot be read keeps its suffix.
+    """
+    try:
+        with open_image(path) as file:
+            suffix = SUFFIXES.get(str(file.format).lower(), ".png")
+            if suffix == ".tif" and max(file.tag_v2.get(_BITS, (8,))) > 8:  # type: ignore[attr-defined]
+                suffix = ".png"
+    except (OSError, ValueError):
+        return path.suffix
+    return path.suffix if _FORMATS.get(path.suffix.lower()) == _FORMATS[suffix] else suffix
 
 
 def _writable_exif(file: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:

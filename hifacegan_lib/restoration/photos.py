@@ -24,6 +24,8 @@ from hifacegan_lib.utils.images import Pixels
 
 BATCH = 8  # faces that the network sees at once
 SCALES = (1, 2, 4)
+LONGEST = 8  # a picture of one face: most times that a side may be longer than the other
+DRAWING = 1  # version of what this wing draws: raised when the same photograph and weights give other pixels
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -36,12 +38,14 @@ class Model:
             becomes one by :class:`hifacegan_lib.models.torch_network.TorchNetwork`.
         size: side of the frame that it was trained at, pixels.
         name, sha256: of its weights, for the trace.
+        engine: what draws it, with version, device and precision, for the trace.
     """
 
     network: Network
     size: int
     name: str
     sha256: str = ""
+    engine: str = ""
 
     def __call__(self, faces: Sequence[Pixels]) -> list[Pixels]:
         """Restore faces, uint8 size x size x 3 each.
@@ -162,6 +166,8 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     photo = _opened(photo)
     before = photo.shown
     height, width = before.shape[:2]
+    if max(height, width) > LONGEST * min(height, width):
+        raise ValueError(f"{width} x {height} pixels: a picture of one face has no side {LONGEST} times the other")
     scale = model.size / min(height, width)
     (drawn,) = model([images.resize(before, max(1, round(height * scale)), max(1, round(width * scale)))])
     after = images.resize(drawn, height, width)
@@ -191,8 +197,8 @@ def boxed(image: Pixels, faces: Sequence[Face]) -> Pixels:
 
 
 def _trace(model: Model, faces: Sequence[Face], **how: Any) -> dict[str, Any]:
-    head = {"workbench": __version__, "weights": model.name, "sha256": model.sha256}
-    return {**head, **how, "faces": [face.to_dict() for face in faces]}
+    head = {"workbench": __version__, "weights": model.name, "sha256": model.sha256, "engine": model.engine}
+    return {**head, "drawing": DRAWING, **how, "faces": [face.to_dict() for face in faces]}
 
 
 def _enlarged(pixels: Any, scale: int) -> Any:

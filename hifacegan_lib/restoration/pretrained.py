@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from safetensors import safe_open
 
@@ -85,7 +86,7 @@ def load_model(
     elif name in names():
         ends = zip(FLAVOURS, (1 - blend, blend), strict=True)
         flavours = [FOLDER / f"{name}-{flavour}.safetensors" for flavour, share in ends if share]
-        path, name = FOLDER / f"{name}.onnx", f"{name} (blend {blend:g})"
+        path, name = FOLDER / f"{name}.onnx", f"{name} (blend {blend:.10g})"
     else:
         shipped = ", ".join(names()) or "none here"
         raise FileNotFoundError(f"weights {name!r}: shipped are {shipped}; or a .safetensors or .onnx file")
@@ -99,22 +100,23 @@ def load_model(
     if exported and not drawn_here:
         raise ValueError(f"{path}: an .onnx file is drawn on the CPU in float32; got {device}, {precision}")
     if exported or (drawn_here and path.suffix == ".onnx" and path.is_file()):
-        network, size = _by_onnx(path, [] if exported else flavours, blend)
+        network, size, engine = _by_onnx(path, [] if exported else flavours, blend)
     else:
-        network, size = _by_torch(flavours, blend, device, precision)
-    return Model(network, size, name, marks)
+        network, size, engine = _by_torch(flavours, blend, device, precision)
+    return Model(network, size, name, marks, engine)
 
 
-def _by_onnx(graph: Path, flavours: list[Path], blend: float) -> tuple[Network, int]:
-    """The network, and the side of its frame in pixels."""
+def _by_onnx(graph: Path, flavours: list[Path], blend: float) -> tuple[Network, int, str]:
+    """The network, the side of its frame in pixels, and what draws it."""
+    engine = f"ONNX Runtime {onnxruntime.__version__}, cpu, float32"
     if not flavours:
         network = OnnxNetwork(graph)
-        return network, network.fixed_size or network.info.get("image_size", SIZE)
+        return network, network.fixed_size or network.info.get("image_size", SIZE), engine
     weights, info = _blended(flavours, blend)
-    return OnnxNetwork(graph, weights), info.get("image_size", SIZE)
+    return OnnxNetwork(graph, weights), info.get("image_size", SIZE), engine
 
 
-def _by_torch(flavours: list[Path], blend: float, device: str, precision: Precision) -> tuple[Network, int]:
+def _by_torch(flavours: list[Path], blend: float, device: str, precision: Precision) -> tuple[Network, int, str]:
     import torch  # here: loading it takes seconds
 
     from hifacegan_lib.models import checkpoints
@@ -124,7 +126,9 @@ def _by_torch(flavours: list[Path], blend: float, device: str, precision: Precis
     if len(flavours) == 2:
         weights, info = _blended(flavours, blend)
         generator.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    return TorchNetwork(generator, precision), info.get("image_size", SIZE)
+    network = TorchNetwork(generator, precision)
+    used = str(network.dtype).removeprefix("torch.")  # what "auto" has become
+    return network, info.get("image_size", SIZE), f"PyTorch {torch.__version__}, {device}, {used}"
 
 
 def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]:

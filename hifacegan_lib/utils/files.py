@@ -39,8 +39,13 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a UTF-8 text file atomically."""
-    return write_bytes(path, text.encode())
+    """Write a UTF-8 text file atomically. A file name in it may be no UTF-8: such a byte is written as ``\\udcff``."""
+    return write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; a byte of a file name that is no UTF-8 becomes ``\\udcff``, which JSON reads as that byte again."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> Path:
@@ -79,6 +84,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if keys.count(key) > 1:
             raise ValueError(f"key {key!r} comes twice")
     return dict(pairs)
+
+
+def relative_path(path: str | Path, folder: str | Path) -> str:
+    """``path`` relative to ``folder``, so that both can be moved together; absolute on different drives."""
+    try:
+        return Path(os.path.relpath(Path(path).resolve(), Path(folder).resolve())).as_posix()
+    except ValueError:
+        return Path(path).resolve().as_posix()
 
 
 def sha256(path: str | Path) -> str:

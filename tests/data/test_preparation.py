@@ -195,7 +195,7 @@ def test_bad_files_are_listed_and_others_take_their_place(faces: Path, tmp_path:
     assert len(manifest.files("train")) == 12 and len(manifest.files("valid")) == 6
     assert [entry.file for entry in manifest.rejected] == sorted(bad)
     reasons = {entry.file: entry.reason for entry in manifest.rejected}
-    assert reasons["a.png"] == "the file is empty" and "1 x 1 pixels" in reasons["e.png"]
+    assert reasons["a.png"] == "the file is empty (ValueError)" and "1 x 1 pixels" in reasons["e.png"]
     assert "15 x 99 pixels" in reasons["f.png"] and str(tmp_path) not in str(reasons)
     with pytest.raises(ValueError, match=r"need 19 images, there are 18; 6 more were rejected, for example"):
         from_folder(faces, tmp_path / "more", train_size=13, valid_size=6)
@@ -222,10 +222,13 @@ def test_near_duplicates_across_the_splits_are_reported(faces: Path, tmp_path: P
     assert [(pair.train, pair.valid) for pair in manifest.near_duplicates] == [("train/03.png", "valid/copy.png")]
 
 
-def test_names_that_are_not_text_are_rejected(faces: Path, tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_are_kept(faces: Path, tmp_path: Path) -> None:
     shutil.copyfile(faces / "train/00.png", os.fsencode(faces) + b"/\xff.png")
-    manifest = from_folder(faces, tmp_path / "data", train_size=12, valid_size=6)
-    assert [entry.file for entry in manifest.rejected] == [r"\udcff.png"]
+    shutil.copyfile(faces / "train/01.png", os.fsencode(faces) + b"/caf\xe9.png")
+    manifest = from_folder(faces, tmp_path / "data", train_size=14, valid_size=6)
+    loaded = Manifest.load(tmp_path / "data")
+    assert {"\udcff.png", "caf\udce9.png"} < {entry.key for entry in loaded.files()} and not manifest.rejected
+    loaded.verify()
 
 
 # images that we write

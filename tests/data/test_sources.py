@@ -65,6 +65,13 @@ def test_links_out_of_the_folder_are_followed_once(tmp_path: Path) -> None:
     assert set(sources.list_folder(tmp_path / "root")) == {"own.png", "a/deep/one.png", "x.png"}
 
 
+def test_nothing_below_the_results_folder_is_a_source(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "out/b.png", "out.png", "elsewhere/c.png")
+    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
+    assert set(sources.list_folder(tmp_path, tmp_path / "out")) == {"a.png", "out.png", "elsewhere/c.png"}
+    assert set(sources.list_folder(tmp_path / "elsewhere", tmp_path)) == {"c.png"}
+
+
 def test_a_link_to_nothing_is_listed_so_that_it_can_be_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
@@ -127,13 +134,6 @@ def test_small_faces_are_refused(tmp_path: Path) -> None:
     assert sources.load_face(save_image(path, NOISE[:16])).shape == (16, 20, 3)
 
 
-def test_reasons_name_no_folder_of_this_machine(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png")
-    with pytest.raises(ValueError, match="empty") as error:
-        sources.load_face(tmp_path / "a.png")
-    assert sources.reason(error.value, tmp_path / "a.png") == "the file is empty"
-
-
 def fetch(folder: Path, source: Path, count: int, **changed: str) -> tuple[dict[str, Path], dict[str, str]]:
     options = {"name": "parquet", "split": "train", "column": "image"} | changed
     return sources.fetch_hub(folder, count, **options, source_path=source, progress=False)
@@ -161,7 +161,7 @@ def test_bad_rows_are_listed_and_the_next_takes_their_place(tmp_path: Path) -> N
     pool, rejected = fetch(tmp_path / "out", write_parquet(tmp_path / "a.parquet", cells), 2)
     assert list(pool) == ["row_000005", "row_000006"]
     assert list(rejected) == [f"row_{n:06d}" for n in range(5)]
-    assert "1 x 1 pixels" in rejected["row_000003"] and rejected["row_000004"] == "the row holds no image"
+    assert "1 x 1 pixels" in rejected["row_000003"] and rejected["row_000004"] == "the row holds no image (ValueError)"
     assert not any(str(tmp_path) in reason for reason in rejected.values())
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["row_000005.png", "row_000006.png"]
 

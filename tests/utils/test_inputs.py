@@ -105,9 +105,10 @@ def test_an_output_that_is_an_input_is_refused_before_the_first_write(
 
 def test_two_images_of_one_name_do_not_share_an_output(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images.save_image(photos / "a.jpg", FACE)
-    assert cli.main(["degrade", "photos", "out", "--overwrite"]) == 1
-    assert "a.png was written for another image" in capsys.readouterr().err
-    assert sorted(json.loads(Path("out/traces.json").read_text())) == ["a.jpg", "deep/b.png"]
+    assert cli.main(["degrade", "photos", "out", "--overwrite"]) == 0
+    assert "3 degraded by report" in capsys.readouterr().out
+    assert sorted(json.loads(Path("out/traces.json").read_text())) == ["a.jpg", "a.png", "deep/b.png"]
+    assert sorted(sums(Path("out"))) == ["a.jpg.png", "a.png", "deep/b.png", "traces.json"]
 
 
 def test_a_link_to_an_input_is_that_input(tmp_path: Path) -> None:
