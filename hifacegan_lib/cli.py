@@ -8,13 +8,13 @@ wait for PyTorch.
 import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
 from hifacegan_lib import __version__
 from hifacegan_lib.commands import checkpoint_files, degrade, evaluate, prepare, restore, run, sweep, train
 from hifacegan_lib.names import ParamsError
+from hifacegan_lib.utils.files import expanded
 
 app = App(
     name="hifacegan",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _expanded(word: str) -> str:
     """``~/x`` or ``--option=~/x`` with the user's folder: a shell expands neither what is quoted nor the latter."""
     option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + str(Path(path).expanduser()) if path.startswith("~") else word
+    return option + equals + str(expanded(path)) if path.startswith("~") else word
 
 
 if __name__ == "__main__":

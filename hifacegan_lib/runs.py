@@ -16,7 +16,7 @@ from typing import Any
 
 from hifacegan_lib.models.checkpoints import differences
 from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
-from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.files import expanded, read_json, write_json
 from hifacegan_lib.utils.versions import environment
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -33,7 +33,7 @@ def project_root() -> Path:
 
 def project_path(path: str | Path) -> Path:
     """A path of a parameter, absolute: relative ones begin at the project's root, ``~`` is the user's folder."""
-    return project_root() / Path(path).expanduser()
+    return project_root() / expanded(path)
 
 
 def profile_folder() -> Path:
@@ -56,7 +56,7 @@ def working_folder() -> Path:
 
 def home() -> Path:
     """The folder of data/ and runs/: HIFACEGAN_HOME, else the project's root."""
-    return Path(os.environ.get("HIFACEGAN_HOME") or project_root()).expanduser().resolve()
+    return expanded(os.environ.get("HIFACEGAN_HOME") or project_root()).resolve()
 
 
 def run_folder(name: str) -> Path:
@@ -66,7 +66,7 @@ def run_folder(name: str) -> Path:
 
 def data_folder(data_dir: str | Path) -> Path:
     """A notebook's ``data_dir``, absolute."""
-    return home() / Path(data_dir).expanduser()
+    return home() / expanded(data_dir)
 
 
 def shown(path: Path) -> str:

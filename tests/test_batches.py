@@ -18,7 +18,7 @@ from PIL import Image
 from skimage import data
 from standins import put, yunet
 
-from hifacegan_lib import cli
+from hifacegan_lib import cli, runs
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.data.preparation import sample
 from hifacegan_lib.degradations.folders import replay_file
@@ -338,3 +338,6 @@ def test_the_user_s_folder_is_expanded(tmp_path: Path, weights: Path, monkeypatc
     shutil.copy(weights, tmp_path / "net.safetensors")
     assert cli.main(["restore", "~/in", "~/out", "--weights=~/net.safetensors", "--aligned"]) == 0
     assert (tmp_path / "out" / "a.png").exists()
+    assert pretrained.restore("~/in/a.png", "~/net.safetensors", detector="haar").trace["weights"] == "net.safetensors"
+    assert runs.project_path("~/x") == runs.data_folder("~/x") == tmp_path / "x"
+    assert runs.project_path("~x.png").name == "~x.png"

@@ -84,7 +84,7 @@ def read_photo(path: str | Path) -> Photo:
         exif, lost = _writable_exif(file)
         pixels = np.array(image.convert("RGB")) if see_through else to_rgb(image)
         alpha = np.array(image.convert("RGBA"))[..., 3] if see_through else None
-    return _deepened(Path(path), Photo(pixels, alpha, grey, suffix, icc, exif, lost), turned)
+    return _deepened(files.expanded(path), Photo(pixels, alpha, grey, suffix, icc, exif, lost), turned)
 
 
 def written_suffix(path: Path) -> str:

@@ -23,7 +23,7 @@ from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.photo_files import Photo
 from hifacegan_lib.restoration.photos import Model, Network, Restored
 from hifacegan_lib.utils.devices import find_device
-from hifacegan_lib.utils.files import sha256
+from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.images import Pixels
 
 Precision = Literal["float32", "bfloat16", "auto"]
@@ -78,7 +78,7 @@ def load_model(
     """
     if not 0 <= blend <= 1:
         raise ValueError(f"blend = {blend}: expected 0 (fidelity) to 1 (realism)")
-    path, name = Path(weights), str(weights)
+    path, name = expanded(weights), str(weights)
     if path.suffix in (".safetensors", ".onnx"):
         if blend:
             raise ValueError(f"blend = {blend}: {path} is one network; only shipped weights have two flavours")

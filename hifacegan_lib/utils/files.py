@@ -86,6 +86,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the user's folder in place of a first part ``~``; a file may be called ``~a.jpg``."""
+    path = Path(path)
+    return Path.home().joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
+
+
 def relative_path(path: str | Path, folder: str | Path) -> str:
     """``path`` relative to ``folder``, so that both can be moved together; absolute on different drives."""
     try:

@@ -56,7 +56,7 @@ def load_image(path: str | Path) -> Pixels:
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Image.Image]:
     """Open an image file by Pillow without decoding it; errors in the block become those of :func:`load_image`."""
-    path = Path(path)
+    path = files.expanded(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     if path.stat().st_size == 0:
