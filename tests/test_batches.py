@@ -109,6 +109,16 @@ def test_a_bad_file_is_named_and_the_good_one_is_done(
         assert [entry["key"] for entry in found["files"]] == ["y.png", "z.png"]
 
 
+def test_a_film_that_fails_is_named_and_leaves_nothing(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"no film")
+    given = ["restore", str(tmp_path / "clip.mp4"), str(tmp_path / "out"), "--weights", str(weights)]
+    assert cli.main(given) == 1
+    assert "clip.mp4: not a film that can be decoded (ValueError)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), ZeroDivisionError("odd")])
 def test_any_exception_of_one_photograph_leaves_the_others(tmp_path: Path, error: Exception) -> None:
     def network(faces: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.special import gamma
 from torch import Tensor
 
-from hifacegan_lib.metrics.metric import MetricUnavailable, Planes, check, per_pair, weights
+from hifacegan_lib.metrics.metric import Planes, TooSmall, check, per_pair, weights
 
 BLOCK = 96  # pixels; 48 at the second scale
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # shifts of a block, rows and columns
@@ -32,7 +32,7 @@ class Niqe:
     """Called like the other metrics, but ``clean`` is not used; N values, NaN for an image without texture.
 
     Raises (when called):
-        MetricUnavailable: the pristine statistics are not downloaded, or the images contain fewer than two blocks.
+        MetricUnavailable: the pristine statistics are not downloaded. TooSmall: an image has fewer than two blocks.
         ValueError: the file is damaged.
     """
 
@@ -43,7 +43,7 @@ class Niqe:
         check(image, clean, BLOCK)
         height, width = image.shape[2:]
         if (height // BLOCK) * (width // BLOCK) < 2:
-            raise MetricUnavailable(f"needs two blocks of {BLOCK} x {BLOCK} pixels, got {height} x {width}")
+            raise TooSmall(f"needs two blocks of {BLOCK} x {BLOCK} pixels, got {height} x {width}")
         if self._pristine is None:
             with np.load(weights("niqe"), allow_pickle=False) as content:
                 self._pristine = content["mu_pris_param"].ravel(), content["cov_pris_param"]
