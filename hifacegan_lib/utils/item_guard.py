@@ -46,7 +46,8 @@ class ItemGuard:
 
 def reason(error: Exception, file: str | Path) -> str:
     """An error's message and type, without the path at its beginning: the same on every machine."""
-    message, kind = str(error).removeprefix(f"{file}: "), type(error).__name__
+    message, kind = " ".join(str(error).removeprefix(f"{file}: ").split()), type(error).__name__
+    kind = f"{type(error).__module__}.error" if kind == "error" else kind  # cv2's and struct's
     return f"{message} ({kind})" if message else kind
 
 
