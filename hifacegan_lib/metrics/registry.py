@@ -21,13 +21,13 @@ from hifacegan_lib.metrics.learned_distance import Lpips
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
 from hifacegan_lib.names import METRICS
+from hifacegan_lib.utils.weight_registry import variant
 
 FACES = ("identity", "fed", "lle")  # no value for an image in which no face is found
 _OPENCV = f"OpenCV {cv2.__version__}"
 _OURS = f"hifacegan_lib, {_OPENCV}"
 _LAB = f"{_OURS}, CIELAB D65"
 _WINDOW = "Gaussian window 11, sigma 1.5, data range 1, per RGB channel, windows inside only"
-_SFACE = f"{_OPENCV}, SFace, each picture aligned by its own YuNet landmarks"
 _LPIPS = f"lpips {version('lpips')}, heads 0.1, RGB"
 _INCEPTION = "hifacegan_lib, Inception of 2015 as in torch-fidelity, resized to 299 by it, 2048 features"
 
@@ -42,6 +42,8 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
         raise ValueError(f"metric '{unknown[0]}': unknown; expected one of: {', '.join(METRICS)}")
     faces, inception = Identity(), Inception()
     both = ("sface", "yunet")
+    yunet, sface = (f"{label}{variant(name)}" for label, name in (("YuNet", "yunet"), ("SFace", "sface")))
+    same = f"{_OPENCV}, {sface}, each picture aligned by its own {yunet} landmarks"
     everything = {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
         "ssim": Metric(ssim, "SSIM", "", True, 4, f"{_OURS}, {_WINDOW}"),
@@ -49,11 +51,11 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
         "lpips": _lpips(Lpips("alex"), "LPIPS", "AlexNet"),
         "lpips_vgg": _lpips(Lpips("vgg"), "LPIPS VGG-16", "VGG-16"),
         "lpips_squeeze": _lpips(Lpips("squeeze"), "LPIPS SqueezeNet", "SqueezeNet"),
-        "identity": Metric(faces.similarity, "identity", "", True, 3, f"{_SFACE}, cosine", both),
-        "fed": Metric(faces.fed, "FED", "", False, 3, f"{_SFACE}, Euclidean distance of unit embeddings", both),
+        "identity": Metric(faces.similarity, "identity", "", True, 3, f"{same}, cosine", both),
+        "fed": Metric(faces.fed, "FED", "", False, 3, f"{same}, Euclidean distance of unit embeddings", both),
         "lle": Metric(
             *(faces.landmark_error, "LLE", "% of eye distance", False, 2),
-            *(f"{_OPENCV}, YuNet, mean distance of five landmarks", ("yunet",)),
+            *(f"{_OPENCV}, {yunet}, mean distance of five landmarks", ("yunet",)),
         ),
         "niqe": Metric(Niqe(), "NIQE", "", False, 2, f"{_OURS}, BT.601 luma, blocks of 96", ("niqe",), reference=False),
         "sharpness": Metric(
@@ -85,7 +87,7 @@ def _measured_elsewhere(name: str, *_: Tensor) -> Tensor:
 
 
 def _lpips(score: Lpips, label: str, network: str) -> Metric:
-    return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}", (score.backbone,))
+    return Metric(score, label, "", False, 4, f"{_LPIPS}, {network}{variant(score.backbone)}", (score.backbone,))
 
 
 def _kid(a: Any, b: Any) -> tuple[float, float, float]:
