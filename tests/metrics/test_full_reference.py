@@ -1,7 +1,7 @@
 """Metrics: they agree with independent ones, image by image, and know the good from the bad."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import lpips
@@ -18,7 +18,7 @@ from torchvision.models import alexnet, squeezenet1_1, vgg16
 
 from hifacegan_lib.metrics import full_reference, learned_distance
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.utils import array_pickles, weight_registry
 
 Score = Callable[[Tensor, Tensor], Tensor]
 SCORES = [full_reference.psnr, full_reference.ssim, full_reference.ms_ssim]
@@ -196,26 +196,17 @@ def test_lpips_refuses_a_damaged_backbone(tmp_path: Path, monkeypatch: pytest.Mo
         learned_distance.Lpips()(*faces(64))
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tensor]]:
-    """A file in the place of AlexNet's weights, known to the registry: the arithmetic is the same for any weights."""
-    home = tmp_path_factory.mktemp("torch")
-    generator = torch.Generator().manual_seed(0)
-    with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in alexnet().state_dict().items()}
-    state = {
-        name: torch.randn(shape, generator=generator) / max(1, np.prod(shape[1:])) ** 0.5
-        if name.startswith("features")
-        else torch.zeros(()).expand(shape)  # the unused 58 million take no room in the file
-        for name, shape in shapes.items()
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCH_HOME", str(home))
-        file = weight_registry.path("alexnet")
-        file.parent.mkdir(parents=True)
-        torch.save(state, file)
-        standins.register(patch, "alexnet")
-        yield state
+def alexnet_weights() -> dict[str, Tensor]:
+    """The real ones, under torchvision's names, from either of their sources."""
+    file = weight_registry.verify("alexnet")
+    if file.suffix == ".pth":
+        return torch.load(file, "cpu", weights_only=True)
+    state = {}
+    for number, index in enumerate((0, 3, 6, 8, 10)):
+        layer = array_pickles.read(file)["AlexNet_0"][f"Conv_{number}"]
+        state[f"features.{index}.weight"] = torch.from_numpy(layer["kernel"].transpose(3, 2, 0, 1))
+        state[f"features.{index}.bias"] = torch.from_numpy(layer["bias"])
+    return state
 
 
 def lpips_by_hand(image: Tensor, clean: Tensor, state: dict[str, Tensor]) -> Tensor:
@@ -235,13 +226,14 @@ def lpips_by_hand(image: Tensor, clean: Tensor, state: dict[str, Tensor]) -> Ten
     return total
 
 
-def test_lpips_is_the_papers_equation(backbone: dict[str, Tensor]) -> None:
+@standins.real("alexnet")
+def test_lpips_is_the_papers_equation() -> None:
     image, clean = faces(64)
     state, score = torch.get_rng_state(), learned_distance.Lpips()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = score(image, clean)
-    torch.testing.assert_close(values, lpips_by_hand(image, clean, backbone))
+    torch.testing.assert_close(values, lpips_by_hand(image, clean, alexnet_weights()))
     torch.testing.assert_close(values, score(clean, image))
     assert values.shape == (2,) and values[0] < values[1]
     assert (score(clean, clean) == 0).all()

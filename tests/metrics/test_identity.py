@@ -1,13 +1,15 @@
 """Identity: OpenCV's own numbers, 1 for the same picture, and no value rather than a wrong one."""
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import standins
 import torch
+from matplotlib import cbook
 from skimage import data
+from standins import real
 from torch import Tensor
 
 from hifacegan_lib.metrics import landmarks
@@ -15,31 +17,20 @@ from hifacegan_lib.metrics.identity import Identity, yunet_row
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
-from hifacegan_lib.utils.images import to_float, to_uint8
+from hifacegan_lib.utils.images import load_image, to_float, to_uint8
 
 METRICS = ("similarity", "fed", "landmark_error")
 
 
-@pytest.fixture
-def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins: white blocks are faces, random filters embed them."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    standins.put(monkeypatch, "yunet", standins.yunet())
-    standins.put(monkeypatch, "sface", standins.sface())
-
-
 def crops() -> tuple[Tensor, Tensor, Tensor]:
-    """Two crops with a face, and one without; 1 x 3 x 192 x 192 each. Blocks of white are painted into photographs."""
-    found = []
-    for picture in (data.astronaut()[:192, 128:320], data.chelsea()[40:232, 120:312], data.coffee()[:192, :192]):
-        face = picture // 2
-        face[36:100, 36:100] = 255
-        found.append(to_float(face)[None])
-    found[2] = found[2].clamp(0, 0.45)
-    return found[0], found[1], found[2]
+    """Two faces, and a picture without one; 1 x 3 x 192 x 192 each."""
+    hopper = load_image(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    parts = data.astronaut()[:192, 128:320], cv2.resize(hopper[60:376, 108:424], (192, 192)), data.coffee()[:192, :192]
+    a, b, none = (to_float(part)[None] for part in parts)
+    return a, b, none
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_the_same_picture_is_the_same_person() -> None:
     a, _, _ = crops()
     metric = Identity()
@@ -47,7 +38,7 @@ def test_the_same_picture_is_the_same_person() -> None:
     assert metric.fed(a, a).item() == metric.landmark_error(a, a).item() == 0
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_similarity_and_fed_are_opencvs_own() -> None:
     a, b, _ = crops()
     recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.path("sface")), "")
@@ -66,7 +57,15 @@ def test_similarity_and_fed_are_opencvs_own() -> None:
     assert metric.fed(a, b).item() == pytest.approx((2 - 2 * cosine) ** 0.5, abs=1e-3)
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
+def test_other_people_are_further_apart_than_damage_brings_one() -> None:
+    a, b, _ = crops()
+    blurred, same = to_float(cv2.GaussianBlur(to_uint8(a[0]), (0, 0), 2))[None], Identity()
+    assert same.similarity(a, b).item() < 0.363 < 0.6 < same.similarity(blurred, a).item()  # OpenCV: one person above
+    assert same.similarity(a.flip(3), a).item() > 0.8
+
+
+@real("yunet", "sface")
 def test_where_no_face_is_found_there_is_no_value() -> None:
     a, b, none = crops()
     metric = Identity()
@@ -75,7 +74,7 @@ def test_where_no_face_is_found_there_is_no_value() -> None:
         assert values.isnan().tolist() == [False, True, True]
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_each_pair_has_its_own_value_and_may_change_places() -> None:
     a, b, _ = crops()
     metric = Identity()
@@ -85,13 +84,13 @@ def test_each_pair_has_its_own_value_and_may_change_places() -> None:
     torch.testing.assert_close(Identity().similarity(a, b), both[:1])
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_the_order_of_the_channels_matters() -> None:
     a, b, _ = crops()
     assert abs(Identity().similarity(a, b) - Identity().similarity(a, b.flip(1))).item() > 1e-4
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_a_face_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, _ = crops()
     calls: list[int] = []
@@ -121,22 +120,25 @@ def test_the_largest_face_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Identity().landmark_error(torch.ones(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)).item() == 0
 
 
+@real("yunet")
 def test_each_missing_file_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = weight_registry.verify("yunet")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     a, _, _ = crops()
     with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch sface`"):
         Identity().similarity(a, a)
     with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch yunet`"):
         Identity().landmark_error(a, a)
-    standins.put(monkeypatch, "yunet", standins.yunet())
+    folder = weight_registry.path("sface").parent
+    folder.mkdir(parents=True)
+    shutil.copy(there, folder)
     assert Identity().landmark_error(a, a).item() == 0  # without SFace
-    standins.put(monkeypatch, "sface", standins.sface())
     weight_registry.path("sface").write_bytes(b"half of it")
     with pytest.raises(ValueError, match="damaged or wrong file"):
         Identity().fed(a, a)
 
 
-@pytest.mark.usefixtures("networks")
+@real("yunet", "sface")
 def test_what_is_no_pair_is_refused() -> None:
     a, b, _ = crops()
     for name in METRICS:

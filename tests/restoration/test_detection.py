@@ -1,13 +1,12 @@
 """Faces of whole photographs: of every size and turn, found once, by either detector."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import standins
 from skimage import data
+from standins import real
 
 from hifacegan_lib.restoration import detection
 from hifacegan_lib.restoration.detection import Detection, detect, overlap
@@ -15,24 +14,6 @@ from hifacegan_lib.utils import weight_registry
 
 ASTRONAUT = data.astronaut()
 EYES, WIDTH = (225.0, 102.0), 90  # between the astronaut's eyes; of her face, pixels
-
-
-@pytest.fixture
-def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    standins.put(monkeypatch, "yunet", standins.yunet(640))
-    for name, side in (("TILE", 640), ("LAP", 160), ("CLOSE", 640)):  # the stand-in has one size
-        monkeypatch.setattr(detection, name, side)
-    detection.yunet.cache_clear()
-    yield
-    detection.yunet.cache_clear()
-
-
-def blocks(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
-    photo = np.full((height, width, 3), 128, np.uint8)
-    for left, top in places:
-        photo[top : top + 32, left : left + 32] = 255
-    return photo
 
 
 def near_the_astronaut(face: Detection, shape: tuple[int, int] = (512, 512)) -> bool:
@@ -50,34 +31,36 @@ def test_the_cascade_finds_the_astronaut_whichever_way_she_is_turned() -> None:
         assert found[0].alignment.degrees % 360 == pytest.approx(-90 * quarters % 360)
 
 
-@pytest.mark.usefixtures("standin")
+@real("yunet")
 def test_faces_in_every_tile_are_found_once_and_where_they_are() -> None:
-    places = [(96, 96), (480, 320), (512, 96), (1088, 480), (1216, 96)]
-    found = detect(blocks(640, 1280, *places), "yunet", least=detection.NARROWEST)
-    middles = sorted((round(f.box[0] + f.box[2] / 2), round(f.box[1] + f.box[3] / 2)) for f in found)
-    assert middles == sorted((left + 16, top + 16) for left, top in places)
-    assert all(80 < face.box[2] < 110 for face in found)
+    places = [(0, 0), (900, 60), (700, 900), (1700, 500), (1850, 1000)]  # tiles meet at 768 to 1024 and 1200 to 1792
+    photo = np.full((1300, 2200, 3), 128, np.uint8)
+    for left, top in places:
+        photo[top : top + 256, left : left + 256] = ASTRONAUT[:256, 96:352]
+    found = detect(photo, "yunet")
+    middles = sorted((face.box[0] + face.box[2] / 2, face.box[1] + face.box[3] / 2) for face in found)
+    np.testing.assert_allclose(middles, sorted((left + 128, top + 119) for left, top in places), atol=8)
+    assert all(75 < face.box[2] < 105 for face in found)
 
 
-@pytest.mark.usefixtures("standin")
+@real("yunet")
 def test_the_narrowest_is_the_users() -> None:
-    photo = blocks(640, 640, (96, 96))
-    assert len(detect(photo, "yunet", least=detection.NARROWEST)) == 1
-    assert detect(photo, "yunet", least=600) == []
+    assert len(detect(ASTRONAUT, "yunet", least=detection.NARROWEST)) == 1
+    assert detect(ASTRONAUT, "yunet", least=150) == []
     with pytest.raises(ValueError, match="least = 0"):
-        detect(photo, "yunet", least=0)
+        detect(ASTRONAUT, "yunet", least=0)
 
 
 def test_a_picture_without_a_face_has_none() -> None:
     assert detect(np.full((300, 400, 3), 128, np.uint8), "haar") == []
 
 
+@real("yunet")
 def test_auto_takes_yunet_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert detection.choose("auto") == "haar"
-    standins.put(monkeypatch, "yunet", standins.yunet(640))
     assert detection.choose("auto") == "yunet"
     assert detection.choose("haar") == "haar"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert detection.choose("auto") == "haar"
 
 
 def test_yunet_by_name_asks_for_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,15 +102,7 @@ def test_overlap_of_boxes() -> None:
     assert overlap((0, 0, 100, 100), (10, 10, 10, 10)) == 1  # one inside the other
 
 
-def published() -> bool:
-    try:
-        weight_registry.verify("yunet")
-    except (weight_registry.MissingWeights, ValueError):
-        return False
-    return True
-
-
-@pytest.mark.skipif(not published(), reason="the published file: `hifacegan weights fetch yunet`")
+@real("yunet")
 @pytest.mark.parametrize("degrees", [0, 35, 90, 180, -90])
 def test_yunet_finds_landmarks_at_every_turn(degrees: float) -> None:
     turn = cv2.getRotationMatrix2D((256, 256), -degrees, 1)
@@ -137,7 +112,7 @@ def test_yunet_finds_landmarks_at_every_turn(degrees: float) -> None:
     assert abs((found[0].alignment.degrees - degrees - 5 + 180) % 360 - 180) < 12
 
 
-@pytest.mark.skipif(not published(), reason="the published file: `hifacegan weights fetch yunet`")
+@real("yunet")
 @pytest.mark.parametrize("width", [16, 60, 2000])
 def test_yunet_finds_small_and_large_faces(width: int) -> None:
     scale = width / WIDTH
