@@ -26,7 +26,8 @@ app = App(
     result_action="return_value",
 )
 for command in (
-    *(run.run, run.params, prepare.prepare, degrade.degrade, degrade.replay, degrade.recipes, train.train, sweep.sweep),
+    *(run.run, run.params, run.notebooks, prepare.prepare),
+    *(degrade.degrade, degrade.replay, degrade.recipes, train.train, sweep.sweep),
     *(evaluate.evaluate, evaluate.compare, restore.restore),
     *(checkpoint_files.export, checkpoint_files.doctor, checkpoint_files.weights),
 ):

@@ -16,7 +16,7 @@ from typing import Any
 
 from hifacegan_lib.models.checkpoints import differences
 from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
-from hifacegan_lib.utils.files import expanded, read_json, write_json
+from hifacegan_lib.utils.files import expanded, read_json, write_bytes, write_json
 from hifacegan_lib.utils.versions import environment
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -46,6 +46,28 @@ def notebook_folder() -> Path:
     """The folder of the notebooks: ``notebooks/`` of the checkout, else the copy in an installed wheel."""
     folder = project_root() / "notebooks"
     return folder if folder.is_dir() else _PACKAGE / "notebooks"
+
+
+def write_notebooks(folder: Path, overwrite: bool = False) -> list[Path]:
+    """Write the package's notebooks and profiles to ``folder``/notebooks and /params, a project root to work in.
+
+    Returns:
+        The written files; those that are there with the same content are left out.
+    Raises:
+        FileExistsError: files there have other content; nothing is written. ``overwrite`` replaces them.
+    """
+    planned: dict[Path, bytes] = {}
+    for part, packaged, pattern in (("notebooks", "notebooks", "*.ipynb"), ("params", "profiles", "*/*.yaml")):
+        source = next(
+            path for path in (_PACKAGE / packaged, _PACKAGE.parent / part) if path.is_dir()
+        )  # wheel, checkout
+        planned |= {folder / part / path.relative_to(source): path.read_bytes() for path in source.glob(pattern)}
+    planned = {path: data for path, data in sorted(planned.items()) if not path.is_file() or path.read_bytes() != data}
+    if not overwrite and (changed := [str(path) for path in planned if path.exists()]):
+        raise FileExistsError(
+            f"{', '.join(changed)}: other content than the package's; choose another folder, or --overwrite replaces it"
+        )
+    return [write_bytes(path, data) for path, data in planned.items()]
 
 
 def working_folder() -> Path:
@@ -161,7 +183,7 @@ def run_profile(
 
     Args:
         overrides: as in :func:`load_profile`.
-        only: names of notebooks; empty: all.
+        only: names of notebooks or their beginnings, such as "01"; empty: all.
     Raises:
         ParamsError: as :func:`load_profile`; or ``only`` has a name that is no notebook of the profile.
         papermill.PapermillExecutionError: a notebook cell failed; the executed notebook shows it.
@@ -170,9 +192,9 @@ def run_profile(
     from traitlets.config import Config
 
     chosen = load_profile(profile, overrides)
-    if unknown := [name for name in only if name not in chosen]:
+    if unknown := [part for part in only if not any(name.startswith(part) for name in chosen)]:
         raise ParamsError(f"{unknown[0]!r} is no notebook of this profile; there are: {', '.join(chosen)}")
-    names = [name for name in chosen if not only or name in only]
+    names = [name for name in chosen if not only or name.startswith(tuple(only))]
     named = (p.model_dump().get("run_name") for p in reversed(chosen.values()))
     folder = run_folder(next(filter(None, named), profile))
     seconds: dict[str, float] = {}

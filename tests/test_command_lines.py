@@ -72,6 +72,7 @@ LINES = {
     # a notebook takes minutes; `make test` runs them all
     r"run .*": How("plan"),
     r"sweep .*": How("plan"),
+    r"notebooks work/": How("run", "", ("work/notebooks/04_training.ipynb", "work/params/demo/04_training.yaml")),
     # hours of training; VGG-19 is a download, but for lines that name a file
     r"train .*perceptual_file .*": How("run", TINY, ("runs/*/result.json",)),
     r"train .*": How("run", f"{TINY} -p perceptual_weight 0", ("runs/*/result.json",)),

@@ -1,5 +1,7 @@
 """A wheel holds all that a command needs: it is built, installed into an empty environment and used elsewhere."""
 
+import importlib
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -11,6 +13,9 @@ import cv2
 import numpy as np
 import pytest
 from skimage import data
+
+from hifacegan_lib.metrics import registry
+from hifacegan_lib.utils import versions
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,6 +67,57 @@ def test_the_wheel_restores_a_photograph_from_any_folder(installed: Path, tmp_pa
     run(installed, "restore", "photo.png", "restored", cwd=tmp_path)
     restored = cv2.imread(str(tmp_path / "restored" / "photo.png"))
     assert restored.shape == (512, 512, 3) and (restored != data.astronaut()[..., ::-1]).any()
+
+
+def test_the_wheel_evaluates_and_lists_recipes(installed: Path, tmp_path: Path) -> None:
+    for folder, value in (("clean", 90), ("theirs", 95)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), np.full((64, 64, 3), value, np.uint8))
+    words = ["evaluate", "--restored", "theirs", "--reference", "clean", "--metrics", "psnr", "ssim", "lpips"]
+    said = run(installed, *words, cwd=tmp_path)
+    assert "34.15" in said and (tmp_path / "runs" / "evaluate-theirs" / "report.html").is_file()  # 20 log10(255 / 5)
+    assert "face_renov" in run(installed, "recipes", cwd=tmp_path)
+
+
+def test_the_wheel_runs_a_notebook_from_any_folder(installed: Path, tmp_path: Path) -> None:
+    small = ["-p", "train_size", "12", "-p", "valid_size", "6", "-p", "synthetic_size", "64"]
+    said = run(installed, "run", "demo", "--only", "01", *small, cwd=tmp_path)
+    assert "pixels with 0 and with 2 workers" in said
+    assert (tmp_path / "runs" / "demo" / "notebooks" / "01_data_preparation.ipynb").is_file()
+
+
+def test_the_wheel_writes_notebooks_to_work_on(installed: Path, tmp_path: Path) -> None:
+    run(installed, "notebooks", "work", cwd=tmp_path)
+    for part, pattern in (("notebooks", "*.ipynb"), ("params", "*/*.yaml")):
+        ours, theirs = (
+            {path.relative_to(root): path.read_bytes() for path in (root / part).glob(pattern)}
+            for root in (ROOT, tmp_path / "work")
+        )
+        assert ours == theirs and len(ours) >= 6
+    profile = tmp_path / "work" / "params" / "demo" / "04_training.yaml"
+    profile.write_text("profile: demo\nsteps: 77\n")
+    assert "steps: 77 " in run(installed, "params", "demo", "04_training", cwd=tmp_path / "work" / "notebooks")
+    done = subprocess.run([installed, "notebooks", "work"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "04_training.yaml: other content than the package's" in done.stderr
+    assert "steps: 77" in profile.read_text()
+    assert "1 files written" in run(installed, "notebooks", "work", "--overwrite", cwd=tmp_path)
+    assert profile.read_bytes() == (ROOT / "params" / "demo" / "04_training.yaml").read_bytes()
+
+
+def test_any_distribution_of_opencv_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.metadata.distribution
+
+    def without_opencv(name: str) -> importlib.metadata.Distribution:
+        if name.startswith("opencv"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", without_opencv)
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.version("opencv-python-headless")
+    assert versions.environment()["packages"]["opencv"] == cv2.__version__
+    assert f"OpenCV {cv2.__version__}" in importlib.reload(registry).standard(["ssim"])["ssim"].implementation
 
 
 def test_the_wheel_has_recipes_and_profiles(installed: Path, tmp_path: Path) -> None:

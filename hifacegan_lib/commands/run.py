@@ -1,6 +1,7 @@
-"""``run`` executes the notebooks of a profile, ``params`` prints the parameters of a profile."""
+"""``run`` executes a profile's notebooks, ``params`` prints its parameters, ``notebooks`` writes both to a folder."""
 
 import sys
+from pathlib import Path
 
 from hifacegan_lib.commands.options import Pairs, Words, overrides
 from hifacegan_lib.names import ParamsError
@@ -12,11 +13,12 @@ def run(profile: str, /, *, only: Words = None, p: Pairs = None) -> int:
     For example:
 
         hifacegan run demo
+        hifacegan run demo --only 01 02
         hifacegan run folder256 --only 04_training -p steps 2000 -p decay_steps 1000 -p suppression lip
 
     Args:
         profile: folder below params/: demo, folder256, colab, ffhq512 or your own.
-        only: names of the notebooks to execute (all).
+        only: names or numbers of the notebooks to execute (all).
     """
     from papermill import PapermillExecutionError
 
@@ -54,4 +56,26 @@ def params(profile: str, notebook: str = "", /, *, p: Pairs = None) -> int:
     if notebook and notebook not in chosen:
         raise ParamsError(f"{notebook!r}: the profile {profile} has {', '.join(chosen)}")
     print("\n".join(chosen[name].as_yaml(name) for name in ([notebook] if notebook else chosen)), end="")
+    return 0
+
+
+def notebooks(folder: Path, /, *, overwrite: bool = False) -> int:
+    """Write the notebooks and the profiles to a folder, to work on them there.
+
+    For example:
+
+        hifacegan notebooks work/
+        cd work && hifacegan run demo
+
+    Commands that are called in the folder, or below it, use its notebooks and profiles, and keep data and runs there.
+    Files that you changed are not replaced.
+
+    Args:
+        folder: gets notebooks/ and params/.
+        overwrite: replace changed files too.
+    """
+    from hifacegan_lib import runs
+
+    written = runs.write_notebooks(folder, overwrite)
+    print(f"{len(written)} files written\nnotebooks {folder / 'notebooks'}\nprofiles  {folder / 'params'}")
     return 0

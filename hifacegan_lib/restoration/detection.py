@@ -1,4 +1,4 @@
-"""Every face of a whole photograph: YuNet at several sizes, or OpenCV's Haar cascade where nothing may be downloaded.
+"""Every face of a whole photograph: YuNet at several sizes, or OpenCV's Haar cascade where YuNet was not fetched.
 
 YuNet sees a face best when it is between 10 and 200 pixels wide. The photograph is shown at sizes a factor of four
 apart, in tiles that overlap, so faces of 16 and of 2000 pixels are found in pictures of any size, in bounded memory.
