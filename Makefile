@@ -11,7 +11,7 @@ NETWORKS := yunet sface niqe alexnet
 UV := $(shell sed -n 's/^uv==/uv==/p' requirements.lock)
 export UV_HTTP_TIMEOUT ?= 300
 
-.PHONY: help setup demo lab test lint units notebooks-test notebooks docs lock clean
+.PHONY: help setup demo lab test lint units notebooks-test colab-test notebooks docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ units: $(READY) ## unit tests
 notebooks-test: $(READY) ## run every notebook and compare its outputs, in a folder of its own
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	HIFACEGAN_HOME="$$home" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+
+colab-test: $(READY) ## run every notebook whole under a stand-in for Colab, minutes
+	$(BIN)/python -m pytest -m colab tests/test_colab.py
 
 notebooks: $(READY) ## run every notebook and keep its outputs, as they are committed
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \

@@ -4,14 +4,10 @@ import ast
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -116,80 +112,9 @@ def test_the_command_line_runs_a_notebook_without_warnings(tmp_path: Path) -> No
         assert not re.search("traceback|warning|error:", said, re.IGNORECASE), said
 
 
-class Colab(NamedTuple):
-    """A machine like Colab's: an interpreter without the workbench, Drive's stand-in, and a git address."""
-
-    folder: Path
-    environment: dict[str, str]
-
-    def run(self, notebook: Path, **parameters: object) -> str:
-        """Execute a notebook in the folder where Colab's kernels start; what it printed."""
-        executed = self.folder / "executed" / notebook.name
-        executed.parent.mkdir(exist_ok=True)
-        command = ["python", "-m", "papermill", str(notebook), str(executed), "--log-output", "--no-progress-bar"]
-        given = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-        done = subprocess.run([*command, *given], cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-
-@pytest.fixture(scope="module")
-def colab(tmp_path_factory: pytest.TempPathFactory) -> Colab:
-    root, folder = FOLDER.parent, tmp_path_factory.mktemp("content")
-    venv.create(folder / "python", symlinks=True)
-    packages = sysconfig.get_path("purelib", vars={"base": str(folder / "python")})
-    Path(packages, "colab.pth").write_text(sysconfig.get_path("purelib"))  # what Colab has; not the workbench
-    drive = folder / "modules" / "google" / "colab" / "drive.py"
-    drive.parent.mkdir(parents=True)
-    drive.write_text("def mount(folder):\n    print('mounted', folder)\n")
-    source = folder / "source"
-    for part in ("hifacegan_lib", "notebooks", "params"):
-        shutil.copytree(root / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / part, source)
-    author = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
-    for command in (("init", "--quiet"), ("add", "."), (*author, "commit", "--quiet", "--message", "all")):
-        subprocess.run(["git", "-C", str(source), *command], check=True)
-    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment = {
-        **os.environ,
-        **offline,
-        "PATH": f"{folder / 'python' / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder / "modules"),
-        "COLAB_RELEASE_TAG": "test",
-        "HIFACEGAN_SOURCE": source.as_uri(),
-        "HIFACEGAN_HOME": str(folder / "home"),
-    }
-    return Colab(folder, environment)
-
-
 def test_colabs_first_cell_is_one_line_and_the_same_everywhere() -> None:
     cells = {source(tagged(name, "colab")) for name in NOTEBOOKS}
     assert len(cells) == 1, "the cell differs between notebooks"
     assert all(source(code_cells(name)[0]) in cells for name in NOTEBOOKS), "it must come first"
     (cell,) = cells
     assert len(cell.splitlines()) == 1
-
-
-def test_colab_runs_a_whole_notebook_from_a_git_address(colab: Colab) -> None:
-    said = colab.run(FOLDER / "01_data_preparation.ipynb", **SMALL)
-    assert "mounted /content/drive" in said
-    assert "pixels with 0 and with 2 workers" in said
-    assert (colab.folder / "workbench" / ".git").is_dir()
-    assert (colab.folder / "home" / "data" / "demo" / "manifest.json").exists()
-
-
-@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "01_data_preparation"])
-def test_colab_opens_every_notebook(colab: Colab, name: str) -> None:
-    """Up to and with the check of its parameters."""
-    notebook = load(name)
-    last = next(n for n, cell in enumerate(notebook["cells"]) if "from_namespace(globals())" in source(cell))
-    first = colab.folder / f"{name}.ipynb"
-    first.write_text(json.dumps(notebook | {"cells": notebook["cells"][: last + 1]}), encoding="utf-8")
-    assert "mounted /content/drive" in colab.run(first)
-
-
-def test_colabs_script_constrains_what_colab_brings() -> None:
-    script = (FOLDER / "colab.sh").read_text(encoding="utf-8")
-    assert "^(torch|torchvision|numpy)==" in script
-    assert "--constraint" in script

@@ -96,11 +96,11 @@ def test_the_wheel_writes_notebooks_to_work_on(installed: Path, tmp_path: Path) 
         )
         assert ours == theirs and len(ours) >= 6
     profile = tmp_path / "work" / "params" / "demo" / "04_training.yaml"
-    profile.write_text("profile: demo\nsteps: 77\n")
-    assert "steps: 77 " in run(installed, "params", "demo", "04_training", cwd=tmp_path / "work" / "notebooks")
+    profile.write_text("profile: demo\nsteps: 777\n")
+    assert "steps: 777 " in run(installed, "params", "demo", "04_training", cwd=tmp_path / "work" / "notebooks")
     done = subprocess.run([installed, "notebooks", "work"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "04_training.yaml: other content than the package's" in done.stderr
-    assert "steps: 77" in profile.read_text()
+    assert "steps: 777" in profile.read_text()
     assert "1 files written" in run(installed, "notebooks", "work", "--overwrite", cwd=tmp_path)
     assert profile.read_bytes() == (ROOT / "params" / "demo" / "04_training.yaml").read_bytes()
 
