@@ -12,7 +12,7 @@ from hifacegan_lib.utils import images
 
 ROOT = Path(__file__).parents[2]
 NOT_RUN = {
-    "colab.md": "runs on Colab alone; tests/test_notebooks.py runs the same steps",
+    "colab.md": "runs on Colab alone; tests/test_colab.py runs it under a stand-in",
     "sweep.md": "reads a finished sweep; tests/test_sweeps.py calls the same",
 }
 
