@@ -38,7 +38,7 @@ def shown_keys(found: Evaluation, method: str = "model") -> list[str]:
     """Keys of the faces that the page shows: best, median and worst, then the largest drifts; none without an input."""
     keys = [key for keys in _picked(found, method).values() for key in keys]
     if keys and "identity" in found.available:
-        keys += identity_drift.drift(found, method).faces.index[:WORST]
+        keys.extend(identity_drift.drift(found, method).faces.index[:WORST])  # + would be pandas' own
     return list(dict.fromkeys(keys))
 
 
