@@ -21,18 +21,18 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1130,
+    "utils": 1350,
     "models": 1990,
     "degradations": 1430,
     "restoration": 1520,
     "data": 1170,
-    "metrics": 840,
+    "metrics": 850,
     "evaluation": 1670,
     "reports": 1300,
     "training": 1010,
     "widgets": 730,
-    "commands": 600,
-    "top level": 1590,
+    "commands": 630,
+    "top level": 1620,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
