@@ -6,8 +6,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from hifacegan_lib.metrics import array_pickles
 from hifacegan_lib.metrics.metric import check, weights
-from hifacegan_lib.utils import array_pickles
 
 LPIPS_SIDE = 31  # smallest side in pixels, for the network's poolings
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}

@@ -16,9 +16,9 @@ from torch import Tensor
 from torchmetrics.functional import image as theirs
 from torchvision.models import alexnet, squeezenet1_1, vgg16
 
-from hifacegan_lib.metrics import full_reference, learned_distance
+from hifacegan_lib.metrics import array_pickles, full_reference, learned_distance
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.utils import array_pickles, weight_registry
+from hifacegan_lib.utils import weight_registry
 
 Score = Callable[[Tensor, Tensor], Tensor]
 SCORES = [full_reference.psnr, full_reference.ssim, full_reference.ms_ssim]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hifacegan_lib.utils import array_pickles, package_index, weight_registry
+from hifacegan_lib.metrics import array_pickles
+from hifacegan_lib.utils import package_index, weight_registry
 from hifacegan_lib.utils.downloads import WrongContent
 from hifacegan_lib.utils.package_index import Packaged
 
