@@ -5,6 +5,8 @@ checkpoints/, figures/, the executed notebooks/ and report.html. Relative ``runs
 root, or in the folder that the environment variable HIFACEGAN_HOME names (a mounted drive, say).
 """
 
+import io
+import json
 import os
 import shutil
 import sys
@@ -174,16 +176,18 @@ def _plain_lines() -> Iterator[None]:
 
 
 def run_profile(
-    profile: str, overrides: Mapping[str, Any] | None = None, only: Sequence[str] = ()
+    profile: str, overrides: Mapping[str, Any] | None = None, only: Sequence[str] = (), verbose: bool = False
 ) -> tuple[Path, dict[str, float]]:
     """Execute a profile's notebooks in order with papermill. Returns the run's folder, and each notebook's seconds.
 
-    All parameters are validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``;
-    their printed lines go to this process's output.
+    All parameters are validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``. For
+    each notebook one line is printed: its time and its finding, see :func:`finding`. A terminal also shows the line
+    that the notebook printed last.
 
     Args:
         overrides: as in :func:`load_profile`.
         only: names of notebooks or their beginnings, such as "01"; empty: all.
+        verbose: print all lines of the notebooks.
     Raises:
         ParamsError: as :func:`load_profile`; or ``only`` has a name that is no notebook of the profile.
         papermill.PapermillExecutionError: a notebook cell failed; the executed notebook shows it.
@@ -199,10 +203,12 @@ def run_profile(
     folder = run_folder(next(filter(None, named), profile))
     seconds: dict[str, float] = {}
     for number, name in enumerate(names, 1):
-        print(f"[{number}/{len(names)}] notebooks/{name}.ipynb", flush=True)
+        title = f"[{number}/{len(names)}] {name:26}"
+        print(title, end="\n" if verbose else "", flush=True)
         start = time.monotonic()
         output = folder / "notebooks" / f"{name}.ipynb"
         output.parent.mkdir(parents=True, exist_ok=True)
+        shows_last = sys.stdout.isatty() and not verbose
         with _plain_lines():
             papermill.execute_notebook(
                 notebook_folder() / f"{name}.ipynb",
@@ -210,9 +216,32 @@ def run_profile(
                 parameters=chosen[name].model_dump(),
                 cwd=str(working_folder()),
                 progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
+                stdout_file=_LastLine(title) if shows_last else sys.stdout if verbose else None,
+                stderr_file=sys.stderr if verbose else None,
                 config=Config(KernelManager={"transport_encryption": "auto"}),  # its ports are open to all users
             )
         seconds[name] = time.monotonic() - start
+        begin = f"\r\x1b[K{title}" if shows_last else "" if not verbose else title
+        print(f"{begin}{seconds[name]:6.0f} s  {finding(output)}", flush=True)
     return folder, seconds
+
+
+def finding(executed: str | Path) -> str:
+    """The result of an executed notebook in one line: all that its cells with the tag ``finding`` printed."""
+    cells = json.loads(Path(executed).read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "finding" in cell["metadata"].get("tags", [])]
+    texts = ["".join(output.get("text", "")) for cell in tagged for output in cell["outputs"]]
+    return "; ".join(line for text in texts for line in text.splitlines() if line)
+
+
+class _LastLine(io.TextIOBase):
+    """Shows the last line written to it beside the title, in place."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def write(self, text: str) -> int:
+        if lines := text.split("\r")[-1].strip().splitlines():
+            room = max(0, shutil.get_terminal_size().columns - len(self.title) - 1)
+            print(f"\r\x1b[K{self.title}{lines[-1][:room]}", end="", flush=True)
+        return len(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hifacegan_lib import runs
 from hifacegan_lib.params import NOTEBOOKS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -94,6 +95,12 @@ def test_committed_executed_clean_and_small(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
+def test_each_notebook_prints_its_finding_in_a_line(name: str) -> None:
+    found = runs.finding(FOLDER / f"{name}.ipynb")
+    assert 20 < len(found) < 110, found
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_claims_are_asserted(name: str) -> None:
     assert sum("assert " in source(cell) for cell in code_cells(name)) >= 2
 
@@ -107,7 +114,11 @@ def test_the_command_line_runs_a_notebook_without_warnings(tmp_path: Path) -> No
     home = {"HIFACEGAN_HOME": str(tmp_path)}
     done = subprocess.run([*command, *overrides], env=os.environ | home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "pixels with 0 and with 2 workers" in done.stdout
+    assert re.search(
+        r"^\[1/1\] 01_data_preparation +\d+ s  0 keys in both splits; 0 near-duplicates", done.stdout, re.M
+    )
+    assert len(done.stdout.splitlines()) < 8, "one line for a notebook, and the paths"
+    assert str(tmp_path) in done.stdout.splitlines()[-1]
     for said in (done.stdout, done.stderr):
         assert not re.search("traceback|warning|error:", said, re.IGNORECASE), said
 

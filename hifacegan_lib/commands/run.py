@@ -7,8 +7,8 @@ from hifacegan_lib.commands.options import Pairs, Words, overrides
 from hifacegan_lib.names import ParamsError
 
 
-def run(profile: str, /, *, only: Words = None, p: Pairs = None) -> int:
-    """Execute a profile's notebooks in order, with papermill.
+def run(profile: str, /, *, only: Words = None, verbose: bool = False, p: Pairs = None) -> int:
+    """Execute a profile's notebooks in order, with papermill; print the time and the finding of each.
 
     For example:
 
@@ -19,22 +19,30 @@ def run(profile: str, /, *, only: Words = None, p: Pairs = None) -> int:
     Args:
         profile: folder below params/: demo, folder256, colab, ffhq512 or your own.
         only: names or numbers of the notebooks to execute (all).
+        verbose: print all lines of the notebooks, for the log of a long training.
     """
     from papermill import PapermillExecutionError
 
     from hifacegan_lib import runs
 
     try:
-        folder, seconds = runs.run_profile(profile, overrides(p), only or ())
+        folder, seconds = runs.run_profile(profile, overrides(p), only or (), verbose)
     except PapermillExecutionError as error:
-        print(f"hifacegan: cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"\nhifacegan: cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
         return 1
-    print("\n" + "\n".join(f"{name:24} {taken:6.0f} s" for name, taken in seconds.items()))
-    print(f"{'':24} {sum(seconds.values()):6.0f} s\n")
-    for what, part in (("report", "report.html"), ("numbers", "metrics.json"), ("pictures", "figures")):
+    print(f"{'':32}{sum(seconds.values()):6.0f} s\n")
+    numbers = folder / "metrics.json"
+    if numbers.exists() and any(name.startswith("05") for name in seconds):
+        from hifacegan_lib.evaluation import Evaluation
+
+        found = Evaluation.load(numbers)
+        print(f"{len(found.keys)} faces of {found.conditions['image_size']}, mean [95 % interval]")
+        titles = [found.available[name].title for name in ("psnr", "ssim") if name in found.available]
+        print(found.summary()[titles].to_string() + "\n")
+    for what, part in (("page", "report.html"), ("pictures", "figures"), ("numbers", "metrics.json")):
         if (folder / part).exists():
-            print(f"{what:9}{folder / part}")
-    print(f"{'executed':9}{folder / 'notebooks'}")
+            print(f"{what:10}{folder / part}")
+    print(f"{'notebooks':10}{folder / 'notebooks'}")
     return 0
 
 
