@@ -180,8 +180,8 @@ def run_profile(
 ) -> tuple[Path, dict[str, float]]:
     """Execute a profile's notebooks in order with papermill. Returns the run's folder, and each notebook's seconds.
 
-    All parameters are validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``. For
-    each notebook one line is printed: its time and its finding, see :func:`finding`. A terminal also shows the line
+    All parameters are validated before the first kernel starts. Executed notebooks go to ``runs/<name>/notebooks/``.
+    One line is printed for each notebook, its time and its finding, see :func:`finding`. A terminal also shows the line
     that the notebook printed last.
 
     Args:
