@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from hifacegan_lib.models import eight_bits
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.utils import files
 
@@ -29,12 +30,19 @@ FORMAT = "hifacegan-generator-1"
 
 def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] | None = None) -> Path:
     """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) is metadata."""
+    return save_tensors(path, generator, generator.state_dict(), info)
+
+
+def save_tensors(
+    path: str | Path, generator: nn.Module, tensors: Mapping[str, Tensor], info: dict[str, Any] | None = None
+) -> Path:
+    """As :func:`save_generator`, with the generator's weights in another form, see :mod:`eight_bits`."""
     description: dict[str, Any] = {"format": FORMAT, "config": None, "info": info or {}}
     if type(generator) is Generator:
         description["config"] = dataclasses.asdict(generator.config)
     else:
         description["class"] = type(generator).__name__
-    return write(path, generator.state_dict(), description)
+    return write(path, tensors, description)
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
@@ -65,10 +73,18 @@ def load_generator(
     if stored != type(network).__name__:
         raise ValueError(f"{path}: weights of the class {stored!r}, expected {type(network).__name__!r}")
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(_unpacked(tensors))
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the config or the class ({error})") from None
     return network.to(device).eval(), description["info"]
+
+
+def _unpacked(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors as they were saved, or in float32 if kernels are stored in eight bits."""
+    if not any(value.dtype == torch.int8 for value in tensors.values()):
+        return tensors
+    values = eight_bits.unpack({name: value.numpy() for name, value in tensors.items()})
+    return {name: torch.from_numpy(value) for name, value in values.items()}
 
 
 def read(path: str | Path, expected: str = FORMAT) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -18,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from hifacegan_lib.models import eight_bits
 from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.photo_files import Photo
@@ -140,7 +141,7 @@ def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]
 def _read(path: Path) -> tuple[Named, dict[str, Any]]:
     with safe_open(path, framework="np") as file:
         info = json.loads(file.metadata()["hifacegan"])["info"]
-        return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}, info  # noqa: SIM118
+        return eight_bits.unpack({name: file.get_tensor(name) for name in file.keys()}), info  # noqa: SIM118
 
 
 def mix(weights: Named, others: Named, share: float) -> Named:
@@ -155,23 +156,25 @@ def mix(weights: Named, others: Named, share: float) -> Named:
 
 
 def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any]) -> Path:
-    """Write a training's ``ema.safetensors`` as shipped weights, each number rounded to half precision, and its graph.
+    """Write a training's ``ema.safetensors`` as shipped weights, kernels in eight bits, and the network's graph.
 
     Spectral norms are divided into the weights first, so that they fit the graph.
 
     Args:
-        about: JSON values that go into the file beside what the checkpoint says: data, licence.
+        about: JSON values that go into the file beside the checkpoint's info: data, licence.
     Raises:
-        ValueError: no such flavour; a number that half precision cannot hold. ImportError: no onnx, onnxscript.
+        ValueError: no such flavour; a number is not finite or exceeds half precision. ImportError: no onnx, onnxscript.
     """
+    import torch
+
     from hifacegan_lib.models import checkpoints, exporting
     from hifacegan_lib.models.torch_network import folded
 
     if flavour not in FLAVOURS:
         raise ValueError(f"flavour = {flavour!r}: expected {' or '.join(FLAVOURS)}")
     generator, info = checkpoints.load_generator(checkpoint)
-    half = folded(generator).half()
-    if not all(value.isfinite().all() for value in half.state_dict().values()):
-        raise ValueError(f"{checkpoint}: holds numbers beyond half precision's 65504")
+    network = folded(generator)
+    stored = eight_bits.pack({name: value.numpy() for name, value in network.state_dict().items()})
     exporting.export_graph(generator, FOLDER / f"{name}.onnx")
-    return checkpoints.save_generator(FOLDER / f"{name}-{flavour}.safetensors", half, {**info, **about})
+    tensors = {name: torch.from_numpy(value) for name, value in stored.items()}
+    return checkpoints.save_tensors(FOLDER / f"{name}-{flavour}.safetensors", network, tensors, {**info, **about})
