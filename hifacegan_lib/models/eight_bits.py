@@ -2,8 +2,8 @@
 
     w = scale_c * q        q = -127 ... 127, one scale for each output channel c of a kernel
 
-Only kernels (four dimensions) are stored so; biases and the like stay in half precision. The largest error of a weight is
-half a scale, 1/254 of the largest weight of its channel.
+Only kernels (four dimensions) are stored so; biases and the like stay in half precision. The largest error of a weight
+is half a scale, 1/254 of the largest weight of its channel.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,6 @@ def pack(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.gen
 
 def unpack(stored: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
     """All tensors in float32; a file without int8 kernels is only converted."""
-    scales = {name: value for name, value in stored.items() if name.removesuffix(SCALE) in stored and name.endswith(SCALE)}
-    return {
-        name: value.astype(np.float32) * scales.get(name + SCALE, np.float32(1))
-        for name, value in stored.items()
-        if name not in scales
-    }
+    scales = {name for name in stored if name.endswith(SCALE) and name.removesuffix(SCALE) in stored}
+    weights = {name: value.astype(np.float32) for name, value in stored.items()}
+    return {n: v * weights[n + SCALE] if n + SCALE in scales else v for n, v in weights.items() if n not in scales}

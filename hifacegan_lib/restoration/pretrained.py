@@ -37,7 +37,7 @@ SIZE = 256  # of a frame, for a file that does not say
 
 
 def names() -> list[str]:
-    """Weights by name: each has a file for every flavour."""
+    """Weights by name; each has the flavour fidelity, and perhaps realism."""
     first = f"-{FLAVOURS[0]}.safetensors"
     return sorted(path.name.removesuffix(first) for path in FOLDER.glob(f"*{first}"))
 
@@ -87,6 +87,8 @@ def load_model(
     elif name in names():
         ends = zip(FLAVOURS, (1 - blend, blend), strict=True)
         flavours = [FOLDER / f"{name}-{flavour}.safetensors" for flavour, share in ends if share]
+        if not flavours[-1].is_file():
+            raise ValueError(f"blend = {blend:g}: {name} has no flavour {FLAVOURS[1]}; expected 0")
         path, name = FOLDER / f"{name}.onnx", f"{name} (blend {blend:.10g})"
     else:
         shipped = ", ".join(names()) or "none here"

@@ -18,6 +18,7 @@ from hifacegan_lib.utils import images
 from hifacegan_lib.utils.files import sha256
 
 SMALL = GeneratorConfig(width=4, stages=1, hidden=4)
+LEVELS = 2  # grey levels by which kernels in eight bits may differ: random kernels of few channels are the worst case
 
 
 def random(seed: int, config: GeneratorConfig = SMALL) -> Generator:
@@ -68,17 +69,20 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
         pretrained.load_model(folder / "tiny-realism.safetensors", 0.5)
     with pytest.raises(ValueError, match="blend = 2"):
         pretrained.load_model("tiny", 2)
+    (folder / "tiny-realism.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"blend = 0\.5: tiny has no flavour realism; expected 0"):
+        pretrained.load_model("tiny", 0.5)
 
 
-def test_shipped_is_half_as_large_and_draws_the_same(folder: Path) -> None:
+def test_shipped_is_smaller_and_draws_nearly_the_same(folder: Path) -> None:
     source = save_generator(folder / "ema.safetensors", random(3), {"image_size": 16, "step": 7})
     path = pretrained.ship(source, "small", "fidelity", {"license": "CC BY-NC-SA 4.0"})
     assert path == folder / "small-fidelity.safetensors"
-    assert path.stat().st_size < 0.7 * source.stat().st_size  # both begin with 2 kB of config
+    assert path.stat().st_size < 0.6 * source.stat().st_size  # both begin with kilobytes of names and config
     generator, info = load_generator(path)
     assert {value.dtype for value in generator.state_dict().values()} == {torch.float32}
     assert info == {"image_size": 16, "step": 7, "license": "CC BY-NC-SA 4.0"}
-    assert np.abs(drawn(pretrained.load_model(path)) - drawn(pretrained.load_model(source))).max() <= 1
+    assert np.abs(drawn(pretrained.load_model(path)) - drawn(pretrained.load_model(source))).max() <= LEVELS
     (folder / "small-realism.safetensors").write_bytes(path.read_bytes())
     by_onnx = pretrained.load_model("small", 0.5)
     assert isinstance(by_onnx.network, OnnxNetwork) and by_onnx.size == 16
@@ -130,8 +134,8 @@ def test_a_flavour_is_found_by_its_name(folder: Path) -> None:
 
 def test_what_cannot_ship_is_refused(folder: Path) -> None:
     wild = random(4)
-    next(iter(wild.parameters())).data[:] = 1e6
-    with pytest.raises(ValueError, match="beyond half precision"):
+    next(iter(wild.parameters())).data[:] = torch.inf
+    with pytest.raises(ValueError, match="not finite or exceed half precision"):
         pretrained.ship(save_generator(folder / "wild.safetensors", wild), "small", "fidelity", {})
     with pytest.raises(ValueError, match="flavour = 'sharp': expected fidelity or realism"):
         pretrained.ship(folder / "wild.safetensors", "small", "sharp", {})
