@@ -1,11 +1,10 @@
 """Measure the weights that ship and write their card: weights/measured.json, its pictures, weights/MODEL_CARD.md.
 
-    python docs/model_card.py --data data/compact256 --kept data/select --vgg vgg.safetensors --runs runs/patches ...
+    python docs/model_card.py --data data/compact256 --kept data/select
     python docs/model_card.py                           # the card again, from measured.json
 
 ``--data`` is judged by its validation faces, baselines are tuned on its training faces. ``--kept`` has the faces that
-were set aside to choose by; the pictures show those of them that are nobody's. ``--vgg``: VGG-19's first layers, made
-by `hifacegan weights convert`. ``--runs``: the trainings in their order; one that is not named keeps its numbers.
+were set aside to choose by; the pictures show the generated ones among them, which show no real person.
 """
 
 import argparse
@@ -27,14 +26,11 @@ from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.full_reference import psnr
-from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.reports import network_plots, plots
-from hifacegan_lib.reports.run_log import read_lines
+from hifacegan_lib.reports import plots
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import detect
-from hifacegan_lib.training import perceptual
 from hifacegan_lib.training.health import DROPLETS, droplets
 from hifacegan_lib.utils import images, measures
 from hifacegan_lib.utils.images import Pixels
@@ -43,9 +39,11 @@ WEIGHTS = pretrained.FOLDER
 NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
 NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.SIZE, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
+OPEN = "open-256"
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
 TUNING = 128  # training faces on which the baselines are tuned
-METRICS = ("psnr", "ssim", "sharpness", "colour_shift")
+METRICS = ("psnr", "ssim", "lpips", "identity", "sharpness")
+DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "identity": 3, "sharpness": 1}
 
 
 def bilateral(color: float, space: float) -> scoring.Method:
@@ -71,9 +69,14 @@ GRIDS: dict[Callable[..., scoring.Method], list[dict[str, float]]] = {
 }
 
 
-def held(blend: float) -> dict[str, float]:
+def load(method: str) -> pretrained.Model:
+    """The model of a row of the table."""
+    return pretrained.load_model(OPEN) if method == OPEN else pretrained.load_model(NAME, BLENDS[method])
+
+
+def held(method: str) -> dict[str, float]:
     """Gain in dB on the astronaut's face and on drawn ones, each damaged by a seed of its own: name -> gain."""
-    model = pretrained.load_model(NAME, blend)
+    model = load(method)
     photo = data.astronaut()
     faces = {"astronaut": cut(photo, detect(photo, "haar")[0].alignment, SIZE)}
     faces |= {f"portrait {n}": portrait(n, SIZE) for n in range(PORTRAITS)}
@@ -84,18 +87,15 @@ def held(blend: float) -> dict[str, float]:
     return gains
 
 
-def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
+def measure(source: Path) -> dict[str, Any]:
     """All numbers of the card."""
-    known = json.loads(NUMBERS.read_text(encoding="utf-8"))["trainings"] if NUMBERS.exists() else {}
-    named = {run.name: _training(run) for run in runs}
-    trainings = {name: of for name, of in known.items() if name not in named} | named
-    config = LoaderConfig(str(source), SIZE, RECIPE, 8, seed=0)
+    config = LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0)
     train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
-    models = {name: pretrained.load_model(NAME, blend).network for name, blend in BLENDS.items()}
+    models: dict[str, Any] = {name: load(name).network for name in (*BLENDS, OPEN)}
     methods = {name: one.method for name, one in tuned.items()} | models
     valid = get_face_loader(config, "valid")
-    found = scoring.evaluate(methods, valid, 1000, metrics=standard(METRICS) | {"vgg": _vgg(vgg)})
+    found = scoring.evaluate(methods, valid, 1000, metrics=standard(METRICS))
     over = ["degraded", *tuned]
     return {
         "recipe": RECIPE,
@@ -103,22 +103,12 @@ def measure(source: Path, vgg: Path, runs: Sequence[Path]) -> dict[str, Any]:
         "rows": [_row(found, row["method"]) for row in found.rows],
         "sharpness_of_clean_faces": round(found.clean["sharpness"].mean, 2),
         "tuned": {name: dict(one.setting) for name, one in tuned.items()},
-        "gains": {
-            m: {name: {o: _three(found.gain(name, o, m)) for o in over} for name in BLENDS} for m in ("psnr", "ssim")
-        },
+        "gains": {m: {name: {o: _three(found.gain(name, o, m)) for o in over} for name in models} for m in METRICS[:2]},
+        "worse": {name: _worse(model, valid) for name, model in models.items()},
         "clean_input": {name: _clean(model, valid) for name, model in models.items()},
         "droplets": {name: _droplets(model, valid) for name, model in models.items()},
-        "held": {name: held(BLENDS[name]) for name in pretrained.FLAVOURS},
-        "trainings": trainings,
+        "held": {name: held(name) for name in (*pretrained.FLAVOURS, OPEN)},
     }
-
-
-def _training(run: Path) -> dict[str, Any]:
-    last = list(read_lines(run))[-1]
-    machine = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    asked = json.loads((run / "params.json").read_text(encoding="utf-8"))
-    known = {name: asked[name] for name in ("image_size", "batch_size")}
-    return {"steps": last["step"], "minutes": round(last["seconds"] / 60), "cpus": machine["cpus"], **known}
 
 
 def _first(loader: FaceLoader, count: int) -> list[scoring.Batch]:
@@ -130,19 +120,9 @@ def _first(loader: FaceLoader, count: int) -> list[scoring.Batch]:
     return batches
 
 
-def _vgg(path: Path) -> Metric:
-    deep = perceptual.PerceptualLoss(perceptual.load(path).network, {17: 1.0})
-
-    def distance(image: Tensor, clean: Tensor) -> Tensor:
-        return torch.stack([deep(a[None], b[None]) for a, b in zip(image, clean, strict=True)])
-
-    return Metric(distance, "VGG-19 relu3_1", "", False, 4, "mean |difference| of relu3_1, normalised VGG-19")
-
-
 def _row(found: Evaluation, method: str) -> dict[str, Any]:
     row = next(row for row in found.rows if row["method"] == method)
-    names = (*METRICS, "vgg")
-    return {"method": method} | {n: [round(row[n + end], 4) for end in ("", "_low", "_high")] for n in names}
+    return {"method": method} | {n: [round(row[n + end], 4) for end in ("", "_low", "_high")] for n in METRICS}
 
 
 def _three(interval: Any) -> list[float]:
@@ -157,6 +137,15 @@ def _clean(model: Callable[[Tensor], Tensor], loader: FaceLoader) -> dict[str, f
 
 
 @torch.inference_mode()
+def _worse(model: Callable[[Tensor], Tensor], loader: FaceLoader) -> dict[str, float]:
+    """Faces whose PSNR is below that of their input, and the least gain in dB."""
+    gains = torch.cat(
+        [psnr(_rounded(model(b["degraded"])), b["clean"]) - psnr(b["degraded"], b["clean"]) for b in loader]
+    )
+    return {"faces": int((gains < 0).sum()), "least": round(float(gains.min()), 2)}
+
+
+@torch.inference_mode()
 def _droplets(model: Callable[[Tensor], Tensor], loader: FaceLoader) -> dict[str, float]:
     scores = torch.cat([droplets(model(batch["degraded"]).clamp(0, 1), batch["clean"]) for batch in loader])
     return {"largest": round(float(scores.max()), 2), "above": int((scores > DROPLETS).sum())}
@@ -166,31 +155,22 @@ def _rounded(image: Tensor) -> Tensor:
     return (image.clamp(0, 1) * 255).round() / 255
 
 
-def pictures(kept: Path, runs: Sequence[Path]) -> None:
-    """weights/faces.jpg, failures.jpg, curves.png."""
-    manifest = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, seed=0), "valid")
-    nobody = [batch for batch in manifest if "cc0" in batch["key"][0]]
-    models = {name: pretrained.load_model(NAME, blend) for name, blend in BLENDS.items() if name != "half"}
+def pictures(kept: Path) -> None:
+    """weights/faces.jpg and failures.jpg."""
+    faces = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, 1.0, 0.0), "valid")
+    generated = [batch for batch in faces if "cc0" in batch["key"][0]]
+    models = {name: load(name) for name in BLENDS if name != "half"}
     shown = []
-    for seed, batch in enumerate(nobody * 3):
+    for seed, batch in enumerate(generated * 5):
         clean = images.to_uint8(batch["clean"][0])
         damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
         shown.append({"degraded": damaged} | {n: model([damaged])[0] for n, model in models.items()} | {"clean": clean})
     gains = [measures.psnr(f["clean"], f["fidelity"]) - measures.psnr(f["clean"], f["degraded"]) for f in shown]
     order = np.argsort(gains)
+    print(f"{len(generated)} generated faces, {len(shown)} draws of damage")
     some = [shown[n] for n in order[:: max(1, len(order) // 6)][1:6][::-1]]
     _sheet(some, WEIGHTS / "faces.jpg")
     _sheet([shown[n] for n in order[:4]], WEIGHTS / "failures.jpg")
-    lines = {run.name: list(read_lines(run)) for run in runs}
-    panels = {
-        label: {run: points for run, rows in lines.items() if (points := _points(rows, key))}
-        for key, label in (("psnr", "PSNR of the strip, dB"), ("d_accuracy", "share of patches told apart"))
-    }
-    plots.save(network_plots.curves(panels), WEIGHTS / "curves.png")
-
-
-def _points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(row["step"], row[key]) for row in rows if key in row]
 
 
 def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
@@ -201,11 +181,11 @@ def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
 def card(m: Mapping[str, Any]) -> str:
     """The card's text, docs/model_card.txt, with its numbers."""
     clean = m["sharpness_of_clean_faces"]
-    table = ["| | PSNR, dB | SSIM | VGG-19 relu3_1 | sharpness |", "| --- | --- | --- | --- | --- |"]
+    table = ["| | PSNR, dB | SSIM | LPIPS | identity | sharpness |", "| --- | --- | --- | --- | --- | --- |"]
     for row in m["rows"]:
         low = "{0:.{d}f} [{1:.{d}f}, {2:.{d}f}]".format
-        cells = [low(*row[name], d=digits) for name, digits in (("psnr", 2), ("ssim", 3), ("vgg", 3), ("sharpness", 1))]
-        name = f"**{row['method']}**" if row["method"] in BLENDS else row["method"].replace("_", " ")
+        cells = [low(*row[name], d=digits) for name, digits in DIGITS.items()]
+        name = f"**{row['method']}**" if row["method"] in (*BLENDS, OPEN) else row["method"].replace("_", " ")
         table.append(f"| {name} | {' | '.join(cells)} |")
     over = ["| gain, dB | " + " | ".join(f"over {o.replace('_', ' ')}" for o in m["gains"]["psnr"]["fidelity"]) + " |"]
     over.append("| --- " * (len(m["gains"]["psnr"]["fidelity"]) + 1) + "|")
@@ -221,10 +201,7 @@ def card(m: Mapping[str, Any]) -> str:
         ),
         "DROPLETS": "; ".join(f"{n} {v['above']} (largest {v['largest']:.1f})" for n, v in m["droplets"].items()),
         "TUNED": "; ".join(f"{n.replace('_', ' ')} {_words(v)}" for n, v in m["tuned"].items()),
-        "TRAININGS": "\n".join(
-            f"| {name} | {t['image_size']} | {t['batch_size']} | {t['steps']:,} | {t['minutes']} |"
-            for name, t in m["trainings"].items()
-        ),
+        "WORSE": "; ".join(f"{n} {v['faces']} (least gain {v['least']:+.2f} dB)" for n, v in m["worse"].items()),
         "HELD": "; ".join(
             f"{n} {v['astronaut']:+.2f} dB on the astronaut, {_mean(v):+.2f} dB" for n, v in m["held"].items()
         ),
@@ -246,7 +223,8 @@ def _words(setting: Mapping[str, float]) -> str:
 
 def sums() -> dict[str, str]:
     """Of the shipped files."""
-    files = [WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in pretrained.FLAVOURS]
+    files = [*(WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in pretrained.FLAVOURS)]
+    files += [WEIGHTS / f"{OPEN}-fidelity.safetensors"]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -254,14 +232,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="prepared faces: judged and tuned on")
     parser.add_argument("--kept", type=Path, help="prepared faces: those to choose by, for the pictures")
-    parser.add_argument("--vgg", type=Path, help="VGG-19's first layers")
-    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="trainings, in their order")
     choice = parser.parse_args()
     if choice.data:
-        found = measure(choice.data, choice.vgg, choice.runs)
-        NUMBERS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        NUMBERS.write_text(json.dumps(measure(choice.data), indent=1) + "\n", encoding="utf-8")
     if choice.kept:
-        pictures(choice.kept, choice.runs)
+        pictures(choice.kept)
     CARD.write_text(card(json.loads(NUMBERS.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
