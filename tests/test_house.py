@@ -22,17 +22,17 @@ FLOORS = [
 
 BUDGET = {
     "utils": 1300,
-    "models": 1990,
+    "models": 2050,
     "degradations": 1430,
-    "restoration": 1520,
+    "restoration": 1530,
     "data": 1170,
     "metrics": 900,
     "evaluation": 1670,
     "reports": 1300,
     "training": 1010,
     "widgets": 730,
-    "commands": 630,
-    "top level": 1620,
+    "commands": 640,
+    "top level": 1640,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
