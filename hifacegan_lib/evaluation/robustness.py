@@ -9,6 +9,7 @@ A cell is the mean over faces of metric(model(damaged), clean), with one operati
 next, when it is twice what the other steps lose on average, and at least 1 dB (not in dB: a tenth of all values' span).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,7 @@ from hifacegan_lib.utils.statistics import Values
 
 KINDS = ("downsample", "gaussian_noise", "laplace_noise", "gaussian_blur", "motion_blur", "jpeg")
 BATCH = 16  # faces at a time
+RECOGNISED = 112  # side of the faces that SFace compares, pixels
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,14 @@ class Cliff(NamedTuple):
 
 
 def metrics_for(evaluation: Evaluation) -> dict[str, Metric]:
-    """PSNR, the first perceptual metric and identity: those of them that an evaluation has, for :func:`surface`."""
+    """PSNR, the first perceptual metric and identity: those of them that an evaluation has, for :func:`surface`.
+
+    Identity is left out below the recogniser's own size of 112 pixels: it would take most of the time and say little.
+    """
     perceptual = next((name for name in PERCEPTUAL if name in evaluation.available), None)
-    return {n: evaluation.metrics[n] for n in ("psnr", perceptual, "identity") if n in evaluation.available}
+    small = min(int(side) for side in re.findall(r"\d+", evaluation.conditions["image_size"])) < RECOGNISED
+    wanted = ("psnr", perceptual, *(() if small else ("identity",)))
+    return {name: evaluation.metrics[name] for name in wanted if name in evaluation.available}
 
 
 def surface(

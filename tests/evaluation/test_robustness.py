@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,3 +155,11 @@ def test_the_model_is_asked_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     found = surface(method, FACES, load_recipe("report"), METRICS, ("jpeg",))
     assert sizes == [1] * 10
     assert np.ptp(found.restored["psnr"]) == 0
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(64, ["psnr"]), (128, ["psnr", "identity"])])
+def test_identity_is_left_out_below_the_recognisers_size(side: int, wanted: list[str]) -> None:
+    judged = SimpleNamespace(
+        conditions={"image_size": f"{side} x {side}"}, available={"psnr", "identity"}, metrics=standard()
+    )
+    assert list(robustness.metrics_for(judged)) == wanted  # type: ignore[arg-type]
