@@ -109,7 +109,7 @@ def _once(source: Path, model: pretrained.Model, detector: str) -> tuple[float, 
         return drawn
 
     start = time.perf_counter()
-    found = restore(source, replace(model, network=timed), detector)  # type: ignore[arg-type]
+    found = restore(source, replace(model, network=timed), detector, scale=1)  # type: ignore[arg-type]
     found.save(source.with_name("out.jpg"))
     if not found.faces:
         raise RuntimeError(f"{source}: no face found by {detector}")

@@ -18,7 +18,7 @@ def restore(
     blend: float = 0.0,
     detector: Literal["auto", "yunet", "haar"] = "auto",
     strength: float = 1.0,
-    scale: Literal[1, 2, 4] = 1,
+    scale: Literal["auto", 1, 2, 4] = "auto",
     least: int | None = None,
     smooth: float = 0.6,
     only_faces: bool = False,
@@ -37,17 +37,19 @@ def restore(
         hifacegan restore clip.mp4 restored/ --smooth 0.7
         hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors
 
-    A photograph without a face is copied. The same command continues an interrupted one. Unreadable files are listed
-    and make the exit code 1. restored.jsonl has a line about each photograph.
+    A photograph without a face is copied; with --strength 0, pixels and metadata stay as they are. The same command
+    continues an interrupted one. Unreadable files are listed and make the exit code 1. restored.jsonl has a line about
+    each photograph.
 
     Args:
         source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
-        out: folder for the results, with the same names and formats.
+        out: folder for the results, with the same names; JPEG, PNG, WebP and TIFF keep their format, others become PNG.
         weights: a shipped name, a .safetensors or an .onnx file.
         blend: for shipped weights: from 0, fidelity, to 1, realism.
         detector: face detector; auto: YuNet if it was fetched, else haar.
         strength: share of the network's change, 0 to 1.
-        scale: factor of enlargement; Lanczos outside of the faces.
+        scale: factor of enlargement; Lanczos outside of the faces. auto: the least that keeps all detail
+            of the smallest face, up to 100 megapixels.
         least: smallest width of a face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 for haar).
         smooth: for films: from 0, each frame alone, to below 1.
         only_faces: write the restored faces instead of the photographs.
@@ -63,9 +65,9 @@ def restore(
     from hifacegan_lib.utils import inputs
 
     film = source.suffix.lower() in video.SUFFIXES
-    if film and (aligned or scale != 1 or only_faces or comparison):
+    if film and (aligned or scale not in ("auto", 1) or only_faces or comparison):
         raise ValueError(f"{source}: a film takes --detector, --strength, --least and --smooth, no other option")
-    if aligned and (scale != 1 or only_faces):
+    if aligned and (scale not in ("auto", 1) or only_faces):
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")

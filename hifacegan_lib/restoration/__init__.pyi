@@ -4,9 +4,9 @@ from . import pretrained as pretrained
 from . import uncertainty as uncertainty
 from .batch import restore_folder as restore_folder
 from .detection import detect as detect
+from .photo_encoders import write_photo as write_photo
 from .photo_files import Photo as Photo
 from .photo_files import read_photo as read_photo
-from .photo_files import write_photo as write_photo
 from .photos import Model as Model
 from .photos import Restored as Restored
 from .pretrained import load_model as load_model

@@ -20,7 +20,7 @@ from hifacegan_lib import __version__
 from hifacegan_lib.restoration import detection
 from hifacegan_lib.restoration.detection import Detector
 from hifacegan_lib.restoration.photo_files import read_photo, written_suffix
-from hifacegan_lib.restoration.photos import DRAWING, Model, Restored, restore, restore_aligned
+from hifacegan_lib.restoration.photos import DRAWING, Model, Restored, Scale, restore, restore_aligned
 from hifacegan_lib.utils import files
 from hifacegan_lib.utils.folder_lock import scratch_folder
 from hifacegan_lib.utils.images import Pixels, resize, save_image
@@ -43,7 +43,7 @@ class Settings:
 
     detector: Detector = "auto"
     strength: float = 1.0
-    scale: int = 1
+    scale: Scale = "auto"
     least: int | None = None
     only_faces: bool = False
     comparison: bool = False
@@ -72,12 +72,12 @@ def restore_folder(
 ) -> Outcome:
     """Restore photographs, keeping their tree below ``root``.
 
-    A photograph without a face is copied byte for byte (enlarged if ``scale`` says so). Nothing replaces an input, and
-    an existing file is replaced only if ``overwrite`` says so, or if it is the earlier result of the same photograph.
+    A photograph without a face is copied byte for byte (enlarged if ``scale`` is 2 or 4). Nothing replaces an input,
+    and an existing file is replaced only if ``overwrite`` says so, or if it is the earlier result of the same photograph.
     Two photographs never share a file: next to ``a.bmp``, ``a.gif`` becomes ``a.gif.png``.
 
     Args:
-        report: gets a sentence for each failure, each photograph without a face, and metadata that are not kept.
+        report: gets a sentence for each failure, each photograph without a face or enlarged, and each loss.
         shown: the photographs one by one, a progress bar for instance.
     Raises:
         ValueError: two photographs become one file, or an output is an input. MissingWeights: no YuNet.
@@ -114,10 +114,19 @@ def restore_folder(
                 _append(out / JOURNAL, line | ({"not kept": found.photo.lost} if found.photo.lost else {}))
                 outcome.written += plan
                 outcome.without_face += not found.faces
-                for said in ([] if found.faces else [found.says]) + [f"not kept: {tag}" for tag in found.photo.lost]:
+                for said in _remarks(found):
                     report(printable(f"{name}: {said}"))
     outcome.failed = guard.sentences
     return outcome
+
+
+def _remarks(found: Restored) -> list[str]:
+    """All that the reader of the console should know about a restored photograph."""
+    if not found.faces and found.trace["scale"] == 1:
+        return [found.says]  # copied
+    remarks = [found.says] if not found.faces else []
+    remarks += [found.trace["scale_reason"]] if found.trace.get("scale_reason") else []
+    return remarks + [f"not kept: {name}" for name in found.photo.lost] + list(found.photo.said)
 
 
 def used_settings(model: Model, settings: Settings) -> dict[str, Any]:
@@ -156,7 +165,7 @@ def _draw(
     if s.only_faces:
         for n, face in enumerate(found.faces, 1):
             plan[stem.with_name(f"{stem.name}_face{n}.png")] = partial(save_image, image=face.after)
-    elif found.faces or s.scale > 1:
+    elif found.faces or found.trace["scale"] > 1:
         plan[_target(source, stem, suffix)] = found.save
     else:
         plan[stem.with_name(source.name)] = lambda path: files.write_bytes(path, source.read_bytes())

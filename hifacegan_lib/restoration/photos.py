@@ -8,7 +8,7 @@ Outside of the masks no pixel changes. Each face is cut from the photograph as i
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,14 +18,17 @@ from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
 from hifacegan_lib.restoration.pasting import add, change, check_strength, paste
-from hifacegan_lib.restoration.photo_files import Photo, read_photo, write_photo
+from hifacegan_lib.restoration.photo_encoders import write_photo
+from hifacegan_lib.restoration.photo_files import Photo, longest_side, read_photo
 from hifacegan_lib.utils import images
 from hifacegan_lib.utils.images import Pixels
 
 BATCH = 8  # faces that the network sees at once
 SCALES = (1, 2, 4)
+Scale = Literal["auto", 1, 2, 4]
+MOST_PIXELS = 100_000_000  # of a photograph that "auto" enlarges
 LONGEST = 8  # a picture of one face: most times that a side may be longer than the other
-DRAWING = 1  # version of what this wing draws: raised when the same photograph and weights give other pixels
+DRAWING = 2  # version of what this wing draws: raised when the same photograph and weights give other pixels
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -91,7 +94,7 @@ class Restored:
     Attributes:
         photo: with the input's depth, alpha, profile and EXIF.
         faces: the largest first; empty: the photograph is as it came (but for ``scale``).
-        trace: what was done, by which weights, as JSON values.
+        trace: what was done, by which weights, as JSON values; "scale" is the factor, "scale_reason" its reason.
     """
 
     photo: Photo
@@ -109,15 +112,18 @@ class Restored:
         count = len(self.faces)
         if not count:
             return "no face was found: nothing was restored"
+        if not self.trace["strength"]:
+            return f"{count} face{'s' if count > 1 else ''} found, nothing restored at strength 0"
         return f"{count} face{'s' if count > 1 else ''} restored by {self.trace['weights']}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the photograph with its depth, alpha, EXIF and colour profile; EXIF says how it was restored.
+        """Write the photograph with its depth, alpha, profile and metadata; EXIF says how it was restored, if it was.
 
         Args, returns, raises:
-            as :func:`hifacegan_lib.restoration.photo_files.write_photo`.
+            as :func:`hifacegan_lib.restoration.photo_encoders.write_photo`.
         """
-        return write_photo(path, self.photo, f"hifacegan-workbench {self.trace['workbench']}: {self.says}")
+        says = f"hifacegan-workbench {self.trace['workbench']}: {self.says}"
+        return write_photo(path, self.photo, says if self.faces and self.trace["strength"] else "")
 
 
 def restore(
@@ -125,7 +131,7 @@ def restore(
     model: Model,
     detector: Detector = "auto",
     strength: float = 1.0,
-    scale: int = 1,
+    scale: Scale = "auto",
     least: int | None = None,
 ) -> Restored:
     """Restore every face of a photograph.
@@ -133,27 +139,59 @@ def restore(
     Args:
         photo: an image file, uint8 RGB, H x W x 3, or a :class:`Photo`.
         strength: of the change, 0 to 1.
-        scale: 1, 2 or 4: the photograph is enlarged first (Lanczos), its faces then have room for detail.
+        scale: 1, 2 or 4: the photograph is enlarged first (Lanczos), its faces then have room for detail. "auto": the
+            least of them that shows the smallest face in all pixels of the network's frame; at most 100 megapixels.
         least: narrowest face that is restored, pixels; None: 16, or 1/96 of the shorter side where that is more.
     Raises:
         FileNotFoundError: no such file. ValueError: a file that cannot be decoded, a setting out of its range.
         MissingWeights: YuNet was asked for and is not there.
     """
     check_strength(strength)
-    if scale not in SCALES:
-        raise ValueError(f"scale = {scale}: expected one of {', '.join(map(str, SCALES))}")
+    if scale not in ("auto", *SCALES):
+        raise ValueError(f"scale = {scale}: expected auto or one of {', '.join(map(str, SCALES))}")
     photo = _opened(photo)
     shown = photo.shown
     found = detect(shown, detector, least)
     before = [cut(shown, face.alignment, model.size) for face in found]
     faces = [Face(*face) for face in zip(found, before, model(before), strict=True)]
+    how: dict[str, Any] = {"detector": choose(detector), "strength": strength}
+    if scale == "auto":
+        sides = [face.alignment.side for face in found if strength]
+        scale, reason = scale_for(sides, model.size, shown.shape[:2], longest_side(photo.suffix))
+        how["scale_reason"] = reason
     pixels = _enlarged(photo.pixels, scale)
     for face in faces:
         alignment = face.detection.alignment.scaled(scale)
         paste(pixels, alignment, change(face.before, face.after), strength)
     alpha = None if photo.alpha is None else _enlarged(photo.alpha, scale)
-    trace = _trace(model, faces, detector=choose(detector), strength=strength, scale=scale)
-    return Restored(replace(photo, pixels=pixels, alpha=alpha), faces, trace)
+    changed = scale > 1 or (faces and strength)
+    photo = replace(photo, pixels=pixels, alpha=alpha, encoded=None if changed else photo.encoded)
+    return Restored(photo, faces, _trace(model, faces, **how, scale=scale))
+
+
+def scale_for(
+    sides: Sequence[float], size: int, shape: tuple[int, int], longest: int = 2**31
+) -> tuple[Literal[1, 2, 4], str]:
+    """The least enlargement that keeps the detail of every face, and the reason in words (empty: nothing to say).
+
+    Args:
+        sides: of the faces' frames in the photograph, pixels.
+        size: side of the network's frame, pixels.
+        shape: height and width of the photograph, pixels.
+        longest: side that the file's format can hold, pixels.
+    """
+    least = min(sides, default=size)
+    wanted = next((factor for factor in SCALES if factor * least >= size), SCALES[-1])
+    fits = [n for n in SCALES if n == 1 or (shape[0] * shape[1] * n * n <= MOST_PIXELS and max(shape) * n <= longest)]
+    scale = max(factor for factor in fits if factor <= wanted)
+    if wanted == 1:
+        return 1, ""
+    because = f"the frame of the smallest face has {least:.0f} of the network's {size} pixels"
+    done = f"enlarged {scale} times" if scale > 1 else "not enlarged"
+    if scale < wanted:
+        most = f"{MOST_PIXELS // 10**6} megapixels, or more than its format can hold"
+        because += f", but {wanted} times would be more than {most}"
+    return scale, f"{done}: {because}"  # type: ignore[return-value]
 
 
 def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: float = 1.0) -> Restored:
@@ -175,7 +213,7 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     pixels = add(photo.pixels, (strength * unit) * (after.astype(np.float32) - before))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
     trace = _trace(model, faces, detector="none: the picture is a face", strength=strength, scale=1)
-    return Restored(replace(photo, pixels=pixels), faces, trace)
+    return Restored(replace(photo, pixels=pixels, encoded=None if strength else photo.encoded), faces, trace)
 
 
 def _opened(photo: Photo | Pixels | str | Path) -> Photo:

@@ -3,19 +3,20 @@
 In files an image is ``uint8`` RGB, height x width x 3. In networks it is ``float32`` RGB in [0, 1], N x 3 x H x W.
 """
 
-import threading
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
-from hifacegan_lib.utils import files
+from hifacegan_lib.utils import files, tiffs
 
 if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph on a CPU needs none of it
     from torch import Tensor
@@ -36,7 +37,40 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FILTERS = threading.Lock()  # catch_warnings is not thread-safe: warnings could stay off
+MOST_PIXELS = 2 * 89_478_485
+"""Of a file: more would be a decompression bomb, by Pillow's own limit."""
+
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # once for the process: a filter around each file would need a lock around it
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and of many pixels; files are judged here
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An upright picture.
+
+    Attributes:
+        pixels: RGB, uint8 or uint16, H x W x 3.
+        alpha: H x W of the same type, or None.
+        grey: its file has one channel of colour.
+    """
+
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None = None
+    grey: bool = False
+
+    @property
+    def deep(self) -> bool:
+        """16 bits a channel."""
+        return self.pixels.dtype == np.uint16
+
+    @property
+    def shown(self) -> Pixels:
+        """In 8 bits, on white where it is transparent: what networks and detectors see."""
+        pixels = np.rint(self.pixels / 257).astype(np.uint8) if self.deep else self.pixels
+        if self.alpha is None:
+            return pixels
+        cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
+        return np.rint(pixels * cover + 255 * (1 - cover)).astype(np.uint8)
 
 
 def load_image(path: str | Path) -> Pixels:
@@ -49,27 +83,98 @@ def load_image(path: str | Path) -> Pixels:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be decoded completely; the message names the file and the reason.
     """
-    with open_image(path) as file:
-        return to_rgb(upright(file))
+    path = files.expanded(path)
+    with named_errors(path):
+        if (tiff := read_tiff(path)) is not None:
+            return of_tiff(tiff).shown
+        with Image.open(path) as file:
+            return decoded(file, path).shown
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[Image.Image]:
-    """Open an image file by Pillow without decoding it; errors in the block become those of :func:`load_image`."""
-    path = files.expanded(path)
+def named_errors(path: Path) -> Iterator[None]:
+    """Errors in the block become those of :func:`load_image`; a missing or empty file is one."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")
     try:
-        with _FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns above 89 megapixels; its hard limit stays
-            with Image.open(path) as file:
-                yield file
+        yield
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that can be decoded") from None
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ...
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path}: cannot be decoded ({error})") from error
+
+
+def read_tiff(path: Path) -> tiffs.Tiff | None:
+    """As :func:`hifacegan_lib.utils.tiffs.read_tiff`; None also for files of other formats."""
+    return tiffs.read_tiff(path, MOST_PIXELS) if tiffs.is_tiff(path) else None
+
+
+def of_tiff(tiff: tiffs.Tiff) -> Raster:
+    """A decoded TIFF, turned upright, in RGB."""
+    colours = turned(tiff.colours, tiff.orientation)
+    alpha = None if tiff.alpha is None else np.ascontiguousarray(turned(tiff.alpha, tiff.orientation))
+    grey = colours.shape[2] == 1
+    return Raster(np.repeat(colours, 3, 2) if grey else np.ascontiguousarray(colours), alpha, grey)
+
+
+def decoded(file: Image.Image, path: Path) -> Raster:
+    """An image that Pillow has opened, decoded and upright, in its full depth.
+
+    Raises:
+        ValueError: too many pixels, or pixels without a range. Pillow's decoders raise errors of many types.
+    """
+    if file.width * file.height > MOST_PIXELS:
+        raise ValueError(f"{file.width} x {file.height} pixels: at most {MOST_PIXELS} are read")
+    file.load()  # Pillow turns a TIFF while it decodes it
+    turn = orientation(file)
+    if file.mode.startswith("I"):  # 16-bit grey; "I" holds it in 32 bits
+        grey = np.asarray(file)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError(f"32-bit values from {grey.min()} to {grey.max()} have no defined range")
+        grey = turned(grey.astype(np.uint16), turn)
+        key = file.info.get("transparency")
+        alpha = np.where(grey == key, 0, 65535).astype(np.uint16) if isinstance(key, int) else None
+        return Raster(np.repeat(grey[..., None], 3, 2), alpha, True)
+    if file.mode == "F":
+        raise ValueError("floating-point pixels have no defined range")
+    if _deep_colour(path):
+        return _by_opencv(path, turn)
+    see_through = file.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in file.info
+    image = file if turn == 1 else file.transpose(_TURNS[turn])
+    if see_through:
+        image = image.convert("RGBA")
+    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return Raster(pixels, np.array(image)[..., 3] if see_through else None, file.mode in ("1", "L", "LA", "La"))
+
+
+def _deep_colour(path: Path) -> bool:
+    """A PNG or PPM of 16 bits in several channels, of which Pillow reads 8."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[:2] == b"P6":
+        size = re.match(rb"P6\s+(?:#.*\s+)?\d+\s+\d+\s+(\d+)\s", head)
+        if size and 255 < int(size[1]) < 65535:
+            raise ValueError(f"a PPM with values up to {int(size[1])} is not read here; 255 and 65535 are")
+        return bool(size and int(size[1]) == 65535)
+    return head.startswith(b"\x89PNG") and head[24:25] == b"\x10"
+
+
+def _by_opencv(path: Path, turn: int) -> Raster:
+    deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[2] not in (2, 3, 4):
+        raise ValueError("its 16 bits cannot be decoded")
+    deep = np.ascontiguousarray(turned(deep, turn))
+    grey = deep.shape[2] == 2 or _grey_png(path)
+    colours = np.ascontiguousarray(deep[..., 2::-1]) if deep.shape[2] > 2 else np.repeat(deep[..., :1], 3, 2)
+    return Raster(colours, np.ascontiguousarray(deep[..., -1]) if deep.shape[2] != 3 else None, grey)
+
+
+def _grey_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head.startswith(b"\x89PNG") and head[25] in (0, 4)
 
 
 def orientation(image: Image.Image) -> int:
@@ -82,26 +187,11 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """The image turned and mirrored as its :func:`orientation` says; its EXIF is not changed and need not be sound."""
-    image.load()  # Pillow turns a TIFF while it decodes it
-    turn = orientation(image)
-    return image if turn == 1 else image.transpose(_TURNS[turn])
-
-
-def to_rgb(image: Image.Image) -> Pixels:
-    """A Pillow image as uint8 RGB, H x W x 3, by the rules of :func:`load_image`."""
-    if image.mode.startswith("I"):  # 16-bit grey; "I" holds it in 32 bits
-        grey = np.asarray(image)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError(f"32-bit values from {grey.min()} to {grey.max()} have no defined range")
-        return np.repeat(np.round(grey / 257.0).astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined range")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An array, H x W or H x W x C, upright: turned and mirrored as EXIF's orientation, 1 to 8, asks for."""
+    if orientation in (2, 5, 7, 4):  # mirrored
+        image = image[:, ::-1]
+    return np.rot90(image, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0))
 
 
 def file_suffix(path: str | Path) -> str:

@@ -81,7 +81,7 @@ class Restorer(Panel):
 
     def _restore(self) -> None:
         self.model = self.load(self.blend.value)
-        self.restored = photos.restore(self.photo, self.model, self.detector)
+        self.restored = photos.restore(self.photo, self.model, self.detector, scale=1)
         self._draw()
 
     def _draw(self) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from skimage import data
 
-from hifacegan_lib.restoration.photo_files import Photo, read_photo, write_photo
+from hifacegan_lib.restoration.photo_encoders import write_photo
+from hifacegan_lib.restoration.photo_files import Photo, read_photo
 from hifacegan_lib.utils.images import load_image
 
 PHOTO = data.astronaut()[40:140, 150:300]  # no square: a wrong turn shows
@@ -91,11 +92,11 @@ def test_grey_photographs_stay_grey(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(file), grey.astype(np.uint16) * 257 + 1)
 
 
-def test_sixteen_bits_of_a_tiff_become_a_png_with_all_of_them(tmp_path: Path) -> None:
+def test_sixteen_bits_of_a_tiff_stay_a_tiff_with_all_of_them(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), np.uint16)
     cv2.imwrite(str(tmp_path / "a.tif"), pixels[..., ::-1])
     photo = read_photo(tmp_path / "a.tif")
-    assert (photo.suffix, photo.pixels.dtype) == (".png", np.uint16)
+    assert (photo.suffix, photo.pixels.dtype) == (".tif", np.uint16)
     assert np.array_equal(read_photo(write_photo(tmp_path / "b", photo)).pixels, pixels)
     with_alpha = Photo(pixels, pixels[..., 0])
     again = read_photo(write_photo(tmp_path / "c", with_alpha))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hifacegan_lib.restoration.photo_files import Photo, read_photo, write_photo
+from hifacegan_lib.restoration.photo_encoders import write_photo
+from hifacegan_lib.restoration.photo_files import Photo, read_photo
 from hifacegan_lib.restoration.photos import Model, restore, restore_aligned
 
 ASTRONAUT = data.astronaut()
