@@ -73,7 +73,7 @@ def restore_folder(
     """Restore photographs, keeping their tree below ``root``.
 
     A photograph without a face is copied byte for byte (enlarged if ``scale`` is 2 or 4). Nothing replaces an input,
-    and an existing file is replaced only if ``overwrite`` says so, or if it is the earlier result of the same photograph.
+    and an existing file is replaced only if ``overwrite`` says so, or if it is the same photograph's earlier result.
     Two photographs never share a file: next to ``a.bmp``, ``a.gif`` becomes ``a.gif.png``.
 
     Args:

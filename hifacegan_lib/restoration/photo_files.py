@@ -98,7 +98,7 @@ def _of_pillow(path: Path, file: Image.Image) -> Photo:
         extras["dpi"] = None  # Pillow's guess; EXIF keeps its own
     if extras["dpi"] and turn > 4:
         extras["dpi"] = extras["dpi"][::-1]
-    extras["texts"] = _texts(file) if suffix == ".png" else None
+    extras["texts"] = _texts(file) if file.format == "PNG" else None
     extras["iptc"] = [part for name, part in getattr(file, "applist", []) if name == "APP13"]
     extras["lossless"] = suffix == ".webp" and _lossless(path)
     rewritten = suffix in (".png", ".tif") or extras["lossless"]  # to the bit

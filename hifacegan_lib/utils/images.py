@@ -66,11 +66,11 @@ class Raster:
     @property
     def shown(self) -> Pixels:
         """In 8 bits, on white where it is transparent: what networks and detectors see."""
-        pixels = np.rint(self.pixels / 257).astype(np.uint8) if self.deep else self.pixels
         if self.alpha is None:
-            return pixels
+            return np.rint(self.pixels / 257).astype(np.uint8) if self.deep else self.pixels
         cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
-        return np.rint(pixels * cover + 255 * (1 - cover)).astype(np.uint8)
+        levels = self.pixels / np.float32(257) if self.deep else self.pixels
+        return np.rint(levels * cover + 255 * (1 - cover)).astype(np.uint8)
 
 
 def load_image(path: str | Path) -> Pixels:
