@@ -21,18 +21,18 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1300,
+    "utils": 1620,
     "models": 2050,
     "degradations": 1430,
-    "restoration": 1530,
+    "restoration": 1740,
     "data": 1170,
     "metrics": 900,
-    "evaluation": 1670,
+    "evaluation": 1680,
     "reports": 1300,
     "training": 1010,
     "widgets": 730,
     "commands": 640,
-    "top level": 1640,
+    "top level": 1650,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

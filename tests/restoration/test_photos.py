@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from skimage import data
 
 from hifacegan_lib.restoration.photo_encoders import write_photo
 from hifacegan_lib.restoration.photo_files import Photo, read_photo
-from hifacegan_lib.restoration.photos import Model, restore, restore_aligned
+from hifacegan_lib.restoration.photos import Model, restore, restore_aligned, scale_for
 
 ASTRONAUT = data.astronaut()
 FACE = (slice(60, 170), slice(175, 280))
@@ -68,12 +69,49 @@ def test_strength_is_between_the_photograph_and_the_restored_one() -> None:
     assert (half != ASTRONAUT).any()
 
 
+@pytest.mark.parametrize(
+    ("sides", "shape", "longest", "expected"),
+    [
+        ([], (100, 100), 9999, 1),
+        ([256, 900], (100, 100), 9999, 1),
+        ([255.9, 900], (100, 100), 9999, 2),
+        ([128], (100, 100), 9999, 2),
+        ([127, 300], (100, 100), 9999, 4),
+        ([20], (100, 100), 9999, 4),
+        ([127], (5000, 5000), 99_999, 2),  # 100 megapixels, not 400
+        ([127], (5000, 5001), 99_999, 1),
+        ([127], (10, 5000), 16_383, 2),
+    ],
+)
+def test_auto_enlarges_until_the_smallest_face_keeps_its_detail_and_the_file_can_be_held(
+    sides: list[float], shape: tuple[int, int], longest: int, expected: int
+) -> None:
+    scale, reason = scale_for(sides, 256, shape, longest)
+    assert scale == expected
+    assert bool(reason) == (min(sides, default=256) < 256)
+    wanted = 1 if not sides or min(sides) >= 256 else 2 if min(sides) >= 128 else 4
+    assert ("would be more than 100 megapixels" in reason) == (scale < wanted)
+
+
+def test_auto_is_the_default_and_says_what_it_did() -> None:
+    big = replace(NOTHING, network=lambda faces: 1 - faces, size=256)
+    found = restore(ASTRONAUT, big, "haar")
+    (face,) = found.faces
+    side = face.detection.alignment.side
+    assert 128 <= side < 256 and found.trace["scale"] == 2 and found.image.shape == (1024, 1024, 3)
+    assert found.trace["scale_reason"] == (
+        f"enlarged 2 times: the frame of the smallest face has {side:.0f} of the network's 256 pixels"
+    )
+    assert np.array_equal(found.image, restore(ASTRONAUT, big, "haar", scale=2).image)
+    assert np.array_equal(restore(ASTRONAUT, big, "haar", strength=0).image, ASTRONAUT)  # nothing drawn, no detail
+
+
 @pytest.mark.parametrize("scale", [2, 4])
-def test_an_enlarged_photograph_has_its_faces_in_place(scale: int) -> None:
+def test_an_enlarged_photograph_has_its_faces_in_place(scale: Literal[2, 4]) -> None:
     found = restore(ASTRONAUT[:256, 128:384], replace(NOTHING, network=spotted), "haar", scale=scale)
     assert found.image.shape == (256 * scale, 256 * scale, 3)
     green = np.argwhere((found.image[..., 1] > 200) & (found.image[..., 0] < 60)).mean(0) / scale
-    once = restore(ASTRONAUT[:256, 128:384], replace(NOTHING, network=spotted), "haar").image
+    once = restore(ASTRONAUT[:256, 128:384], replace(NOTHING, network=spotted), "haar", scale=1).image
     expected = np.argwhere((once[..., 1] > 200) & (once[..., 0] < 60)).mean(0)
     assert np.abs(green - expected).max() < 1
 
