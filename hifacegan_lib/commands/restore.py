@@ -61,10 +61,10 @@ def restore(
     """
     from tqdm import tqdm
 
-    from hifacegan_lib.restoration import batch, pretrained, video
+    from hifacegan_lib.restoration import batch, films, pretrained, video
     from hifacegan_lib.utils import inputs
 
-    film = source.suffix.lower() in video.SUFFIXES
+    film = source.suffix.lower() in films.SUFFIXES
     if film and (aligned or scale not in ("auto", 1) or only_faces or comparison):
         raise ValueError(f"{source}: a film takes --detector, --strength, --least and --smooth, no other option")
     if aligned and (scale not in ("auto", 1) or only_faces):
@@ -109,5 +109,8 @@ def _film(source: Path, target: Path, draw: Callable[..., Any], overwrite: bool,
 
         made = draw(progress=progress)
         bar.close()
-        print(f"{made.says}; sound is not kept; weights: {weights}\nfilm     {made.path}")
-    return 1 if guard.failed else 0
+        print(f"{made.says}; weights: {weights}\nfilm     {made.path}")
+        for sentence in made.differs:
+            guard.report(f"differs from the source: {sentence}")
+        return 1 if made.differs else 0
+    return 1

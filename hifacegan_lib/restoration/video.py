@@ -7,24 +7,21 @@ A track goes on while boxes overlap. m falls where a face moves, so that what is
 network draws for each frame alone, and of the smoothed film.
 """
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hifacegan_lib.restoration import films
 from hifacegan_lib.restoration.alignment import Alignment, cut
 from hifacegan_lib.restoration.detection import Detection, Detector, detect, overlap
 from hifacegan_lib.restoration.pasting import change, check_strength, paste
 from hifacegan_lib.restoration.photos import Model
-from hifacegan_lib.utils import files
 from hifacegan_lib.utils.images import Pixels
 
-SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 SAME = 0.3  # least overlap of a face's boxes in two frames
 STILL = 0.04  # movement of the landmarks, shares of the frame's side, that halves the smoothing
 Float = NDArray[np.float32]
@@ -51,12 +48,14 @@ class Film(NamedTuple):
 
     Attributes:
         flicker: "input", "frame by frame", "smoothed" -> grey levels; empty without a face in two successive frames.
+        differs: in what the film differs from its source beside the faces, in sentences; frames that are missing, too.
     """
 
     path: Path
     frames: int
     faces: int
     flicker: dict[str, float]
+    differs: tuple[str, ...] = ()
 
     @property
     def says(self) -> str:
@@ -75,55 +74,39 @@ def restore_video(
     least: int | None = None,
     progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Film:
-    """Restore every face of a film into ``out``, an .mp4 of the same size and pace; sound is not kept.
+    """Restore every face of a film into ``out``, an .mp4 of the same size, timestamps and sound, upright.
+
+    A damaged film is restored as far as it can be read.
 
     Args:
         smooth: m above, 0 (each frame alone) to below 1.
         progress: gets the frames done and the frames there are (0: unknown).
     Raises:
-        FileNotFoundError, ValueError: no such film, it cannot be decoded or written, a setting out of its range.
+        FileNotFoundError, ValueError: no such film, it cannot be decoded, a setting out of its range.
     """
     source, out = Path(source), Path(out).with_suffix(".mp4")
     check_strength(strength)
     if not 0 <= smooth < 1:
         raise ValueError(f"smooth = {smooth}: expected 0 to below 1")
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such film")
     if out.resolve() == source.resolve():
         raise ValueError(f"{source}: the output would replace the input; choose another folder")
-    film = cv2.VideoCapture(str(source))
-    pace, total = film.get(cv2.CAP_PROP_FPS) or 25.0, max(0, int(film.get(cv2.CAP_PROP_FRAME_COUNT)))
-    frames = _frames(film)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError(f"{source}: not a film that can be decoded")
     tracks: list[_Track] = []
     flicker: dict[str, list[float]] = {}
-    count, faces = 0, 0
-    with files.atomic(out) as partial:
-        writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), pace, first.shape[1::-1])
-        if not writer.isOpened():
-            raise ValueError(f"{out}: OpenCV cannot write MP4 here")
-        for frame in itertools.chain([first], frames):
-            found = detect(frame, detector, least)
-            tracks = _followed(frame, found, tracks, model, smooth)
-            for track in tracks:
-                paste(frame, track.alignment, track.change, strength)
-                for name, value in track.flicker.items():
-                    flicker.setdefault(name, []).append(value)
-            writer.write(frame[..., ::-1])
-            count, faces = count + 1, faces + len(tracks)
-            progress(count, total)
-        writer.release()
-    return Film(out, count, faces, {name: float(np.mean(values)) for name, values in flicker.items()})
+    faces = 0
 
+    def draw(frame: Pixels) -> Pixels:
+        nonlocal tracks, faces
+        tracks = _followed(frame, detect(frame, detector, least), tracks, model, smooth)
+        for track in tracks:
+            paste(frame, track.alignment, track.change, strength)
+            for name, value in track.flicker.items():
+                flicker.setdefault(name, []).append(value)
+        faces += len(tracks)
+        return frame
 
-def _frames(film: cv2.VideoCapture) -> Iterator[Pixels]:
-    while True:
-        there, frame = film.read()
-        if not there:
-            return
-        yield np.ascontiguousarray(frame[..., ::-1])
+    written = films.redraw(source, out, draw, progress)
+    means = {name: float(np.mean(values)) for name, values in flicker.items()}
+    return Film(out, written.frames, faces, means, written.differs)
 
 
 def _followed(frame: Pixels, faces: list[Detection], before: list[_Track], model: Model, smooth: float) -> list[_Track]:
