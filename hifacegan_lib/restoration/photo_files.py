@@ -7,6 +7,7 @@ changes.
 """
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from hifacegan_lib.restoration.exif_tags import ICC, XMP, writable_exif
-from hifacegan_lib.utils import files, images, tiffs
+from hifacegan_lib.utils import images, tiffs
 from hifacegan_lib.utils.images import Raster, orientation
 
 SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
@@ -62,31 +63,32 @@ def read_photo(path: str | Path) -> Photo:
     Raises:
         FileNotFoundError, ValueError: as :func:`hifacegan_lib.utils.images.load_image`.
     """
-    path = files.expanded(path)
-    with images.named_errors(path):
-        if (tiff := images.read_tiff(path)) is not None:
-            return _of_tiff(path, tiff)
-        with Image.open(path) as file:
-            return _of_pillow(path, file)
+    with images.contents(path) as data:
+        if tiffs.is_tiff(data):
+            tiff = tiffs.read_tiff(data, images.MOST_PIXELS)
+            if tiff is not None:
+                return _of_tiff(data, tiff)
+        with images.opened(data) as file:
+            return _of_pillow(data, file)
 
 
-def _of_tiff(path: Path, tiff: tiffs.Tiff) -> Photo:
+def _of_tiff(data: bytes, tiff: tiffs.Tiff) -> Photo:
     raster = images.of_tiff(tiff)
-    exif, lost = writable_exif(lambda: tiffs.directory(path), tiff.orientation)
+    exif, lost = writable_exif(lambda: tiffs.directory(data), tiff.orientation)
     extras: dict[str, Any] = {"premultiplied": True} if tiff.premultiplied else {}
     icc = None
     try:
-        tags = tiffs.directory(path)
+        tags = tiffs.directory(data)
         icc, extras["xmp"] = (_bytes(tags.get(tag)) for tag in (ICC, XMP))
     except Exception:  # the same that writable_exif names
         lost = lost or ("EXIF",)
     said = tiff.said + _pages(tiff.pages)
-    kept = None if tiff.exact else path.read_bytes()
+    kept = None if tiff.exact else data
     return Photo(raster.pixels, raster.alpha, raster.grey, ".tif", icc, exif, lost, said, _filled(extras), kept)
 
 
-def _of_pillow(path: Path, file: Image.Image) -> Photo:
-    raster, info, mode = images.decoded(file, path), file.info, file.mode
+def _of_pillow(data: bytes, file: Image.Image) -> Photo:
+    raster, info, mode = images.decoded(file, data), file.info, file.mode
     suffix = SUFFIXES.get(str(file.format).lower(), ".png")
     turn = orientation(file)
     exif, lost = writable_exif(file.getexif, turn)
@@ -100,10 +102,10 @@ def _of_pillow(path: Path, file: Image.Image) -> Photo:
         extras["dpi"] = extras["dpi"][::-1]
     extras["texts"] = _texts(file) if file.format == "PNG" else None
     extras["iptc"] = [part for name, part in getattr(file, "applist", []) if name == "APP13"]
-    extras["lossless"] = suffix == ".webp" and _lossless(path)
+    extras["lossless"] = suffix == ".webp" and _lossless(data)
     rewritten = suffix in (".png", ".tif") or extras["lossless"]  # to the bit
     exact = rewritten and mode in ("L", "LA", "RGB", "RGBA", "I;16", "I") and "transparency" not in info
-    kept = path.read_bytes() if suffix != ".png" or str(file.format) == "PNG" else None
+    kept = data if suffix != ".png" or str(file.format) == "PNG" else None
     kept = None if exact or (turn > 1 and suffix == ".png") else kept
     said = _pages(_pictures(file))
     return Photo(raster.pixels, raster.alpha, raster.grey, suffix, icc, exif, lost, said, _filled(extras), kept)
@@ -129,15 +131,14 @@ def _pictures(file: Image.Image) -> int:
         return 2
 
 
-def _lossless(path: Path) -> bool:
+def _lossless(data: bytes) -> bool:
     """A WebP's first picture is coded without loss: its chunk is VP8L."""
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            kind, size = head[:4], int.from_bytes(head[4:], "little")
-            if kind in (b"VP8L", b"VP8 "):
-                return kind == b"VP8L"
-            file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame's own chunks come after 16 bytes
+    place = 12
+    while place + 8 <= len(data):
+        kind, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        place += 8 + (16 if kind == b"ANMF" else size + size % 2)  # a frame's own chunks come after 16 bytes
     return False
 
 
@@ -165,13 +166,13 @@ def written_suffix(path: Path) -> str:
     Only the header is read. A file that cannot be read keeps its suffix.
     """
     try:
-        with images.named_errors(path):
-            suffix = ".tif" if tiffs.is_tiff(path) else SUFFIXES.get(_format(path), ".png")
-    except (OSError, ValueError):
-        return path.suffix
+        with Image.open(path) as file:
+            kind = str(file.format).lower()
+    except Exception:  # also a TIFF of a kind that Pillow does not know
+        kind = ""
+        with suppress(OSError), path.open("rb") as opened:
+            kind = "tiff" if tiffs.is_tiff(opened.read(4)) else ""
+        if not kind:
+            return path.suffix
+    suffix = SUFFIXES.get(kind, ".png")
     return path.suffix if FORMATS.get(path.suffix.lower()) == FORMATS[suffix] else suffix
-
-
-def _format(path: Path) -> str:
-    with Image.open(path) as file:
-        return str(file.format).lower()

@@ -3,6 +3,7 @@
 In files an image is ``uint8`` RGB, height x width x 3. In networks it is ``float32`` RGB in [0, 1], N x 3 x H x W.
 """
 
+import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -83,32 +84,40 @@ def load_image(path: str | Path) -> Pixels:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be decoded completely; the message names the file and the reason.
     """
-    path = files.expanded(path)
-    with named_errors(path):
-        if (tiff := read_tiff(path)) is not None:
-            return of_tiff(tiff).shown
-        with Image.open(path) as file:
-            return decoded(file, path).shown
+    with contents(path) as data:
+        if tiffs.is_tiff(data):
+            tiff = tiffs.read_tiff(data, MOST_PIXELS)
+            if tiff is not None:
+                return of_tiff(tiff).shown
+        with opened(data) as file:
+            return decoded(file, data).shown
 
 
 @contextmanager
-def named_errors(path: Path) -> Iterator[None]:
-    """Errors in the block become those of :func:`load_image`; a missing or empty file is one."""
+def contents(path: str | Path) -> Iterator[bytes]:
+    """The bytes of an image file; errors in the block become those of :func:`load_image`.
+
+    The file is read at once, so that threads seldom wait for each other: each call of the system can cost a turn.
+    """
+    path = files.expanded(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
-    if path.stat().st_size == 0:
+    data = path.read_bytes()
+    if not data:
         raise ValueError(f"{path}: the file is empty")
     try:
-        yield
+        yield data
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image that can be decoded") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...
         raise ValueError(f"{path}: cannot be decoded ({error})") from error
 
 
-def read_tiff(path: Path) -> tiffs.Tiff | None:
-    """As :func:`hifacegan_lib.utils.tiffs.read_tiff`; None also for files of other formats."""
-    return tiffs.read_tiff(path, MOST_PIXELS) if tiffs.is_tiff(path) else None
+def opened(data: bytes) -> Image.Image:
+    """An image of Pillow that will decode a file's bytes in one piece where it can."""
+    file = Image.open(io.BytesIO(data))
+    file.decodermaxblock = len(data)
+    return file
 
 
 def of_tiff(tiff: tiffs.Tiff) -> Raster:
@@ -119,8 +128,8 @@ def of_tiff(tiff: tiffs.Tiff) -> Raster:
     return Raster(np.repeat(colours, 3, 2) if grey else np.ascontiguousarray(colours), alpha, grey)
 
 
-def decoded(file: Image.Image, path: Path) -> Raster:
-    """An image that Pillow has opened, decoded and upright, in its full depth.
+def decoded(file: Image.Image, data: bytes) -> Raster:
+    """An image that Pillow has opened from a file's bytes, decoded and upright, in its full depth.
 
     Raises:
         ValueError: too many pixels, or pixels without a range. Pillow's decoders raise errors of many types.
@@ -139,8 +148,8 @@ def decoded(file: Image.Image, path: Path) -> Raster:
         return Raster(np.repeat(grey[..., None], 3, 2), alpha, True)
     if file.mode == "F":
         raise ValueError("floating-point pixels have no defined range")
-    if _deep_colour(path):
-        return _by_opencv(path, turn)
+    if _deep_colour(data):
+        return _by_opencv(data, turn)
     see_through = file.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in file.info
     image = file if turn == 1 else file.transpose(_TURNS[turn])
     if see_through:
@@ -149,32 +158,24 @@ def decoded(file: Image.Image, path: Path) -> Raster:
     return Raster(pixels, np.array(image)[..., 3] if see_through else None, file.mode in ("1", "L", "LA", "La"))
 
 
-def _deep_colour(path: Path) -> bool:
+def _deep_colour(data: bytes) -> bool:
     """A PNG or PPM of 16 bits in several channels, of which Pillow reads 8."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head[:2] == b"P6":
-        size = re.match(rb"P6\s+(?:#.*\s+)?\d+\s+\d+\s+(\d+)\s", head)
+    if data[:2] == b"P6":
+        size = re.match(rb"P6\s+(?:#.*\s+)*\d+\s+\d+\s+(\d+)\s", data[:1024])
         if size and 255 < int(size[1]) < 65535:
             raise ValueError(f"a PPM with values up to {int(size[1])} is not read here; 255 and 65535 are")
         return bool(size and int(size[1]) == 65535)
-    return head.startswith(b"\x89PNG") and head[24:25] == b"\x10"
+    return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
 
 
-def _by_opencv(path: Path, turn: int) -> Raster:
-    deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+def _by_opencv(data: bytes, turn: int) -> Raster:
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[2] not in (2, 3, 4):
         raise ValueError("its 16 bits cannot be decoded")
     deep = np.ascontiguousarray(turned(deep, turn))
-    grey = deep.shape[2] == 2 or _grey_png(path)
+    grey = deep.shape[2] == 2 or (data.startswith(b"\x89PNG") and data[25] in (0, 4))
     colours = np.ascontiguousarray(deep[..., 2::-1]) if deep.shape[2] > 2 else np.repeat(deep[..., :1], 3, 2)
     return Raster(colours, np.ascontiguousarray(deep[..., -1]) if deep.shape[2] != 3 else None, grey)
-
-
-def _grey_png(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(26)
-    return head.startswith(b"\x89PNG") and head[25] in (0, 4)
 
 
 def orientation(image: Image.Image) -> int:

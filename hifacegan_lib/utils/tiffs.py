@@ -10,7 +10,6 @@ fax codes, in 8 bits. All else is refused.
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,20 +46,19 @@ class Tiff(NamedTuple):
     said: tuple[str, ...]
 
 
-def is_tiff(path: Path) -> bool:
+def is_tiff(data: bytes) -> bool:
     """A file's first four bytes are those of a TIFF."""
-    with path.open("rb") as file:
-        return file.read(4) in _MAGIC
+    return data[:4] in _MAGIC
 
 
-def read_tiff(path: Path, most_pixels: int) -> Tiff | None:
+def read_tiff(data: bytes, most_pixels: int) -> Tiff | None:
     """The first picture of a TIFF; None: of a kind that Pillow decodes, see above.
 
     Raises:
         ValueError: a kind that is not known, more than ``most_pixels``, or missing data. Damaged files raise errors of
             many types.
     """
-    with TiffFile(path) as file:
+    with TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if not isinstance(page, TiffPage):
             raise ValueError("no picture")
@@ -211,9 +209,8 @@ def _file(layout: dict[int, Any], data: bytes, tags: Image.Exif | None = None) -
     return tags.tobytes().removeprefix(b"Exif\0\0") + data
 
 
-def directory(path: Path) -> Image.Exif:
+def directory(data: bytes) -> Image.Exif:
     """All tags of the first picture, as EXIF. Damaged files raise errors of many types."""
-    data = path.read_bytes()
     found = Image.Exif()
     found.bigtiff = data[2:3] == b"+"
     head = data[: 16 if found.bigtiff else 8]

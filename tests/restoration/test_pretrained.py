@@ -106,7 +106,7 @@ def test_restoring_by_the_shipped_weights_does_not_load_pytorch(tmp_path: Path) 
     images.save_image(tmp_path / "photo.png", data.astronaut())
     code = (
         "import sys; from hifacegan_lib import cli\n"
-        "assert cli.main(['restore', 'photo.png', 'out', '--blend', '0.5', '--device', 'cpu']) == 0\n"
+        "assert cli.main(['restore', 'photo.png', 'out', '--blend', '0.5', '--scale', '1', '--device', 'cpu']) == 0\n"
         "assert not {'torch', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
