@@ -24,7 +24,7 @@ BUDGET = {
     "utils": 1620,
     "models": 2050,
     "degradations": 1430,
-    "restoration": 1960,
+    "restoration": 1970,
     "data": 1170,
     "metrics": 900,
     "evaluation": 1680,

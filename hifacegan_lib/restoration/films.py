@@ -86,6 +86,7 @@ class _Copy:
         self.video: VideoStream = film.streams.video[0]
         self.frames, self.unread, self.end = 0, 0, Fraction(0)
         self.last: int | None = None
+        self.moved = 0  # frames whose time does not come after that of the frame before
         self.lengths: dict[int | None, int] = {}
         self.differs = _changed_by_format(first)
         self.colours = first.colorspace
@@ -146,7 +147,8 @@ class _Copy:
             if not copied:
                 self.target.mux(made.encode(None))
         self._mux(self.drawn.encode(None))
-        return Written(self.frames, tuple(self.differs + self._missing()))
+        late = [f"{self.moved} frames were not later than the frame before, and were moved"] if self.moved else []
+        return Written(self.frames, tuple(self.differs + late + self._missing()))
 
     def _packets(self) -> Iterator[Any]:
         """Of the picture and the sound; a film that is cut off ends where it cannot be read further."""
@@ -175,7 +177,7 @@ class _Copy:
         made = made.reformat(format="yuv420p", dst_colorspace=self.colours, dst_color_range=ColorRange.MPEG)
         pts = frame.pts if frame.pts is not None else (self.last or 0) + 1
         if self.last is not None and pts <= self.last:
-            raise ValueError(f"frame {self.frames}: its time, {pts}, does not come after {self.last}")
+            pts, self.moved = self.last + 1, self.moved + 1
         made.pts, made.time_base, made.duration = pts, self.video.time_base, frame.duration
         self.last, self.frames = pts, self.frames + 1
         self.lengths[pts] = frame.duration

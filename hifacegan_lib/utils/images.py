@@ -68,7 +68,7 @@ class Raster:
     def shown(self) -> Pixels:
         """In 8 bits, on white where it is transparent: what networks and detectors see."""
         if self.alpha is None:
-            return np.rint(self.pixels / 257).astype(np.uint8) if self.deep else self.pixels
+            return ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if self.deep else self.pixels
         cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
         levels = self.pixels / np.float32(257) if self.deep else self.pixels
         return np.rint(levels * cover + 255 * (1 - cover)).astype(np.uint8)
