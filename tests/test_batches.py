@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
-from standins import put, yunet
+from standins import real
 
 from hifacegan_lib import cli, runs
 from hifacegan_lib.data.drawn_portraits import portrait
@@ -263,15 +263,14 @@ def test_a_degraded_file_of_an_interrupted_batch_is_completed(tmp_path: Path) ->
     assert cli.main(given) == 0 and sums(tmp_path / "out") == once and len(sums(source)) == 2
 
 
+@real("yunet")
 def test_the_journal_holds_the_detector_that_was_used_and_a_new_one_restores_anew(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    source = album(tmp_path / "in", ["a.png"], FACE)
+    source, fetched = album(tmp_path / "in", ["a.png"], FACE), os.environ.get("TORCH_HOME", "")
     given = ["restore", str(source), str(tmp_path / "out"), "--weights", str(weights)]
-    for detector in ("haar, ", "yunet "):
-        if detector == "yunet ":
-            put(monkeypatch, "yunet", yunet())
+    for detector, home in (("haar, ", str(tmp_path / "torch")), ("yunet ", fetched)):
+        monkeypatch.setenv("TORCH_HOME", home) if home else monkeypatch.delenv("TORCH_HOME")
         assert cli.main(given) == 0
         assert "1 of 1 done" in capsys.readouterr().out
         used = read_journal(tmp_path / "out" / JOURNAL)["a.png"]["settings"]
