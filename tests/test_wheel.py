@@ -64,7 +64,7 @@ def run(command: Path, *words: str | Path, cwd: Path) -> str:
 
 def test_the_wheel_restores_a_photograph_from_any_folder(installed: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), data.astronaut()[..., ::-1])
-    run(installed, "restore", "photo.png", "restored", cwd=tmp_path)
+    run(installed, "restore", "photo.png", "restored", "--scale", "1", cwd=tmp_path)
     restored = cv2.imread(str(tmp_path / "restored" / "photo.png"))
     assert restored.shape == (512, 512, 3) and (restored != data.astronaut()[..., ::-1]).any()
 
