@@ -83,7 +83,7 @@ def test_the_wheel_evaluates_and_lists_recipes(installed: Path, tmp_path: Path) 
 def test_the_wheel_runs_a_notebook_from_any_folder(installed: Path, tmp_path: Path) -> None:
     small = ["-p", "train_size", "12", "-p", "valid_size", "6", "-p", "synthetic_size", "64"]
     said = run(installed, "run", "demo", "--only", "01", *small, cwd=tmp_path)
-    assert "pixels with 0 and with 2 workers" in said
+    assert "0 keys in both splits" in said
     assert (tmp_path / "runs" / "demo" / "notebooks" / "01_data_preparation.ipynb").is_file()
 
 
