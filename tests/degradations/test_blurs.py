@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import golden
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -209,3 +210,8 @@ def test_a_median_keeps_an_edge_and_drops_a_speck() -> None:
     specked[40:43, 40:43] = 255
     for size in (7, 15, 25):
         np.testing.assert_array_equal(blurs.median_blur(specked, size)[30:-30, 30:-30], image[30:-30, 30:-30])
+
+
+@pytest.mark.parametrize("name", golden.operations_of(blurs))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)

@@ -1,6 +1,7 @@
 """Colour and light: the identities, the sums by hand, where the light falls."""
 
 import cv2
+import golden
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,3 +106,8 @@ def test_light_is_even_across_its_way(angle: float, axis: int, sign: int) -> Non
 def test_light_is_the_same_at_any_size() -> None:
     small, large = (colour.uneven_light(np.full((side, side, 3), 200, np.uint8), 0.6, 30) for side in (32, 256))
     assert np.abs(resize(large, 32, 32).astype(int) - small).max() <= 1
+
+
+@pytest.mark.parametrize("name", golden.operations_of(colour))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)

@@ -2,6 +2,7 @@
 
 import io
 
+import golden
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -100,3 +101,8 @@ def test_a_trace_compresses_on_its_grid(face: Pixels) -> None:
     assert mean_difference(face, compression.jpeg(face, 30, grain=0.25)) < mean_difference(
         face, compression.jpeg(face, 30)
     )
+
+
+@pytest.mark.parametrize("name", golden.operations_of(compression))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import golden
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -147,3 +148,8 @@ def test_neighbours_and_seeds_know_nothing_of_each_other(name: str) -> None:
     noise, other = (getattr(noises, name)(flat(127), **numbers, seed=seed) - 127.0 for seed in (1, 2))
     for a, b in ((noise, other), (noise[1:], noise[:-1]), (noise[:, 1:], noise[:, :-1])):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.006
+
+
+@pytest.mark.parametrize("name", golden.operations_of(noises))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)

@@ -1,5 +1,6 @@
 """Scratches and folds: thin, where the seed puts them, at every size the same."""
 
+import golden
 import numpy as np
 import pytest
 
@@ -80,3 +81,8 @@ def test_the_same_seed_marks_the_same_places_at_every_size(side: int) -> None:
             a, b = (resize(picture, common, common)[..., 0].astype(float) for picture in two)
             assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9, (kind, seed)
             assert np.abs(a - 120).mean() == pytest.approx(np.abs(b - 120).mean(), rel=0.25), (kind, seed)
+
+
+@pytest.mark.parametrize("name", golden.operations_of(print_damage))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)

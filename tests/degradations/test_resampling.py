@@ -1,5 +1,6 @@
 """Fewer pixels: means where means are asked for, and the size that was asked for."""
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -93,3 +94,8 @@ def test_noise_and_blur_of_a_small_face_are_in_its_own_pixels() -> None:
     noise = trace.apply(grey) - 127.0
     np.testing.assert_array_equal(noise, noise[::4, ::4].repeat(4, 0).repeat(4, 1))
     assert noise.std() == pytest.approx(20, rel=0.03)
+
+
+@pytest.mark.parametrize("name", golden.operations_of(resampling))
+def test_the_recorded_pixels(name: str) -> None:
+    golden.check_operation(name)
