@@ -1,14 +1,15 @@
 """Mutation testing: small bugs are put into the core, one at a time, and tests should fail.
 
-Cosmic Ray knows the bugs: another operator, a number plus or minus 1, a condition negated, a decorator removed. A place in
-the code counts once, whichever number of bugs it allows: the places of all files are put in an order that only ``--seed``
-and the code at the place determine, one bug is drawn for each, and the first ``--mutants`` of them are tested. So a larger
-sample continues a smaller one, and an edited file changes only its own part of the sample.
+Cosmic Ray knows the bugs: another operator, a number plus or minus 1, a condition negated, a decorator removed. A place
+in the code counts once, whichever number of bugs it allows: the places of all files are put in an order that only
+``--seed`` and the line of code determine, one bug is drawn for each, and the first ``--mutants`` of them are tested. So
+a larger sample continues a smaller one, and an edited file changes only its own part of the sample.
 
-A bug is tested first by the tests of its own module (``models/generator.py`` by ``tests/models/test_generator.py``), then by
-the other test files of its wing that import the module and take less than a minute. It is killed when a test fails or when the tests take
-much longer than without the bug. Each process works on its own copy of the repository. The results are in
-``build/mutants/results.jsonl``; a run that is stopped continues there. ``--again`` tests the survivors once more.
+A bug is tested first by the tests of its own module (``models/generator.py`` by ``tests/models/test_generator.py``),
+then by the other test files of its wing that import the module and take less than a minute. It is killed when a test
+fails or when the tests take much longer than without the bug. Each process works on its own copy of the repository. The
+results are in ``build/mutants/results.jsonl``; a run that is stopped continues there. ``--again`` tests the survivors
+once more.
 
     make mutants MUTANTS=300 SEED=0
 """
@@ -32,7 +33,17 @@ ROOT = Path(__file__).parents[1]
 WINGS = ("models", "degradations", "data", "training", "metrics", "evaluation")
 HOME = ROOT / "build" / "mutants"
 ON_A_GPU = {"suppression_triton"}  # its kernels run on a GPU only
-PRELOADED = ("cv2", "lightning_fabric", "numpy", "onnx", "onnxruntime", "pandas", "pydantic", "scipy.stats", "skimage.data")
+PRELOADED = (
+    "cv2",
+    "lightning_fabric",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pydantic",
+    "scipy.stats",
+    "skimage.data",
+)
 NEAR = 60.0  # seconds: longer test files are used for their own modules only
 SLOWER = 5.0  # factor on the time without the bug, after which a bug is killed by time
 

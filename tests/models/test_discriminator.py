@@ -1,7 +1,9 @@
+import golden
+import numpy as np
 import pytest
 import torch
 
-from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.discriminator import Discriminator, _PixelStatistics
 
 
 def build(**options: float) -> Discriminator:
@@ -65,3 +67,45 @@ def test_detail_is_seen_by_itself() -> None:
         discriminator(flat, face)
     assert seen[0][:, 6:].abs().max() < 1e-5
     assert seen[1][0, 6:, 16, 16].allclose(torch.tensor(8 * 0.09 * 8 / 9), atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"detail": 8.0}, {"scales": 3, "layers": 2}, {"layers": 6, "width": 1}])
+def test_the_recorded_scores(options: dict[str, float]) -> None:
+    discriminator, face = build(**options).eval(), golden.faces(2, 3, 37, 30, seed=1).requires_grad_()
+    answers = discriminator(golden.faces(2, 3, 37, 30), face)
+    sum(scale[-1].square().sum() for scale in answers).backward()  # type: ignore[union-attr]
+    for n, scale in enumerate(answers):
+        golden.check(f"models: discriminator {options}, scale {n}", torch.cat([x.flatten() for x in scale]))
+    golden.check(f"models: discriminator {options}, slope", face.grad)
+
+
+def test_statistics_of_pixels_by_numpy() -> None:
+    x = 3 * faces(2, 4, 5, 6) + 1
+    a = x.numpy().astype(np.float64)
+    expected = (a - a.mean((2, 3), keepdims=True)) / np.sqrt(a.var((2, 3), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(_PixelStatistics()(x), expected, atol=1e-5)
+    assert not _PixelStatistics()(x[..., :1, :1]).any()
+
+
+def test_a_scale_sees_means_of_the_pixels_inside_the_one_before() -> None:
+    discriminator, face, seen = build(detail=2.0), faces(1, 3, 9, 8), []
+    for scale in discriminator.scales:
+        scale.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].numpy()))
+    with torch.no_grad():
+        discriminator(faces(1, 3, 9, 8, seed=1), face)
+
+    def mean(x: np.ndarray, step: int) -> np.ndarray:
+        rows, columns = (range(0, side, step) for side in x.shape[1:])
+        near = [[x[:, max(0, r - 1) : r + 2, max(0, c - 1) : c + 2].mean((1, 2)) for c in columns] for r in rows]
+        return np.moveaxis(np.array(near), 2, 0)
+
+    np.testing.assert_allclose(seen[0][3:6], face[0].numpy() * 2 - 1, atol=1e-6)
+    np.testing.assert_allclose(seen[0][6:], 2 * (face[0].numpy() - mean(face[0].numpy(), 1)), atol=1e-6)
+    np.testing.assert_allclose(seen[1], mean(seen[0], 2), atol=1e-6)
+
+
+def test_layers_have_the_widths_and_strides_of_pix2pixhd() -> None:
+    convolutions = [block[0] for block in build(layers=6, width=2).scales[0].blocks]  # type: ignore[index, union-attr]
+    assert [c.out_channels for c in convolutions] == [2, 4, 8, 16, 16, 16, 1]
+    assert [c.stride[0] for c in convolutions] == [2, 2, 2, 2, 2, 1, 1]
+    assert [c.bias is not None for c in convolutions] == [True, False, False, False, False, False, True]

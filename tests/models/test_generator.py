@@ -2,11 +2,13 @@ import dataclasses
 import itertools
 from pathlib import Path
 
+import golden
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hifacegan_lib.models.generator import PRESETS, PUBLISHED, Generator, GeneratorConfig
+from hifacegan_lib.models.generator import PRESETS, PUBLISHED, SMOOTHINGS, Generator, GeneratorConfig
 from hifacegan_lib.params import Training
 from hifacegan_lib.training.loop import build as build_networks
 
@@ -165,3 +167,75 @@ def test_compact_costs_a_tenth_of_the_published_network() -> None:
 def test_profiles_train_the_presets(profile: str, preset: str) -> None:
     p = Training.from_yaml(Path(__file__).parents[2] / "params" / profile / "04_training.yaml")
     assert build_networks(p.model_copy(update={"device": "cpu"}), torch.device("meta"))[0].config == PRESETS[preset]
+
+
+KINDS = {
+    **{name: dataclasses.replace(c, width=3) for name, c in {**PRESETS, **PUBLISHED}.items()},
+    "every option": GeneratorConfig(
+        width=3, widest=2, stages=3, patch=2, guidance="image", start="features", norm="layer", window=5, hidden=4
+    ),
+    "narrow image": GeneratorConfig(width=2, stages=2, guidance="image", norm="rms", suppression="conv", skip=False),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_recorded_picture_and_its_slope(name: str) -> None:
+    generator, image = build(KINDS[name]).train(), golden.faces(2, 3, 33, 40).requires_grad_()
+    generator.step_spectral_norm()
+    out = generator(image)
+    out.square().sum().backward()
+    golden.check(f"models: generator {name}", out)
+    golden.check(f"models: generator {name}, slope", image.grad, unit=10)
+    slopes = torch.stack([p.grad.norm() for p in generator.parameters() if p.grad is not None])
+    golden.check(f"models: generator {name}, weights", slopes / slopes.norm())
+
+
+@pytest.mark.parametrize("reach", SMOOTHINGS)
+def test_each_gain_of_the_skip_takes_the_mean_of_the_pixels_inside_the_image(reach: int) -> None:
+    image = faces(1, 3, 8, 12)
+    generator = Generator(SMALL)
+    generator.draw.bias.data[3 + SMOOTHINGS.index(reach)] = 1.0
+    expected = np.zeros((3, 8, 12))
+    for y in range(8):
+        for x in range(12):
+            near = image[0, :, max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+            expected[:, y, x] = near.numpy().mean((1, 2))
+    np.testing.assert_allclose(generator(image)[0].detach(), expected, atol=1e-6)
+
+
+def test_gains_add_up_and_the_drawn_colours_come_on_top() -> None:
+    image = torch.full((1, 3, 8, 8), 0.5)
+    generator = Generator(SMALL)
+    generator.draw.bias.data[:] = torch.tensor([0.1, -0.2, 0.3, 0.7, 0.8, 0.9])
+    expected = image + torch.tensor([0.1, -0.2, 0.3]).view(1, 3, 1, 1)
+    torch.testing.assert_close(generator(image), expected)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (3, 1), (8, 9), (4, 4)])
+def test_sides_are_extended_by_reflection_or_by_the_border(size: tuple[int, int]) -> None:
+    image, block = faces(1, 3, *size), SMALL.block
+    padded = Generator(SMALL)._padded(image)
+    pads = [(0, 0), (0, 0), (0, -size[0] % block), (0, -size[1] % block)]
+    reflects = pads[2][1] < size[0] and pads[3][1] < size[1]
+    np.testing.assert_array_equal(padded, np.pad(image.numpy(), pads, "reflect" if reflects else "edge"))
+
+
+def test_in_bfloat16_the_picture_is_nearly_the_same() -> None:
+    generator, image = build(dataclasses.replace(SMALL, modulation="gamma")), golden.faces(1, 3, 33, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        drawn = generator(image).float()
+    assert (drawn - generator(image)).abs().max() < 0.05
+
+
+def test_channels_double_up_to_the_widest() -> None:
+    config = GeneratorConfig(width=6, widest=4, stages=3, patch=3)
+    assert [config.channels(level) for level in range(5)] == [6, 12, 24, 24, 24]
+    assert config.block == 24
+
+
+def test_without_the_skip_the_picture_is_the_tanh_clipped_from_below() -> None:
+    generator = Generator(dataclasses.replace(SMALL, skip=False))
+    torch.nn.init.zeros_(generator.draw.weight)
+    generator.draw.bias.data[:] = torch.tensor([-1.0, 0.5, 3.0])
+    expected = torch.tensor([0.0, 0.5, 3.0]).tanh().view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    torch.testing.assert_close(generator(faces(1, 3, 8, 8)), expected)

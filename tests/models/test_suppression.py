@@ -1,3 +1,5 @@
+import golden
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -139,3 +141,44 @@ def test_every_operator_learns_to_undo_noise(kind: str) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("kind", ["inner_product", "lip", "conv"])
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (3, 2), (5, 2)])
+def test_the_recorded_features(kind: str, window: int, stride: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = suppression(kind, 4, 6, window, stride, 3)  # type: ignore[arg-type]
+    f = random(2, 4, 9, 8).float().requires_grad_()
+    out = layer(f)
+    out.square().sum().backward()
+    golden.check(f"models: {kind}, window {window}, stride {stride}", out)
+    golden.check(f"models: {kind}, window {window}, stride {stride}, slope", f.grad)
+
+
+def test_importance_pooling_by_numpy_up_to_the_border() -> None:
+    f, logit = random(1, 2, 5, 6), 3 * random(1, 2, 5, 6, seed=1)
+    values, weights = np.zeros((1, 2, 7, 8)), np.zeros((1, 2, 7, 8))  # nothing outside has a weight
+    weights[..., 1:-1, 1:-1] = logit.exp().numpy()
+    values[..., 1:-1, 1:-1] = f.numpy()
+    found = local_importance_pool2d(f, logit)
+    for y in range(3):
+        for x in range(3):
+            near = np.s_[0, :, 2 * y : 2 * y + 3, 2 * x : 2 * x + 3]
+            expected = (values[near] * weights[near]).sum((1, 2)) / weights[near].sum((1, 2))
+            np.testing.assert_allclose(found[0, :, y, x], expected, rtol=1e-5)
+
+
+def test_importance_pooling_in_16_bits_is_computed_in_32() -> None:
+    f, logit = random(1, 2, 8, 8).half(), (6 * random(1, 2, 8, 8, seed=1)).half()
+    found = local_importance_pool2d(f, logit)
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.float(), local_importance_pool2d(f.float(), logit.float()), atol=1e-3, rtol=1e-3)
+
+
+def test_the_logits_of_importance_lie_between_0_and_12() -> None:
+    layer, seen = LocalImportanceConv2d(2, 2), []
+    layer.gate.register_forward_hook(lambda *_: seen.append(torch.full((1, 2, 4, 4), 50.0)) or seen[-1])
+    f = random(1, 2, 4, 4).float()
+    expected = layer.conv(local_importance_pool2d(f, torch.full_like(f, 12.0)))
+    torch.testing.assert_close(layer(f), expected)

@@ -114,3 +114,26 @@ def test_nothing_warns() -> None:
         warnings.simplefilter("error")
         given = inputs(1, 2, 2, 2, 3, 5, 5)
         suppress(*given).sum().backward()
+
+
+def test_many_strips_are_added_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 rows of ones: a sum in bfloat16 stands still at 256 or 512."""
+    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 1)
+    f, g = torch.ones(1, 1, 600, 2, dtype=torch.bfloat16), torch.zeros(1, 1, 600, 2, dtype=torch.bfloat16)
+    weight = torch.ones(1, 1, 3, 3, dtype=torch.bfloat16, requires_grad=True)
+    suppress(f, g, weight).sum().backward()
+    assert weight.grad is not None
+    expected = torch.tensor([[599.0, 1198, 599], [600, 1200, 600], [599, 1198, 599]])
+    torch.testing.assert_close(weight.grad[0, 0].float(), expected, rtol=4e-3, atol=0)
+
+
+def test_a_strip_is_as_large_as_its_limit_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of copies has 8 x 9 x 4 numbers of 8 bytes."""
+    f, g, _ = inputs(1, 4, 2, 3, 3, 11, 8)
+    h = suppression_cpu._by_window(correlation_maps(g, 3), 3)[0]
+    padded = suppression_cpu._padded(f[0], 3)
+    for limit, rows in ((1, 1), (2304, 1), (2 * 2304 - 1, 1), (2 * 2304, 2), (10**9, 11)):
+        monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", limit)
+        strips = list(suppression_cpu._strips(padded, h, 1))
+        assert [len(strip.copies) for strip in strips] == [rows] * (11 // rows) + [11 % rows] * (11 % rows > 0)
+        assert [strip.first for strip in strips] == list(range(0, 11, rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -223,3 +224,27 @@ def test_charbonnier_lies_within_epsilon_above_l1_and_is_smooth_at_its_foot() ->
     assert l1 < smooth < l1 + 1e-3
     (slope,) = torch.autograd.grad(losses.charbonnier(a, a.detach()), a)
     assert not slope.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", losses.ADVERSARIAL)
+def test_scores_of_16_bits_are_squared_and_averaged_in_32(kind: str, dtype: torch.dtype) -> None:
+    """300 squared is more than float16 holds, and bfloat16 has three digits."""
+    rng = np.random.default_rng(0)
+    restored, clean = ([[torch.from_numpy(rng.uniform(-300, 300, (2, 1, 9, 9))).to(dtype)]] for _ in range(2))
+    for loss, given in ((losses.discriminator_loss, (restored, clean)), (losses.generator_loss, (restored,))):
+        found, exact = loss(kind, *given), loss(kind, *([[x.double() for x in s] for s in a] for a in given))
+        assert found.dtype == torch.float32
+        assert found.item() == pytest.approx(exact.item(), rel=1e-5)
+
+
+def test_the_recorded_losses_of_features() -> None:
+    discriminator, damaged, clean = judge()
+    fake, real = discriminator(damaged, clean.detach().flip(3)), discriminator(damaged, clean)
+    found = [losses.feature_matching(fake, real), losses.r1_penalty(real, clean)]
+    by_numpy = [
+        sum(np.abs(a.detach().numpy() - b.detach().numpy()).mean() for a, b in zip(f[:-1], r[:-1], strict=True))
+        for f, r in zip(fake, real, strict=True)
+    ]
+    assert found[0].item() == pytest.approx(np.mean(by_numpy))
+    golden.check("training: feature matching and R1", torch.stack(found))

@@ -189,7 +189,9 @@ def test_every_step_is_the_textbook_s(case: str, fabric: Any) -> None:
         expected, expected_norms = textbook.step(step, given["clean"], given["degraded"])
         assert {name: x.item() for name, x in means.items()} == pytest.approx(expected, rel=1e-9)
         assert {name: x.item() for name, x in norms.items()} == pytest.approx(expected_norms, rel=1e-9)
-        for mine, theirs in zip([*generator.parameters(), *discriminator.parameters()], textbook.weights(), strict=True):
+        for mine, theirs in zip(
+            [*generator.parameters(), *discriminator.parameters()], textbook.weights(), strict=True
+        ):
             torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-10)
         for mine, theirs in zip(run.average.parameters(), textbook.average, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-10)
