@@ -6,7 +6,8 @@ in the code counts once, whichever number of bugs it allows: the places of all f
 a larger sample continues a smaller one, and an edited file changes only its own part of the sample.
 
 A bug is tested first by the tests of its own module (``models/generator.py`` by ``tests/models/test_generator.py``),
-then by the other test files of its wing that import the module and take less than a minute. It is killed when a test
+then by the other test files of its wing that import the module and take less than a minute (these come first if the
+module's own tests take longer). It is killed when a test
 fails or when the tests take much longer than without the bug. Each process works on its own copy of the repository. The
 results are in ``build/mutants/results.jsonl``; a run that is stopped continues there. ``--again`` tests the survivors
 once more.
@@ -34,15 +35,8 @@ WINGS = ("models", "degradations", "data", "training", "metrics", "evaluation")
 HOME = ROOT / "build" / "mutants"
 ON_A_GPU = {"suppression_triton"}  # its kernels run on a GPU only
 PRELOADED = (
-    "cv2",
-    "lightning_fabric",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "pandas",
-    "pydantic",
-    "scipy.stats",
-    "skimage.data",
+    *("cv2", "lightning_fabric", "numpy", "onnx", "onnxruntime", "pandas", "pydantic", "scipy.stats", "skimage.data"),
+    *("jinja2", "safetensors.torch", "torch.utils.tensorboard", "torchvision", "tqdm", "yaml"),
 )
 NEAR = 60.0  # seconds: longer test files are used for their own modules only
 SLOWER = 5.0  # factor on the time without the bug, after which a bug is killed by time
@@ -136,7 +130,7 @@ def test_here(home: Path, tests: list[str]) -> int:
     os.environ["PYTHONPATH"] = str(home)
     import pytest
 
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={home}.tmp", *tests]))
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbval", f"--basetemp={home}.tmp", *tests]))
 
 
 class Worker:
@@ -239,8 +233,8 @@ def main() -> None:
             if n not in running and left:
                 mutant = left.pop(0)
                 tests = tests_of(mutant.path)
-                near = [test for test in tests[1:] if limits[test] < SLOWER * NEAR]
-                ordered = tests[:1] + sorted(near, key=limits.__getitem__)
+                quick = [test for test in tests[1:] if limits[test] < SLOWER * NEAR]
+                ordered = [*tests[:1], *quick] if limits[tests[0]] < SLOWER * NEAR else [*quick, *tests[:1]]
                 running[n] = mutant, worker.run(mutant, ordered, limits)
             if n in running and (found := next(running[n][1])):
                 mutant, (verdict, took) = running.pop(n)[0], found

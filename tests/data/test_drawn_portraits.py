@@ -1,3 +1,4 @@
+import golden
 import numpy as np
 import pytest
 
@@ -57,3 +58,19 @@ def test_bad_arguments_are_refused() -> None:
         portrait(0, 8)
     with pytest.raises(ValueError, match="seed = -1"):
         portrait(-1, 64)
+
+
+@pytest.mark.parametrize("seed", range(0, 40, 10))
+def test_the_recorded_portraits(seed: int) -> None:
+    """Ten each, so that every hair, background, beard and pair of glasses is among them."""
+    golden.check(f"data: portraits from {seed}", np.stack([portrait(n, 48) for n in range(seed, seed + 10)]))
+
+
+def test_the_recorded_portrait_of_a_large_size() -> None:
+    golden.check("data: portrait of 200 pixels", portrait(2, 200))
+
+
+def test_the_smallest_portrait_and_seed() -> None:
+    assert portrait(0, 16).shape == (16, 16, 3)
+    with pytest.raises(ValueError, match="size = 15"):
+        portrait(0, 15)

@@ -1,6 +1,7 @@
 """Near-duplicates: copies of a picture are found however they were made, other pictures are not."""
 
 import cv2
+import golden
 import numpy as np
 import pytest
 
@@ -65,3 +66,13 @@ def test_the_nearest_comes_first_and_the_threshold_is_kept() -> None:
 
 def test_a_flat_image_has_an_empty_hash() -> None:
     assert not face_hash(np.full((20, 30, 3), 77, np.uint8)).any()
+
+
+def test_a_hash_by_numpy() -> None:
+    picture = golden.picture(12, 12)
+    grey = np.rint(picture @ [0.299, 0.587, 0.114])
+    bits = [grey[y, x + 1] > grey[y, x] for y in range(12) for x in range(11)]
+    bits += [grey[y + 1, x] > grey[y, x] for y in range(11) for x in range(12)]
+    found = np.unpackbits(face_hash(picture).view(np.uint8))
+    assert (found[:264] == bits).mean() > 0.99 and not found[264:].any()  # OpenCV's grey may round otherwise
+    golden.check("data: hash", np.unpackbits(face_hash(golden.picture(50, 40)).view(np.uint8)).astype(float))

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -313,3 +314,10 @@ def test_a_recipe_file_of_ones_own_is_used(data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(recipe))
     batch = next(iter(loader(data, recipe=tmp_path / "mine.json")))
     assert all(json.loads(trace)["recipe"] == "mine" for trace in batch["trace"])
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_the_recorded_pairs(data: Path, split: str) -> None:
+    found = list(islice(loader(data, split, recipe="face_renov").batches(3), 3))
+    for name in ("clean", "degraded"):
+        golden.check(f"data: pairs of {split}, {name}", torch.cat([batch[name] for batch in found]))

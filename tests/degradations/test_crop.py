@@ -1,5 +1,6 @@
 """A frame cuts the same square again, and refuses an image that it was not drawn for."""
 
+import golden
 import numpy as np
 import pytest
 
@@ -42,3 +43,16 @@ def test_another_image_is_refused() -> None:
 def test_a_bad_form_is_named(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Frame.parse({"top": 0, "left": 0, "side": 4, "flip": False, "size": 4, **change}, "frame")
+
+
+def test_the_recorded_frames() -> None:
+    frames = [draw_frame(30, 20, 8, 0.3, 0.4, seed) for seed in range(40)]
+    golden.check("degradations: frames", np.array([[f.top, f.left, f.side, f.flip] for f in frames]) / 30)
+    golden.check("degradations: framed", np.stack([frame.apply(IMAGE) for frame in frames]))
+
+
+def test_a_square_may_reach_the_border_and_not_cross_it() -> None:
+    assert Frame(top=20, left=10, side=10, flip=False, size=10).apply(IMAGE).shape == (10, 10, 3)
+    for top, left in ((21, 10), (20, 11)):
+        with pytest.raises(ValueError, match="does not hold"):
+            Frame(top=top, left=left, side=10, flip=False, size=10).apply(IMAGE)

@@ -1,6 +1,7 @@
 """Baselines: they do what their names say, in the right colours, and are tuned without looking at validation faces."""
 
 import cv2
+import golden
 import numpy as np
 import pytest
 import torch
@@ -83,3 +84,24 @@ def test_tuning_on_nothing_is_refused(faces: Tensor) -> None:
         baselines.tune(baselines.bicubic, [], [{"degraded": faces, "clean": faces}])
     with pytest.raises(ValueError, match="1 settings, and no pair"):
         baselines.tune(baselines.bicubic, [{"factor": 2}], [])
+
+
+@pytest.mark.parametrize("factor", [1.3, 2.5, 30])
+def test_the_recorded_bicubic(faces: Tensor, factor: float) -> None:
+    golden.check(f"evaluation: bicubic {factor}", baselines.bicubic(factor)(faces))
+
+
+@pytest.mark.parametrize("numbers", [(5,), (9, 3), (4, None, 3, 11)])
+def test_the_recorded_non_local_means(faces: Tensor, numbers: tuple[float, ...]) -> None:
+    golden.check(f"evaluation: non-local means {numbers}", baselines.non_local_means(*numbers)(noisy(faces, 15)))  # type: ignore[arg-type]
+
+
+def test_the_grids_begin_with_the_mildest_and_all_families_are_tuned(faces: Tensor) -> None:
+    found = baselines.tune_all([{"degraded": noisy(faces, 12), "clean": faces}])
+    assert list(found) == ["bicubic", "non_local_means"]
+    for name, mildest in (("bicubic", {"factor": 1}), ("non_local_means", {"h": 1, "template": 3, "search": 11})):
+        tuned = found[name]
+        assert {key: tuned.table[0][key] for key in mildest} == mildest
+        values = [row["psnr"] for row in tuned.table]
+        assert tuned.gain == pytest.approx(max(values) - values[0])
+        golden.check(f"evaluation: tuned {name}", values, unit=10)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -163,3 +164,44 @@ def test_identity_is_left_out_below_the_recognisers_size(side: int, wanted: list
         conditions={"image_size": f"{side} x {side}"}, available={"psnr", "identity"}, metrics=standard()
     )
     assert list(robustness.metrics_for(judged)) == wanted  # type: ignore[arg-type]
+
+
+def test_the_recorded_surface(measured: Surface) -> None:
+    for name in METRICS:
+        golden.check(f"evaluation: surface, {name}", measured.degraded[name], unit=10 if name == "psnr" else 1)
+
+
+def test_the_rule_for_a_cliff_at_its_limits() -> None:
+    """One dB, or twice the mean of the other falls, whichever is more."""
+    for values, sharp in (
+        ([30, 30, 29.01, 29.01, 29.01], False),
+        ([30, 30, 28.99, 28.99, 28.99], True),
+        ([40, 38, 36, 32.01, 30.01], False),
+        ([40, 38, 36, 31.99, 29.99], True),
+    ):
+        (found,) = cliffs(made(values))
+        assert (found.place, found.sharp) == (int(np.argmin(np.diff(values))), sharp), values
+
+
+def test_sharp_falls_come_first_then_the_deepest() -> None:
+    rows = {"gaussian_noise": [30, 28, 25, 20, 14], "jpeg": [30, 30, 30, 28, 28], "motion_blur": [30, 29.7, 29, 29, 29]}
+    values = np.array(list(rows.values()), float)
+    severities = {kind: tuple(LADDERS[kind].values) for kind in rows}
+    ranges = dict.fromkeys(rows)
+    means, metric = {"psnr": values}, {"psnr": METRICS["psnr"]}
+    found = cliffs(Surface("alone", severities, means, means, ranges, metric, 3))
+    assert [(c.kind, c.sharp) for c in found] == [("jpeg", True), ("gaussian_noise", False), ("motion_blur", False)]
+    assert all("never trained on" in c.sentence for c in found)
+
+
+def test_lower_may_be_better_and_ends_of_the_range_belong_to_it() -> None:
+    metric = METRICS["psnr"]._replace(higher_is_better=False, unit="", label="D", digits=3)
+    values = np.array([[0.1, 0.1, 0.5, 0.5, 0.6]])
+    ladder = {"gaussian_noise": (5, 10, 20, 40, 80)}
+    for ends, side in (((10, 20), "inside"), ((20, 80), "at the edge of"), ((40, 80), "outside")):
+        ranges, worse = {"gaussian_noise": ends}, values + 0.1
+        found = Surface("within", ladder, {"psnr": values}, {"psnr": worse}, ranges, {"psnr": metric}, 3)
+        (cliff,) = cliffs(found)
+        assert (cliff.place, cliff.sharp, round(cliff.drop, 3)) == (1, True, 0.4)
+        assert f"where D goes from 0.100 to 0.500; {side} the range" in cliff.sentence
+        assert found.to_dict()["means"]["psnr"]["degraded"] == [[0.2, 0.2, 0.6, 0.6, 0.7]]

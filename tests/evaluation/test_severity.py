@@ -1,5 +1,6 @@
 """Ladders: one for each operation, and each step takes more of the face. Notebook 02 measures the rest."""
 
+import golden
 import numpy as np
 import pytest
 
@@ -19,3 +20,13 @@ def test_psnr_falls_from_rung_to_rung(op: str) -> None:
     quality = np.array([np.mean([psnr(face, trace.apply(face)) for face in faces]) for trace in rungs(op, 64)])
     assert len(quality) == 5 and quality[-1] < quality[0] - 3
     assert not LADDERS[op].falls or (np.diff(quality) <= 0).all()
+
+
+def test_the_recorded_ladders() -> None:
+    for op, ladder in LADDERS.items():
+        others = [number for number in ladder.fixed.values() if number != "area"]
+        golden.check(f"evaluation: ladder of {op}", [*ladder.values, *others])
+
+
+def test_theory_expects_as_written() -> None:
+    assert {op for op, ladder in LADDERS.items() if not ladder.falls} == {"median_blur", "jpeg", "webp"}

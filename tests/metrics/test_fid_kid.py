@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -281,3 +282,20 @@ def test_inception_is_a_direct_call_of_torch_fidelity(tmp_path: Path, monkeypatc
     assert not torch.allclose(network(photo.flip(1) / 255), found, rtol=0.01)  # BGR is another picture
     alone = torch.cat([network(one[None] / 255) for one in photo])
     torch.testing.assert_close(alone, found, rtol=1e-4, atol=1e-5)
+
+
+def test_the_recorded_distances() -> None:
+    a, b = cloud(40), cloud(33, seed=1, shift=0.5)
+    golden.check("metrics: FID", [fid(a, b)], unit=10)
+    golden.check("metrics: KID", np.array(kid(a / 30, b / 30)))
+    golden.check("metrics: interval of KID", np.array(kid(a / 30, b / 30).interval))
+
+
+def test_the_jackknife_by_hand() -> None:
+    """Leaving out one image after the other, of each set, and the distance each time."""
+    a, b = (x.astype(np.float64) / 30 for x in (cloud(9, 5), cloud(7, 5, seed=1, shift=1)))
+    errors = 0.0
+    for n, left in ((9, [kid(np.delete(a, i, 0), b).mean for i in range(9)]), (7, [])):
+        left = left or [kid(a, np.delete(b, i, 0)).mean for i in range(7)]
+        errors += (n - 1) / n * np.square(np.array(left) - np.mean(left)).sum()
+    assert kid(a, b).error == pytest.approx(errors**0.5)

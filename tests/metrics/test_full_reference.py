@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import golden
 import lpips
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from torchvision.models import alexnet, squeezenet1_1, vgg16
 from hifacegan_lib.metrics import array_pickles, full_reference, learned_distance
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.utils import weight_registry
+from hifacegan_lib.utils.images import to_float
 
 Score = Callable[[Tensor, Tensor], Tensor]
 SCORES = [full_reference.psnr, full_reference.ssim, full_reference.ms_ssim]
@@ -271,3 +273,19 @@ def test_lpips_is_what_the_package_says(
 def test_lpips_knows_its_networks() -> None:
     with pytest.raises(ValueError, match="net = 'resnet': expected one of alex, vgg, squeeze"):
         learned_distance.Lpips("resnet")
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("size", [(176, 191), (240, 201)])
+def test_the_recorded_values(score: Score, size: tuple[int, int]) -> None:
+    clean = torch.stack([to_float(golden.picture(*size, seed)) for seed in (0, 1)])
+    values = score(torch.flip(clean, (0,)) * 0.9 + 0.02, clean)
+    golden.check(f"metrics: {score.__name__}, {size}", values, unit=10 if score is full_reference.psnr else 1)
+
+
+def test_half_precision_is_measured_in_32_bits_and_keeps_its_dtype() -> None:
+    image, clean = (x.half() for x in faces(48))
+    for score in SCORES[:2]:
+        found = score(image, clean)
+        assert found.dtype == torch.float16
+        torch.testing.assert_close(found.float(), score(image.float(), clean.float()), rtol=1e-3, atol=1e-3)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -105,3 +106,17 @@ def test_without_the_statistics_the_command_is_named(tmp_path: Path, monkeypatch
 def test_the_published_statistics_give_basicsrs_numbers(name: str, expected: float) -> None:
     x = tensor(getattr(data, name)())
     assert Niqe()(x, x).item() == pytest.approx(expected, abs=0.001)
+
+
+def test_the_recorded_features() -> None:
+    found = niqe.features(niqe.luma(data.chelsea()[:200, :300] / np.float32(255)))
+    golden.check("metrics: features of NIQE", found)
+    golden.check("metrics: distance of NIQE", [niqe.distance(found.mean(0) + 0.1, np.cov(found[::2].T), found)])
+
+
+def test_half_the_size_is_pillows_with_mirrored_borders() -> None:
+    y = niqe.luma(data.chelsea()[:96, :120] / np.float32(255))
+    golden.check("metrics: half size", niqe.halve(y) / 255)
+    assert niqe.halve(y).shape == (48, 60)
+    flipped = niqe.halve(np.ascontiguousarray(y[::-1, ::-1]))[::-1, ::-1]
+    np.testing.assert_allclose(niqe.halve(y), flipped, atol=1e-3)

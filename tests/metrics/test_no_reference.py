@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -105,3 +106,9 @@ def test_what_is_no_picture_is_refused(measure: Callable) -> None:
 def test_a_picture_too_small_for_the_laplacian_is_told_so() -> None:
     with pytest.raises(MetricUnavailable, match="at least 3 pixels"):
         no_reference.sharpness(torch.zeros(1, 3, 2, 9), torch.zeros(1, 3, 2, 9))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_recorded_values(measure: Callable[[Tensor, Tensor], Tensor]) -> None:
+    x = pictures()
+    golden.check(f"metrics: {measure.__name__}", measure(tinted(x, 0.1), x), unit=100)

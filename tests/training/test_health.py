@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -235,3 +236,24 @@ def test_a_loss_scale_that_fell_to_nothing_stops_float16(tmp_path: Path) -> None
     on = torch.amp.GradScaler("cpu", init_scale=2.0**-12)
     with pytest.raises(FloatingPointError, match=r"step 5: every gradient overflows float16 .*try precision bfloat16"):
         finite.check(on)
+
+
+def test_the_recorded_scores(clean: Tensor) -> None:
+    golden.check("training: droplets", health.droplets(with_blobs(clean, 0.5), clean), unit=10)
+    oblong = golden.faces(3, 3, 40, 70)
+    golden.check("training: droplets of oblong faces", health.droplets(oblong.flip(3), oblong))
+    golden.check("training: cast", health.colour_cast(with_blobs(clean, 0.5), clean))
+
+
+def test_every_limit_is_where_it_is_written() -> None:
+    """Just below it nothing is said, just above it a warning."""
+    limits = [("cast_g", 0.03, 1), ("cast_g", -0.03, -1), ("droplets", 4.5, 1)]
+    for name, limit, way in limits:
+        for beyond in (False, True):
+            values = {**HEALTHY, name: limit + way * (1e-4 if beyond else -1e-4)}
+            assert bool(lines(health.Monitor(), values, range(20))) == beyond, (name, beyond)
+    for margin, accuracy, said in (
+        *((0.0199, 0.529, 1), (0.0201, 0.529, 0), (0.0199, 0.531, 0)),
+        *((0.901, 0.991, 1), (0.899, 0.991, 0), (0.901, 0.989, 0)),
+    ):
+        assert len(lines(health.Monitor(), {"d_margin": margin, "d_accuracy": accuracy}, range(20))) == said
