@@ -6,11 +6,10 @@ in the code counts once, whichever number of bugs it allows: the places of all f
 a larger sample continues a smaller one, and an edited file changes only its own part of the sample.
 
 A bug is tested first by the tests of its own module (``models/generator.py`` by ``tests/models/test_generator.py``),
-then by the other test files of its wing that import the module and take less than a minute (these come first if the
-module's own tests take longer). It is killed when a test
-fails or when the tests take much longer than without the bug. Each process works on its own copy of the repository. The
-results are in ``build/mutants/results.jsonl``; a run that is stopped continues there. ``--again`` tests the survivors
-once more.
+then by the other test files of its wing that import the module and take less than a minute. It is killed when a test
+fails, or when a file takes ``SLOWER`` times as long as without the bug. Each process works on its own copy of the
+repository. The results are in ``build/mutants/results.jsonl``; a run that is stopped continues there. ``--again`` tests
+the survivors once more.
 
     make mutants MUTANTS=300 SEED=0
 """
@@ -26,13 +25,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 WINGS = ("models", "degradations", "data", "training", "metrics", "evaluation")
 HOME = ROOT / "build" / "mutants"
+SOURCE = HOME / "source"  # a copy of the repository as it is at the start: the repository may change during the run
 ON_A_GPU = {"suppression_triton"}  # its kernels run on a GPU only
 PRELOADED = (
     *("cv2", "lightning_fabric", "numpy", "onnx", "onnxruntime", "pandas", "pydantic", "scipy.stats", "skimage.data"),
@@ -72,7 +72,7 @@ def places(path: Path, seed: int) -> Iterator[tuple[str, Path, str, int]]:
                 if not any(start <= spot[0] < stop for start, stop in left_out):
                     found.setdefault(spot, []).append((name, occurrence))
     for ((line, column), _), bugs in found.items():
-        about = f"{seed} {path.relative_to(ROOT)} {column} {lines[line - 1]}"
+        about = f"{seed} {path.relative_to(SOURCE)} {column} {lines[line - 1]}"
         rank = hashlib.sha256(about.encode()).hexdigest()
         yield rank, path, *bugs[int(rank, 16) % len(bugs)]
 
@@ -89,39 +89,48 @@ def sample(count: int, seed: int, only: str) -> Iterator[Mutant]:
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.operators.provider import _OPERATORS
 
-    files = (p for wing in WINGS for p in sorted((ROOT / "hifacegan_lib" / wing).glob("*.py")))
-    chosen = (p for p in files if p.stem != "__init__" and p.stem not in ON_A_GPU and only in str(p))
+    files = (p for wing in WINGS for p in sorted((SOURCE / "hifacegan_lib" / wing).glob("*.py")))
+    chosen = (
+        p for p in files if p.stem != "__init__" and p.stem not in ON_A_GPU and only in str(p.relative_to(SOURCE))
+    )
     for _, path, name, occurrence in sorted(place for p in chosen for place in places(p, seed))[:count]:
         source = path.read_text(encoding="utf-8")
         code = mutate_code(source, _OPERATORS[name](), occurrence)
         old, new = source.splitlines(), code.splitlines()
         line = next((n for n, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), len(new) - 1)
-        yield Mutant(str(path.relative_to(ROOT)), line + 1, name, old[line].strip(), new[line].strip(), code)
+        yield Mutant(str(path.relative_to(SOURCE)), line + 1, name, old[line].strip(), new[line].strip(), code)
+
+
+def own_tests(path: str) -> str:
+    return f"tests/{Path(path).parts[-2]}/test_{Path(path).stem}.py"
 
 
 def tests_of(path: str) -> list[str]:
-    """Test files of a module: its own, then those of its wing that import it."""
-    wing, stem = Path(path).parts[-2], Path(path).stem
-    own = f"tests/{wing}/test_{stem}.py"
-    names = rf"import .*\b{stem}\b|hifacegan_lib\.{wing}\.{stem} import|^    {stem},$"
-    files = sorted((ROOT / "tests" / wing).glob("test_*.py"))
-    near = [p for p in files if re.search(names, p.read_text(encoding="utf-8"), re.MULTILINE)]
-    return [own] * (ROOT / own).exists() + [str(p.relative_to(ROOT)) for p in near if str(p.relative_to(ROOT)) != own]
+    """Test files of a module: its own, then those of its wing that import it or a name of it; else the whole wing's."""
+    wing, nodes = Path(path).parts[-2], ast.parse((SOURCE / path).read_text(encoding="utf-8")).body
+    names = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    words = "|".join([Path(path).stem, *(name for name in names if not name.startswith("_"))])
+    imports = re.compile(rf"^(from|import) .*\b({words})\b|^    ({words}),$", re.MULTILINE)
+    files = {f"tests/{wing}/{p.name}": p for p in sorted((SOURCE / "tests" / wing).glob("test_*.py"))}
+    files = {name: p for name, p in files.items() if p.stem.removeprefix("test_") not in ON_A_GPU}
+    near = [name for name, p in files.items() if imports.search(p.read_text(encoding="utf-8"))]
+    own = own_tests(path)
+    return [own] * (own in files) + [name for name in near or files if name != own]
 
 
-def start(home: Path, tests: list[str]) -> int:
-    """A process that runs test files in a copy of the repository; its output goes to ``home``'s log."""
+def start(home: Path, file: str) -> int:
+    """A process that runs a test file in a copy of the repository; its output goes to ``home``'s log."""
     pid = os.fork()
     if pid:
         return pid
     code = 99
     try:
-        code = test_here(home, tests)
+        code = test_here(home, file)
     finally:
         os._exit(code)
 
 
-def test_here(home: Path, tests: list[str]) -> int:
+def test_here(home: Path, file: str) -> int:
     os.setsid()
     log = os.open(home.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1), os.dup2(log, 2)
@@ -130,66 +139,82 @@ def test_here(home: Path, tests: list[str]) -> int:
     os.environ["PYTHONPATH"] = str(home)
     import pytest
 
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbval", f"--basetemp={home}.tmp", *tests]))
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbval", f"--basetemp={home}.tmp", file]))
+
+
+def copy_source() -> None:
+    """Copy the repository's files to ``SOURCE``, those not yet committed too."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (SOURCE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, SOURCE / name)
 
 
 class Worker:
     """A copy of the repository, and the test process that runs in it."""
 
-    def __init__(self, number: int) -> None:
-        self.home = HOME / f"copy{number}"
+    def __init__(self, number: int, seconds: "Seconds") -> None:
+        self.home, self.seconds = HOME / f"copy{number}", seconds
         shutil.rmtree(self.home, ignore_errors=True)
-        files = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-        )
-        for name in files.stdout.decode().splitlines():
-            if (ROOT / name).is_file():
-                (self.home / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.home / name)
+        shutil.copytree(SOURCE, self.home)
 
-    def run(
-        self, mutant: Mutant | None, tests: list[str], limits: dict[str, float]
-    ) -> Iterator[tuple[str, float] | None]:
-        """None while test files run, one file after the other; then the verdict and its seconds."""
-        if mutant:
+    def test(self, mutant: Mutant) -> Iterator[tuple[str, float] | None]:
+        """None while test files run, one after the other; then the verdict and its seconds."""
+        spent = 0.0
+        for file in self.seconds.ordered(tests_of(mutant.path)):
+            if file not in self.seconds.known:
+                took, code = yield from self._run(file, 600)
+                if code > 0:
+                    sys.exit(f"{file} fails without a bug: see {self.home.with_suffix('.log')}")
+                self.seconds.note(file, took)
+            if self.seconds.known[file] > NEAR and file != own_tests(mutant.path):
+                continue
             (self.home / mutant.path).write_text(mutant.code, encoding="utf-8")
-        verdict, begun = "survived", time.monotonic()
-        for test in tests:
-            pid, since = start(self.home, [test]), time.monotonic()
-            while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
-                if time.monotonic() - since > limits.get(test, 600):
-                    os.killpg(pid, signal.SIGKILL)
-                    ended = os.waitpid(pid, 0)
-                    break
-                yield None
-            code = os.waitstatus_to_exitcode(ended[1])
+            took, code = yield from self._run(file, max(30.0, SLOWER * self.seconds.known[file]))
+            shutil.copy2(SOURCE / mutant.path, self.home / mutant.path)
+            spent += took
             if code:
-                verdict = f"killed by {test}" + (" (time)" if code < 0 else "")
+                yield f"killed by {file}{' (time)' * (code < 0)}", spent
+                return
+        yield "survived", spent
+
+    def _run(self, file: str, limit: float) -> Generator[None, None, tuple[float, int]]:
+        """None while the file's tests run; returns the seconds and pytest's exit code, negative after ``limit``."""
+        pid, since = start(self.home, file), time.monotonic()
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() - since > limit:
+                os.killpg(pid, signal.SIGKILL)
+                ended = os.waitpid(pid, 0)
                 break
-        if mutant:
-            shutil.copy2(ROOT / mutant.path, self.home / mutant.path)
-        yield verdict, time.monotonic() - begun
+            yield None
+        return time.monotonic() - since, os.waitstatus_to_exitcode(ended[1])
 
 
-def baseline(worker: Worker, tests: list[str]) -> dict[str, float]:
-    """Longest time of each test file; measured once, without a bug. Every file must pass."""
-    path = HOME / "baseline.json"
-    seconds = json.loads(path.read_text()) if path.exists() else {}
-    for test in tests:
-        key = f"{test} {hashlib.sha256((ROOT / test).read_bytes()).hexdigest()[:16]}"
-        if key not in seconds:
-            verdict, took = next(found for found in poll(worker.run(None, [test], {})) if found)
-            if verdict != "survived":
-                sys.exit(f"{test} fails without a bug: see {worker.home.with_suffix('.log')}")
-            seconds[key] = took
-            path.write_text(json.dumps(seconds, indent=0))
-    return {key.split()[0]: max(30.0, SLOWER * took) for key, took in seconds.items()}
+class Seconds:
+    """How long each test file takes without a bug; kept in a file, measured again when the test file changes."""
 
+    def __init__(self) -> None:
+        self.path = HOME / "seconds.json"
+        self.all: dict[str, float] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
-def poll(states: Iterator[Any]) -> Iterator[Any]:
-    for state in states:
-        yield state
-        time.sleep(0.05)
+    @staticmethod
+    def key(file: str) -> str:
+        return f"{file} {hashlib.sha256((SOURCE / file).read_bytes()).hexdigest()[:16]}"
+
+    @property
+    def known(self) -> dict[str, float]:
+        return {name.split()[0]: took for name, took in self.all.items() if name == self.key(name.split()[0])}
+
+    def note(self, file: str, took: float) -> None:
+        self.all[self.key(file)] = took
+        self.path.write_text(json.dumps(self.all, indent=0))
+
+    def ordered(self, tests: list[str]) -> list[str]:
+        """A module's own tests first, unless others are known to take a quarter of their time."""
+        known, own = self.known, tests[0]
+        return sorted(tests, key=lambda test: known.get(own, 0.0) / 4 if test == own else known.get(test, 999.0))
 
 
 def summary(mutants: list[Mutant], results: dict[str, dict[str, Any]]) -> str:
@@ -217,6 +242,7 @@ def main() -> None:
     options = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
     os.environ.update(PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
+    copy_source()
     mutants = list(sample(options.mutants, options.seed, options.only))
     journal = HOME / "results.jsonl"
     rows = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
@@ -225,17 +251,14 @@ def main() -> None:
     print(f"{len(mutants)} mutants, {len(left)} to test", flush=True)
     for name in PRELOADED:
         __import__(name)
-    workers = [Worker(n) for n in range(min(options.processes, len(left)))]
-    limits = baseline(workers[0], sorted({t for m in left for t in tests_of(m.path)})) if left else {}
+    seconds = Seconds()
+    workers = [Worker(n, seconds) for n in range(min(options.processes, len(left)))]
     running: dict[int, tuple[Mutant, Iterator[Any]]] = {}
     while left or running:
         for n, worker in enumerate(workers):
             if n not in running and left:
                 mutant = left.pop(0)
-                tests = tests_of(mutant.path)
-                quick = [test for test in tests[1:] if limits[test] < SLOWER * NEAR]
-                ordered = [*tests[:1], *quick] if limits[tests[0]] < SLOWER * NEAR else [*quick, *tests[:1]]
-                running[n] = mutant, worker.run(mutant, ordered, limits)
+                running[n] = mutant, worker.test(mutant)
             if n in running and (found := next(running[n][1])):
                 mutant, (verdict, took) = running.pop(n)[0], found
                 row = {"key": mutant.key, "verdict": verdict, "seconds": round(took, 1), "line": mutant.line}
