@@ -11,7 +11,7 @@ NETWORKS := yunet sface niqe alexnet
 UV := $(shell sed -n 's/^uv==/uv==/p' requirements.lock)
 export UV_HTTP_TIMEOUT ?= 300
 
-.PHONY: help setup demo lab test lint units notebooks-test colab-test notebooks docs lock clean
+.PHONY: help setup demo lab test lint units mutants notebooks-test colab-test notebooks docs lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,12 @@ lint: $(READY) ## style and types
 
 units: $(READY) ## unit tests
 	$(BIN)/python -m pytest
+
+MUTANTS ?= 300
+SEED ?= 0
+mutants: $(READY) ## put MUTANTS small bugs into the core, in the order of SEED, and count those that tests find; goes on
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[test,mutants]'
+	nice -n 10 $(BIN)/python tests/mutants.py --mutants $(MUTANTS) --seed $(SEED)
 
 notebooks-test: $(READY) ## run every notebook and compare its outputs, in a folder of its own
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \

@@ -39,7 +39,7 @@ PRELOADED = (
     *("jinja2", "safetensors.torch", "torch.utils.tensorboard", "torchvision", "tqdm", "yaml"),
 )
 NEAR = 60.0  # seconds: longer test files are used for their own modules only
-SLOWER = 5.0  # factor on the time without the bug, after which a bug is killed by time
+SLOWER = 8.0  # factor on the time without the bug, after which a bug is killed by time
 
 
 class Mutant(NamedTuple):
@@ -172,7 +172,7 @@ class Worker:
             if self.seconds.known[file] > NEAR and file != own_tests(mutant.path):
                 continue
             (self.home / mutant.path).write_text(mutant.code, encoding="utf-8")
-            took, code = yield from self._run(file, max(30.0, SLOWER * self.seconds.known[file]))
+            took, code = yield from self._run(file, max(90.0, SLOWER * self.seconds.known[file]))
             shutil.copy2(SOURCE / mutant.path, self.home / mutant.path)
             spent += took
             if code:

@@ -215,3 +215,8 @@ def test_a_median_keeps_an_edge_and_drops_a_speck() -> None:
 @pytest.mark.parametrize("name", golden.operations_of(blurs))
 def test_the_recorded_pixels(name: str) -> None:
     golden.check_operation(name)
+
+
+@pytest.mark.parametrize("size", [size for size in blurs.WINDOWS if size > 5])
+def test_the_recorded_medians_of_every_window(size: int) -> None:
+    golden.check(f"degradations: median, {size}", blurs.median_blur(golden.picture(90, 83), size))
