@@ -38,6 +38,8 @@ PRELOADED = (
     *("cv2", "lightning_fabric", "numpy", "onnx", "onnxruntime", "pandas", "pydantic", "scipy.stats", "skimage.data"),
     *("jinja2", "safetensors.torch", "torch.utils.tensorboard", "torchvision", "tqdm", "yaml"),
 )
+NOTHING_TO_CHANGE = {"name", "string", "newline", "endmarker", "fstring_string", "fstring_start", "fstring_end"}
+BRACKETS = {*"()[]{}:,.=", "->"}
 NEAR = 60.0  # seconds: longer test files are used for their own modules only
 SLOWER = 8.0  # factor on the time without the bug, after which a bug is killed by time
 
@@ -63,7 +65,8 @@ def places(path: Path, seed: int) -> Iterator[tuple[str, Path, str, int]]:
     source = path.read_text(encoding="utf-8")
     lines, left_out = source.splitlines(), annotations(source)
     found: dict[Any, list[tuple[str, int]]] = {}
-    nodes = list(ast_nodes(get_ast(source)))
+    nodes = [node for node in ast_nodes(get_ast(source)) if node.type not in NOTHING_TO_CHANGE]
+    nodes = [node for node in nodes if getattr(node, "value", "") not in BRACKETS]
     for name, kind in _OPERATORS.items():
         if not kind.arguments():  # those with arguments put random numbers into the code
             operator = kind()

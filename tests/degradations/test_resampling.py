@@ -69,7 +69,9 @@ def test_downsampling_reaches_one_pixel() -> None:
     assert np.unique(resampling.downsample(tiny, 1 / 64, "area")).size == 3
 
 
-@pytest.mark.parametrize(("ratio", "grain", "side"), [(0.25, 1, 32), (0.25, 0.25, 128), (0.5, 0.3, 128), (0.5, 0.75, 85), (1.5, 4, 192)])
+@pytest.mark.parametrize(
+    ("ratio", "grain", "side"), [(0.25, 1, 32), (0.25, 0.25, 128), (0.5, 0.3, 128), (0.5, 0.75, 85), (1.5, 4, 192)]
+)
 def test_a_ratio_keeps_the_pixels_that_its_grid_would_keep(ratio: float, grain: float, side: int, face: Pixels) -> None:
     small = resampling.resample(face, ratio, "area", (128, 128), grain)
     assert small.shape == (side, side, 3)

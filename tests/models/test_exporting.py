@@ -16,7 +16,7 @@ from hifacegan_lib.models.onnx_network import OnnxNetwork
 
 VARIANTS: dict[str, GeneratorConfig] = {
     "ours": GeneratorConfig(width=8, stages=1, patch=2, hidden=8),
-    "published": dataclasses.replace(PUBLISHED["hifacegan"], width=4),
+    "published": dataclasses.replace(PUBLISHED["hifacegan"], width=4, stages=2),
 }
 
 

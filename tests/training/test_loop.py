@@ -341,10 +341,6 @@ def test_the_rate_is_constant_then_a_straight_line() -> None:
     assert loop.decay(9, 10, 0) == 1.0
 
 
-def test_clipping_bounds_the_step(tmp_path: Path) -> None:
-    run(tmp_path, gradient_clip=1e-3, steps=2, decay_steps=0)
-
-
 def test_the_average_follows_the_weights() -> None:
     average, current = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(average.weight)
