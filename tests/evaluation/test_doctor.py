@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from published import tensors
@@ -146,3 +147,36 @@ def test_lost_vectors_break_eval_and_kept_ones_do_not(experiment: ModuleType) ->
         assert gain["eval-safe, frozen"] > gain["train()"] - 1.5
     assert abs(worse["kept"]) < 1.5
     assert worse["lost"] > 3
+
+
+def test_a_report_to_the_letter() -> None:
+    sigmas = pd.DataFrame(
+        {"stored": [1.0, 2.5], "true": [1.0, 2.0], "deviation": [0.0, 0.25]}, ["a.weight", "b.weight"]
+    )
+    drifts = pd.DataFrame({"mean": [0.5, 0.1], "spread": [0.0, 0.693147], "size": [0.5, 0.693147]}, ["one", "two"])
+    train = torch.tensor([0.0, 0.25, 1.0, 0.75]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
+    pictures = {"train": train, "eval": train * 0.5}
+    halves = ("running statistics of batch norms", "stored vectors of spectral norms")
+    report = doctor.Report(ours(), sigmas, drifts, pictures, dict(zip(halves, (12.0, 60.0), strict=True)), 0.125)
+    text = doctor.describe(report).splitlines()
+    assert text[0].startswith("variant       ours, width 4, 0.02 M parameters") and "stages 2" in text[1]
+    assert text[2:] == [
+        "spectral norm 2 layers; u^T W v is off the SVD by up to 25.00%:",
+        "              b.weight: 2.5, SVD 2",
+        "batch norm    running against these images' statistics, rms over channels:",
+        "              one                              mean 0.50 deviations, spread x 1.00",
+        "              two                              mean 0.10 deviations, spread x 2.00   <- worst",
+        "output        train()  0.000 to 1.000, mean 0.500, 50.0% at the ends",
+        "              eval()   0.000 to 0.500, mean 0.250, 25.0% at the ends",
+        "train, eval   9.9 dB between them, at most 0.5000 apart",
+        "              eval() differs by its stored vectors of spectral norms alone: switched to train()'s, 60.0 dB",
+        "neighbours    in train() they change a picture by up to 0.1250",
+    ]
+    none = report._replace(sigmas=sigmas[:0], drifts=drifts[:0], alone=dict(zip(halves, (12.0, 20.0), strict=True)))
+    assert "spectral norm none" in doctor.describe(none) and "none that moves (norm instance)" in doctor.describe(none)
+    assert "differs by both, most by its stored vectors of spectral norms: switched to train()'s alone, 20.0 dB" in (
+        doctor.culprit(none)
+    )
+    assert doctor.culprit(none._replace(pictures={"train": train, "eval": train})) == (
+        "train() and eval() draw the same picture (100.0 dB between them)"
+    )

@@ -1,8 +1,9 @@
 """The list of metrics: complete, named, and honest about what each needs."""
 
+import numpy as np
 import pytest
 
-from hifacegan_lib.metrics import registry
+from hifacegan_lib.metrics import fid_kid, registry
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.names import METRICS
 from hifacegan_lib.utils import weight_registry
@@ -34,3 +35,40 @@ def test_what_was_measured_before_keeps_its_implementation() -> None:
     assert (foreign.label, foreign.higher_is_better) == ("musiq", None)
     with pytest.raises(MetricUnavailable, match="musiq: metric of another program, read from a file"):
         foreign.compute(None, None)
+
+
+def test_units_better_sides_digits_and_downloads() -> None:
+    found = {n: (m.label, m.unit, m.higher_is_better, m.digits, m.reference) for n, m in registry.standard().items()}
+    assert found == {
+        "psnr": ("PSNR", "dB", True, 2, True),
+        "ssim": ("SSIM", "", True, 4, True),
+        "ms_ssim": ("MS-SSIM", "", True, 4, True),
+        "lpips": ("LPIPS", "", False, 4, True),
+        "lpips_vgg": ("LPIPS VGG-16", "", False, 4, True),
+        "lpips_squeeze": ("LPIPS SqueezeNet", "", False, 4, True),
+        "identity": ("identity", "", True, 3, True),
+        "fed": ("FED", "", False, 3, True),
+        "lle": ("LLE", "% of eye distance", False, 2, True),
+        "niqe": ("NIQE", "", False, 2, False),
+        "sharpness": ("sharpness", "", None, 2, False),
+        "colour_cast": ("colour cast", "", None, 2, False),
+        "colour_shift": ("colour shift", "", False, 2, True),
+        "fid": ("FID", "", False, 2, True),
+        "kid": ("KID", "", False, 4, True),
+    }
+    assert {n: m.backbone for n, m in registry.standard(["identity", "fed", "lle", "niqe", "fid", "kid"]).items()} == {
+        **dict.fromkeys(("identity", "fed"), ("sface", "yunet")),
+        "lle": ("yunet",),
+        "niqe": ("niqe",),
+        **dict.fromkeys(("fid", "kid"), ("inception",)),
+    }
+
+
+def test_metrics_of_sets_share_their_features() -> None:
+    fid, kid = registry.standard(["fid", "kid"]).values()
+    assert fid.features is kid.features and fid.compute is None
+    a, b = (np.random.default_rng(seed).normal(seed, 1, (20, 4)) for seed in (0, 1))
+    assert fid.distance is not None and kid.distance is not None
+    assert fid.distance(a, b) == (fid_kid.fid(a, b), None, None)
+    found = fid_kid.kid(a, b)
+    assert kid.distance(a, b) == (found.mean, found.mean - 1.96 * found.error, found.mean + 1.96 * found.error)
