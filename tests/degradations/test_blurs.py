@@ -220,3 +220,10 @@ def test_the_recorded_pixels(name: str) -> None:
 @pytest.mark.parametrize("size", [size for size in blurs.WINDOWS if size > 5])
 def test_the_recorded_medians_of_every_window(size: int) -> None:
     golden.check(f"degradations: median, {size}", blurs.median_blur(golden.picture(90, 83), size))
+
+
+def test_the_recorded_long_thin_kernels() -> None:
+    """Longer kernels are sampled more coarsely."""
+    for sigma in (30, 60, 150):
+        blurred = blurs.anisotropic_blur(golden.picture(60, 50), sigma, 0.5, 30)
+        golden.check(f"degradations: thin kernel, {sigma}", blurred)

@@ -137,3 +137,10 @@ def test_a_strip_is_as_large_as_its_limit_allows(monkeypatch: pytest.MonkeyPatch
         strips = list(suppression_cpu._strips(padded, h, 1))
         assert [len(strip.copies) for strip in strips] == [rows] * (11 // rows) + [11 % rows] * (11 % rows > 0)
         assert [strip.first for strip in strips] == list(range(0, 11, rows))
+
+
+def test_a_second_derivative_is_refused() -> None:
+    f, g, weight = inputs(1, 2, 2, 3, 3, 4, 4)
+    (slope,) = torch.autograd.grad(suppress(f, g, weight).square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
