@@ -64,6 +64,9 @@ def test_colours_between_stops_are_straight_lines() -> None:
     stops = np.array([[0.0, 1, 2], [1, 1, 0], [5, 3, 0]])
     for where, expected in ((0, [0, 1, 2]), (0.5, [0.5, 1, 1]), (1.25, [2, 1.5, 0]), (2, [5, 3, 0])):
         np.testing.assert_allclose(drawn_shapes.between(stops, where), expected)
+    five = np.arange(15.0).reshape(5, 3)
+    np.testing.assert_allclose(drawn_shapes.between(five, 4), [12, 13, 14])
+    np.testing.assert_allclose(drawn_shapes.between(five, 3.5), [10.5, 11.5, 12.5])
 
 
 def test_the_recorded_muted_colours() -> None:

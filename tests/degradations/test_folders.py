@@ -21,7 +21,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_each_image_has_its_own_damage_and_its_trace(photos: Path, tmp_path: Path) -> None:
-    assert degrade_folder(photos, tmp_path / "out", RECIPE, seed=3) == (3, 0)
+    assert degrade_folder(photos, tmp_path / "out", RECIPE, seed=3)[:3] == (3, 0, {})
+    assert degrade_folder(photos, tmp_path / "out", RECIPE, seed=3)[:3] == (0, 3, {})
     traces = json.loads((tmp_path / "out" / "traces.json").read_text())
     assert sorted(traces) == ["a.png", "deep/a.png", "deep/b.png"]
     for key, trace in traces.items():
@@ -49,17 +50,19 @@ def test_what_is_there_stays_unless_it_may_be_replaced(
     out = tmp_path / "out"
     degrade_folder(photos, out, RECIPE, seed=1)
     first = (out / "a.png").read_bytes()
-    assert degrade_folder(photos, out, RECIPE, seed=2) == (0, 3)
+    found = degrade_folder(photos, out, RECIPE, seed=2)
+    assert found[:2] == (0, 0) and len(found.failed) == 3
     assert "exists already; --overwrite replaces it" in capsys.readouterr().err
     assert (out / "a.png").read_bytes() == first
-    assert degrade_folder(photos / "a.png", out, RECIPE, seed=2, overwrite=True) == (1, 0)
+    assert degrade_folder(photos / "a.png", out, RECIPE, seed=2, overwrite=True)[:3] == (1, 0, {})
     assert (out / "a.png").read_bytes() != first
     assert len(json.loads((out / "traces.json").read_text())) == 3  # those of the earlier call stay
 
 
 def test_an_unreadable_image_is_left_out(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "deep" / "b.png").write_bytes(b"no image")
-    assert degrade_folder(photos, tmp_path / "out", RECIPE) == (2, 1)
+    found = degrade_folder(photos, tmp_path / "out", RECIPE)
+    assert found[:2] == (2, 0) and len(found.failed) == 1
     assert "b.png" in capsys.readouterr().err
     assert sorted(json.loads((tmp_path / "out" / "traces.json").read_text())) == ["a.png", "deep/a.png"]
 
