@@ -266,3 +266,10 @@ def test_reading_does_not_touch_the_file(tmp_path: Path) -> None:
     (tmp_path / "g.pth").write_bytes(content.getvalue())
     published.read_any(tmp_path / "g.pth")
     assert (tmp_path / "g.pth").read_bytes() == content.getvalue()
+
+
+def test_lost_counts_of_batches_begin_at_0() -> None:
+    """PyTorch before 0.4.1 stored none."""
+    old = {name: value for name, value in tensors("spade", 4).items() if "tracked" not in name}
+    counts = [b for name, b in published.import_state(old)[0].named_buffers() if name.endswith("tracked")]
+    assert counts and all(int(count) == 0 for count in counts)
