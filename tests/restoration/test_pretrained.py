@@ -22,7 +22,10 @@ LEVELS = 2  # grey levels by which kernels in eight bits may differ: random kern
 
 
 def random(seed: int, config: GeneratorConfig = SMALL) -> Generator:
-    generator, source = Generator(config), torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(config)
+    source = torch.Generator().manual_seed(seed)
     for tensor in generator.state_dict().values():
         tensor += 0.05 * torch.randn(tensor.shape, generator=source)
     return generator
