@@ -279,7 +279,9 @@ class PhotoRestoration(Params):
     detector: Literal["auto", "yunet", "haar"] = param(
         "auto", "face detector; auto: YuNet if it was fetched, else haar"
     )
-    scale: Literal["auto", 1, 2, 4] = param("auto", "enlargement; auto: until the smallest face keeps its detail")
+    scale: Literal["auto", 1, 2, 4] = param(
+        "auto", "enlargement: 1, 2, 4, or auto: until the smallest face keeps its detail"
+    )
     photo: str = param("", "an image file; empty: scikit-image's astronaut")
     recipe: str = param("report", "damage for the demonstration; a recipe's name or a JSON file")
     device: Device = param("auto", "auto, cpu, cuda, cuda:N or mps")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import papermill
 import pytest
 
 from hifacegan_lib import runs
@@ -63,6 +64,7 @@ def test_the_parameters_cell_is_the_model(name: str) -> None:
     assert list(found) == list(model.model_fields)
     comments = [line.split("  # ")[1] for line in text.splitlines()]
     assert comments == [field.description for field in model.model_fields.values()]
+    assert list(papermill.inspect_notebook(str(FOLDER / f"{name}.ipynb"))) == list(found)  # else papermill warns
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
