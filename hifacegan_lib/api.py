@@ -20,7 +20,7 @@ from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
 from hifacegan_lib.reports import folder_reports
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.training.losses import Weighted
-from hifacegan_lib.utils.devices import find_device
+from hifacegan_lib.utils.machine import find_device
 
 
 def load_params(profile: str, notebook: str, **values: Any) -> Params:

@@ -41,9 +41,9 @@ from hifacegan_lib.runs import REMOVED_FOLDERS, data_folder, load_notebook, open
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
 from hifacegan_lib.training.state import Networks
-from hifacegan_lib.utils.devices import find_device
 from hifacegan_lib.utils.files import read_json, sha256, write_json
 from hifacegan_lib.utils.folder_lock import locked
+from hifacegan_lib.utils.machine import find_device
 
 STRIP = 8  # validation faces in the pictures of a training run
 

@@ -19,7 +19,7 @@ from typing import Any
 from hifacegan_lib.models.checkpoints import differences
 from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
 from hifacegan_lib.utils.files import expanded, read_json, write_bytes, write_json
-from hifacegan_lib.utils.versions import environment
+from hifacegan_lib.utils.machine import environment
 
 _PACKAGE = Path(__file__).resolve().parent
 REMOVED_FOLDERS = ("checkpoints", "figures", "tensorboard")  # of a run that is overwritten

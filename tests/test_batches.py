@@ -26,7 +26,7 @@ from hifacegan_lib.degradations.traces import find_key
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.restoration import pretrained
-from hifacegan_lib.restoration.batch import JOURNAL, Outcome, Settings, read_journal, restore_folder
+from hifacegan_lib.restoration.batch import JOURNAL, Outcome, Settings, append_line, read_journal, restore_folder
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils import images, weight_registry
 from hifacegan_lib.utils.folder_lock import locked
@@ -242,6 +242,12 @@ def test_a_journal_cut_at_any_byte_is_completed_by_the_next_run(tmp_path: Path, 
         assert read_journal(tmp_path / "out" / JOURNAL).keys() == {"a\u2028.png", "é.jpg", "\udcff.png"}
         assert restored(source, tmp_path / "out", comparison=True).before == 3
         assert {**sums(tmp_path / "out"), JOURNAL: ""} == {**once, JOURNAL: ""}
+    lines, journal = read_journal(tmp_path / "out" / JOURNAL), tmp_path / "journal"
+    for cut in range(len(whole)):  # at every byte: the rest of the line harms no other line
+        journal.write_bytes(whole[:cut])
+        for name in lines.keys() - read_journal(journal).keys():
+            append_line(journal, lines[name])
+        assert read_journal(journal) == lines
 
 
 def test_every_key_replays_to_its_degraded_file_where_names_are_suffixes_of_each_other(tmp_path: Path) -> None:

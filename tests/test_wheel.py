@@ -15,7 +15,7 @@ import pytest
 from skimage import data
 
 from hifacegan_lib.metrics import registry
-from hifacegan_lib.utils import versions
+from hifacegan_lib.utils import machine
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,7 +116,7 @@ def test_any_distribution_of_opencv_will_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(importlib.metadata, "distribution", without_opencv)
     with pytest.raises(importlib.metadata.PackageNotFoundError):
         importlib.metadata.version("opencv-python-headless")
-    assert versions.environment()["packages"]["opencv"] == cv2.__version__
+    assert machine.environment()["packages"]["opencv"] == cv2.__version__
     assert f"OpenCV {cv2.__version__}" in importlib.reload(registry).standard(["ssim"])["ssim"].implementation
 
 

@@ -51,7 +51,7 @@ def evaluate(
     from hifacegan_lib import runs
     from hifacegan_lib.reports import folder_reports
     from hifacegan_lib.utils import inputs
-    from hifacegan_lib.utils.devices import find_device
+    from hifacegan_lib.utils.machine import find_device
 
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
     names = ("metrics.csv", "metrics.json", "pictures.json", "report.html")

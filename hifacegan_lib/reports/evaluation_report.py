@@ -25,7 +25,7 @@ from hifacegan_lib.reports.html_pages import Section, Slider, narrowed
 from hifacegan_lib.reports.run_report import TrainingRecord, write_report
 from hifacegan_lib.utils.files import write_json
 from hifacegan_lib.utils.images import Pixels, resize
-from hifacegan_lib.utils.versions import environment
+from hifacegan_lib.utils.machine import environment
 
 PICKED, WORST = 2, 20  # faces in a page: of each of best, median and worst; of the largest drift
 ABREAST, WIDEST = 10, 256  # faces of a figure, and their width, pixels

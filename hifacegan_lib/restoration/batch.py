@@ -111,7 +111,7 @@ def restore_folder(
                 taken |= identities(plan)
                 line = {"file": name, "source": origin, "sha256": mark, "settings": used, "says": found.says}
                 line |= {"trace": found.trace, "files": [path.relative_to(out).as_posix() for path in plan]}
-                _append(out / JOURNAL, line | ({"not kept": found.photo.lost} if found.photo.lost else {}))
+                append_line(out / JOURNAL, line | ({"not kept": found.photo.lost} if found.photo.lost else {}))
                 outcome.written += plan
                 outcome.without_face += not found.faces
                 for said in _remarks(found):
@@ -218,9 +218,10 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _append(path: Path, line: Mapping[str, Any]) -> None:
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Add a line to a journal, after the rest of a line that was cut off."""
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, 2)
-            file.write(b"" if file.read() == b"\n" else b"\n")  # after a line that was cut off
+            file.write(b"" if file.read() == b"\n" else b"\n")
         file.write(files.encoded(json.dumps(line, ensure_ascii=False) + "\n"))

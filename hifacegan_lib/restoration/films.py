@@ -17,6 +17,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -219,8 +220,17 @@ def _tagged_seconds(stream: VideoStream) -> Fraction:
 
 
 def _upright(frame: VideoFrame) -> Pixels:
-    """uint8 RGB, H x W x 3, turned as the film's player is asked to turn it; writeable."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+    """uint8 RGB, H x W x 3, turned and mirrored as the film's player is asked to; writeable.
+
+    A pixel moves from (x, y) to (a x + c y, b x + d y), by multiples of 90 degrees, and each by -1 is a mirror.
+    """
+    pixels = frame.to_ndarray(format="rgb24")
+    if matrix := frame.side_data.get(Type.DISPLAYMATRIX):  # type: ignore[call-overload]
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
+        if abs(b) > abs(a):
+            pixels, a, d = pixels.swapaxes(0, 1), c, b
+        pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(pixels)
 
 
 def _changed_by_format(first: VideoFrame) -> list[str]:

@@ -23,9 +23,9 @@ from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.photo_files import Photo
 from hifacegan_lib.restoration.photos import Model, Network, Restored
-from hifacegan_lib.utils.devices import find_device
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.images import Pixels
+from hifacegan_lib.utils.machine import find_device
 
 Precision = Literal["float32", "bfloat16", "auto"]
 Named = dict[str, NDArray[np.float32]]

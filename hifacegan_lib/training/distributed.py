@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from hifacegan_lib.params import ParamsError
-from hifacegan_lib.utils.devices import find_device
+from hifacegan_lib.utils.machine import find_device
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 

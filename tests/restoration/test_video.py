@@ -1,6 +1,7 @@
 """Films: every frame, in its place and pace, and steadier than frame by frame."""
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -193,6 +194,26 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
     upright = np.rot90(colours(3)[0], rotation // 90)  # counterclockwise, as the display matrix counts
     found = frames(tmp_path / "b.mp4")[0]
     assert found.shape == upright.shape and np.abs(found.astype(int) - upright).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+        ((1, 0, 0, -1), lambda x: x[::-1]),
+        ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda x: x[::-1, ::-1].swapaxes(0, 1)),
+    ],
+)
+def test_a_mirrored_film_is_mirrored_as_players_do(tmp_path: Path, matrix: tuple[int, ...], upright: Callable) -> None:
+    source = make(tmp_path / "a.mp4", colours(3), rotation=90, codec="h264")
+    data = source.read_bytes()
+    start = data.index(b"tkhd") + 44  # 3 x 3, fixed point
+    a, b, c, d = (65536 * number for number in matrix)
+    source.write_bytes(data[:start] + struct.pack(">5i", a, b, 0, c, d) + data[start + 20 :])
+    assert copied(source, tmp_path / "b.mp4") == ()
+    expected, found = upright(colours(3)[0]), frames(tmp_path / "b.mp4")[0]
+    assert found.shape == expected.shape and np.abs(found.astype(int) - expected).mean() < 8
 
 
 def test_odd_sides_become_even_and_it_is_said(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import ParamsError, Training
 from hifacegan_lib.reports import network_plots
 from hifacegan_lib.training import loop, losses
-from hifacegan_lib.utils.devices import find_device
+from hifacegan_lib.utils.machine import find_device
 
 TINY = Training.checked(
     {

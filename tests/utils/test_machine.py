@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hifacegan_lib.utils import weight_registry
-from hifacegan_lib.utils.devices import find_device, gpu_is_possible
+from hifacegan_lib.utils.machine import find_device, gpu_is_possible
 
 
 def test_no_gpu_of_pytorch_is_overlooked() -> None:
