@@ -12,6 +12,8 @@ def test_a_kernel_differs_by_half_a_scale_at_most_and_a_bias_by_half_precision()
     weights["conv.weight"][2] = 0  # a channel without weights has the scale 0
     stored = pack(weights)
     assert stored["conv.weight"].dtype == np.int8 and stored["conv.bias"].dtype == np.float16
+    largest = [float(abs(channel).max()) for channel in weights["conv.weight"]]
+    np.testing.assert_allclose(stored["conv.weight" + SCALE].ravel(), np.float32(largest) / 127, rtol=1e-6)
     back = unpack(stored)
     assert list(back) == list(weights) and {v.dtype for v in back.values()} == {np.dtype(np.float32)}
     error = np.abs(back["conv.weight"] - weights["conv.weight"]).max((1, 2, 3), keepdims=True)
