@@ -182,6 +182,12 @@ def test_01_and_04_run_whole_and_04_goes_on_after_every_end_of_a_session(colab: 
     (stopped_at, *_) = reversed(steps(run))
     assert killed_at < stopped_at < 120
 
+    process = colab.start(*training)  # the machine shuts down in order: SIGTERM
+    cut(process, run, stopped_at, lambda kernel: kernel.terminate())
+    assert process.returncode
+    (ended_at, *_) = reversed(steps(run))
+    assert stopped_at < ended_at < 120
+
     colab.run(*training)
     result = json.loads((run / "result.json").read_text())
     logged = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -8,7 +8,9 @@ from hifacegan_lib.models.eight_bits import SCALE, pack, unpack
 
 def test_a_kernel_differs_by_half_a_scale_at_most_and_a_bias_by_half_precision() -> None:
     rng = np.random.default_rng(0)
+    last = rng.normal(size=(2, 6, 1, 1)).astype(np.float32)  # after a bias
     weights = {"conv.weight": rng.normal(0, 0.1, (6, 3, 3, 3)).astype(np.float32), "conv.bias": np.float32([0.1, -3])}
+    weights["last.weight"] = last
     weights["conv.weight"][2] = 0  # a channel without weights has the scale 0
     stored = pack(weights)
     assert stored["conv.weight"].dtype == np.int8 and stored["conv.bias"].dtype == np.float16

@@ -92,6 +92,18 @@ class PowerCut(Exception):
     pass
 
 
+def test_without_resume_a_run_starts_at_step_0_again(tmp_path: Path) -> None:
+    begun: list[int] = []
+
+    def counted(start: int) -> Iterator[dict]:
+        begun.append(start)
+        return batches(start)
+
+    for resume in (True, True, False):
+        loop.train(TINY.model_copy(update={"resume": resume}), counted, pair(999), tmp_path)
+    assert begun == [0, 6, 0]
+
+
 def test_interrupted_and_resumed_is_the_uninterrupted(tmp_path: Path) -> None:
     def until_the_cut(start: int) -> Iterator[dict]:
         for step in range(start, 5):
