@@ -1,10 +1,13 @@
 """Names of metrics and notebooks, and the error of a wrong parameter. No imports: the command line starts quickly."""
 
-METRICS = (
+DEFAULT_METRICS = (
     *("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg", "lpips_squeeze", "identity", "fed", "lle"),
     *("niqe", "sharpness", "colour_cast", "colour_shift", "fid", "kid"),
 )
-"""The metrics of an evaluation; :mod:`hifacegan_lib.metrics.registry` computes them."""
+"""The metrics of an evaluation that names none; :mod:`hifacegan_lib.metrics.registry` computes them."""
+
+METRICS = (*DEFAULT_METRICS, "degrees", "lmd")
+"""All metrics. Those that are not in the default list say the same in another unit, or need large networks."""
 
 NOTEBOOK_NAMES = (
     "01_data_preparation",

@@ -26,7 +26,7 @@ BUDGET = {
     "degradations": 1430,
     "restoration": 1980,
     "data": 1170,
-    "metrics": 900,
+    "metrics": 1050,
     "evaluation": 1680,
     "reports": 1300,
     "training": 1010,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib.commands.options import Words
-from hifacegan_lib.names import METRICS
+from hifacegan_lib.names import DEFAULT_METRICS
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
         reference: folder of clean images.
         degraded: folder of the restorer's inputs, for the gain.
         out: folder for metrics.json, metrics.csv and report.html (runs/evaluate-NAME).
-        metrics: names of metrics (all).
+        metrics: names of metrics (the default list).
         resize: area, bilinear, bicubic or lanczos: resize images to the reference's size.
         crop: pixels to ignore at each border.
         groups: CSV file with a column key and one or more columns of labels, for results by label.
@@ -56,7 +56,7 @@ def evaluate(
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
     names = ("metrics.csv", "metrics.json", "pictures.json", "report.html")
     inputs.refuse_inputs([out / name for name in names], [groups] if groups else [])
-    chosen, where = metrics or METRICS, find_device(device)
+    chosen, where = metrics or DEFAULT_METRICS, find_device(device)
     options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
     found = folder_reports.evaluate_folders(
         restored, reference, out, degraded, chosen, **options, seed=seed, device=where, overwrite=overwrite

@@ -1,50 +1,59 @@
-"""Metrics of identity: embeddings by SFace (Zhong et al. 2021), landmarks by YuNet.
+"""Metrics of identity: embeddings by SFace or another network, landmarks of the same faces.
 
-    identity   cosine of the two faces' embeddings             -1 to 1, higher; OpenCV: same person from 0.363
+    identity   cosine of the two faces' embeddings         -1 to 1, higher; SFace by OpenCV: same person from 0.363
+    degrees    angle between the embeddings                                                   0 to 180, lower
     FED        Euclidean distance of the embeddings, each of length 1          0 to 2, lower; sqrt(2 - 2 cosine)
     LLE        mean distance of the five landmarks, % of the clean eyes' distance                 from 0, lower
+    LMD        the same in pixels, of a picture whose longer side has 512                         from 0, lower
 
 Each image is aligned by its own landmarks, as face recognition systems do. If no face is found in one of the two
-images, the value is NaN, which an evaluation counts and lists. Papers define LLE differently (68 landmarks of another
-network, or pixels); only values of the same definition can be compared.
+images, the value is NaN, which an evaluation counts and lists. Papers define LLE and LMD by the 68 landmarks of other
+networks; only values of the same definition can be compared.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hifacegan_lib.metrics import landmarks
-from hifacegan_lib.metrics.metric import check, weights
+from hifacegan_lib.metrics.metric import check
+from hifacegan_lib.metrics.recognition import Recogniser, SFace
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils.images import Pixels, to_uint8
 
 CACHED_IMAGES = 128  # images whose results are cached: every method and metric uses the same clean image
+LMD_SIDE = 512  # pixels of the longer side, for LMD
 Array = NDArray[np.floating]
 Key = tuple[bytes, tuple[int, ...]]
 """The bytes and the shape of a uint8 image: equal images are one entry of a cache."""
 
 
 class Identity:
-    """Three metrics that share the face and embedding of each image; the networks are loaded at the first call.
+    """Five metrics that share the face and embedding of each image; the networks are loaded at the first call.
 
+    Args:
+        recogniser: gives the embeddings; None: SFace.
     Raises (when called):
-        MetricUnavailable: YuNet, or for similarity and FED SFace, is not downloaded.
+        MetricUnavailable: YuNet, or for metrics of embeddings SFace, is not downloaded.
         ValueError: a file of weights is damaged, or the arguments are not a pair of image batches.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recogniser: Recogniser | None = None) -> None:
         self._face = lru_cache(CACHED_IMAGES)(_largest_face)
         self._embedding = lru_cache(CACHED_IMAGES)(self._embed)
-        self._recogniser: cv2.FaceRecognizerSF | None = None
+        self._recogniser = recogniser
 
     def similarity(self, image: Tensor, clean: Tensor) -> Tensor:
         """Cosine of the embeddings, N values from -1 to 1."""
         return _each(image, clean, self._embedding, lambda a, b: float(a @ b))
+
+    def degrees(self, image: Tensor, clean: Tensor) -> Tensor:
+        """Angle between the embeddings in degrees, N values from 0 to 180."""
+        return self.similarity(image, clean).clamp(-1, 1).arccos().rad2deg()
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
         """Face embedding distance, N values from 0 to 2."""
@@ -52,32 +61,27 @@ class Identity:
 
     def landmark_error(self, image: Tensor, clean: Tensor) -> Tensor:
         """Landmark localisation error, N values, in per cent of the distance between the clean face's eyes."""
+        return self._apart(image, clean, lambda points: 100 / float(np.linalg.norm(points[0] - points[1])))
+
+    def landmark_distance(self, image: Tensor, clean: Tensor) -> Tensor:
+        """Mean distance of the landmarks, N values, in pixels at 512."""
+        return self._apart(image, clean, lambda _: LMD_SIDE / max(clean.shape[2:]))
+
+    def _apart(self, image: Tensor, clean: Tensor, unit: Callable[[Array], float]) -> Tensor:
+        """Mean distance of the landmarks in pixels, times the ``unit`` of the clean face's landmarks."""
 
         def points(key: Key) -> Array | None:
             face = self._face(key)
             return face.points if face else None
 
-        def value(a: Array, b: Array) -> float:
-            return 100 * float(np.linalg.norm(a - b, axis=1).mean() / np.linalg.norm(b[0] - b[1]))
-
-        return _each(image, clean, points, value)
+        return _each(image, clean, points, lambda a, b: unit(b) * float(np.linalg.norm(a - b, axis=1).mean()))
 
     def _embed(self, key: Key) -> Array | None:
-        """Embedding of 128 numbers and length 1; None without a face."""
+        """Embedding of length 1; None without a face."""
         if self._recogniser is None:  # before the face detection, so that the error comes for the first image
-            self._recogniser = cv2.FaceRecognizerSF.create(str(weights("sface")), "")
+            self._recogniser = SFace()
         face = self._face(key)
-        if face is None:
-            return None
-        bgr = cv2.cvtColor(_pixels(key), cv2.COLOR_RGB2BGR)
-        embedding = self._recogniser.feature(self._recogniser.alignCrop(bgr, yunet_row(face))).ravel()  # from 112 x 112
-        return embedding / max(float(np.linalg.norm(embedding)), 1e-12)
-
-
-def yunet_row(face: Detection) -> NDArray[np.float32]:
-    """A face in the format of OpenCV's recogniser: box, points, score; 1 x 15."""
-    assert face.points is not None  # YuNet's detections have points
-    return np.concatenate([face.box, face.points.ravel(), [face.score]]).astype(np.float32)[None]
+        return None if face is None else self._recogniser(_pixels(key), face)
 
 
 def _largest_face(key: Key) -> Detection | None:

@@ -1,13 +1,13 @@
 """The registry of metrics: their names, computation, description and downloads.
 
-For a pair of images: PSNR, SSIM, MS-SSIM, LPIPS, colour shift, identity, FED, LLE. For one image: NIQE, sharpness,
-colour cast. For two sets of images: FID, KID. A new metric is added here, and its name in ``names.py``. A metric whose
-weights are not downloaded is listed as missing, with the command that downloads them.
+A new metric is added here, and its name in ``names.py``. A metric whose weights are not downloaded is missing, with the
+command that downloads them.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,10 +20,11 @@ from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Lpips
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
-from hifacegan_lib.names import METRICS
+from hifacegan_lib.metrics.recognition import OnnxRecogniser
+from hifacegan_lib.names import DEFAULT_METRICS, METRICS
 from hifacegan_lib.utils.weight_registry import variant
 
-FACES = ("identity", "fed", "lle")  # no value for an image in which no face is found
+FACES = ("identity", "degrees", "fed", "lle", "lmd")  # no value for an image in which no face is found
 _OPENCV = f"OpenCV {cv2.__version__}"
 _OURS = f"hifacegan_lib, {_OPENCV}"
 _LAB = f"{_OURS}, CIELAB D65"
@@ -32,18 +33,27 @@ _LPIPS = f"lpips {version('lpips')}, heads 0.1, RGB"
 _INCEPTION = "hifacegan_lib, Inception of 2015 as in torch-fidelity, resized to 299 by it, 2048 features"
 
 
-def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
-    """All metrics, or the named ones, in the order of ``names``; networks are loaded at the first call.
+def standard(
+    names: Sequence[str] = DEFAULT_METRICS,
+    *,
+    recogniser: str | Path | None = None,
+    statistics: str | Path | None = None,  # noqa: ARG001
+) -> dict[str, Metric]:
+    """The named metrics, in the order of ``names``; networks are loaded at the first call.
 
+    Args:
+        recogniser: an ONNX file of ArcFace or AdaFace (``FILE@bgr``) for identity, degrees and FED in place of SFace.
+        statistics: what FID and KID compare with in place of the clean faces: a file of mu and sigma, or a folder.
     Raises:
-        ValueError: a name is unknown.
+        ValueError: a name is unknown, or a file is not what is expected. FileNotFoundError: it does not exist.
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise ValueError(f"metric '{unknown[0]}': unknown; expected one of: {', '.join(METRICS)}")
-    faces, inception = Identity(), Inception()
-    both = ("sface", "yunet")
+    network = OnnxRecogniser(recogniser) if recogniser else None
+    faces, inception = Identity(network), Inception()
     yunet, sface = (f"{label}{variant(name)}" for label, name in (("YuNet", "yunet"), ("SFace", "sface")))
-    same = f"{_OPENCV}, {sface}, each picture aligned by its own {yunet} landmarks"
+    both = ("yunet",) if network else ("sface", "yunet")
+    same = f"{_OPENCV}, {network.words if network else sface}, each picture aligned by its own {yunet} landmarks"
     everything = {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
         "ssim": Metric(ssim, "SSIM", "", True, 4, f"{_OURS}, {_WINDOW}"),
@@ -53,6 +63,11 @@ def standard(names: Sequence[str] = METRICS) -> dict[str, Metric]:
         "lpips_squeeze": _lpips(Lpips("squeeze"), "LPIPS SqueezeNet", "SqueezeNet"),
         "identity": Metric(faces.similarity, "identity", "", True, 3, f"{same}, cosine", both),
         "fed": Metric(faces.fed, "FED", "", False, 3, f"{same}, Euclidean distance of unit embeddings", both),
+        "degrees": Metric(faces.degrees, "degrees", "°", False, 2, f"{same}, angle of the embeddings", both),
+        "lmd": Metric(
+            *(faces.landmark_distance, "LMD", "pixels at 512", False, 2),
+            *(f"{_OPENCV}, {yunet}, mean distance of five landmarks", ("yunet",)),
+        ),
         "lle": Metric(
             *(faces.landmark_error, "LLE", "% of eye distance", False, 2),
             *(f"{_OPENCV}, {yunet}, mean distance of five landmarks", ("yunet",)),

@@ -16,7 +16,7 @@ from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.names import METRICS
+from hifacegan_lib.names import DEFAULT_METRICS
 from hifacegan_lib.reports import evaluation_report
 from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed, render
 from hifacegan_lib.reports.run_report import LISTED_SEPARATELY
@@ -31,7 +31,7 @@ def evaluate_folders(
     reference: str | Path,
     out: str | Path,
     degraded: str | Path | None = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     resize_kernel: str = "",
     crop: int = 0,
     labels: str | Path | None = None,

@@ -13,8 +13,9 @@ from standins import real
 from torch import Tensor
 
 from hifacegan_lib.metrics import landmarks
-from hifacegan_lib.metrics.identity import Identity, yunet_row
+from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.metric import MetricUnavailable
+from hifacegan_lib.metrics.recognition import yunet_row
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import load_image, to_float, to_uint8

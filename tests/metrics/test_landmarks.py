@@ -8,9 +8,9 @@ import pytest
 from skimage import data
 from standins import real
 
-from hifacegan_lib.metrics.identity import yunet_row
 from hifacegan_lib.metrics.landmarks import faces_of_crop
 from hifacegan_lib.metrics.metric import MetricUnavailable
+from hifacegan_lib.metrics.recognition import yunet_row
 from hifacegan_lib.utils import weight_registry
 
 CROP = np.ascontiguousarray(data.astronaut()[0:256, 96:352])

@@ -5,12 +5,13 @@ import pytest
 
 from hifacegan_lib.metrics import fid_kid, registry
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.names import METRICS
+from hifacegan_lib.names import DEFAULT_METRICS, METRICS
 from hifacegan_lib.utils import weight_registry
 
 
 def test_every_metric_says_how_it_is_computed_and_what_it_needs() -> None:
-    found = registry.standard()
+    assert tuple(registry.standard()) == DEFAULT_METRICS
+    found = registry.standard(METRICS)
     assert tuple(found) == METRICS
     for name, metric in found.items():
         assert metric.label, name
@@ -38,7 +39,9 @@ def test_what_was_measured_before_keeps_its_implementation() -> None:
 
 
 def test_units_better_sides_digits_and_downloads() -> None:
-    found = {n: (m.label, m.unit, m.higher_is_better, m.digits, m.reference) for n, m in registry.standard().items()}
+    found = {
+        n: (m.label, m.unit, m.higher_is_better, m.digits, m.reference) for n, m in registry.standard(METRICS).items()
+    }
     assert found == {
         "psnr": ("PSNR", "dB", True, 2, True),
         "ssim": ("SSIM", "", True, 4, True),
@@ -55,6 +58,8 @@ def test_units_better_sides_digits_and_downloads() -> None:
         "colour_shift": ("colour shift", "", False, 2, True),
         "fid": ("FID", "", False, 2, True),
         "kid": ("KID", "", False, 4, True),
+        "degrees": ("degrees", "°", False, 2, True),
+        "lmd": ("LMD", "pixels at 512", False, 2, True),
     }
     assert {n: m.backbone for n, m in registry.standard(["identity", "fed", "lle", "niqe", "fid", "kid"]).items()} == {
         **dict.fromkeys(("identity", "fed"), ("sface", "yunet")),
