@@ -30,7 +30,7 @@ def main() -> None:
     for photo, seed in zip((data.astronaut(), hopper), SEEDS, strict=True):
         clean = cut(photo, detect(photo)[0].alignment, SIDE)
         damaged = recipe.sample(seed, grid=SIDE).apply(clean)
-        columns = {"damaged": damaged, **{name: model([damaged])[0] for name, model in models.items()}}
+        columns = {"damaged": damaged, **{name: model.restore([damaged])[0] for name, model in models.items()}}
         for name, face in columns.items():
             cells.append(labelled(face, f"{name}, {measures.psnr(clean, face):.1f} dB"))
         cells.append(labelled(clean, "clean"))

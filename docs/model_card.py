@@ -83,7 +83,7 @@ def held(method: str) -> dict[str, float]:
     gains = {}
     for seed, (name, clean) in enumerate(faces.items()):
         damaged = load_recipe(RECIPE).sample(seed, grid=SIZE).apply(clean)
-        gains[name] = round(measures.psnr(clean, model([damaged])[0]) - measures.psnr(clean, damaged), 3)
+        gains[name] = round(measures.psnr(clean, model.restore([damaged])[0]) - measures.psnr(clean, damaged), 3)
     return gains
 
 
@@ -164,7 +164,8 @@ def pictures(kept: Path) -> None:
     for seed, batch in enumerate(generated * 5):
         clean = images.to_uint8(batch["clean"][0])
         damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
-        shown.append({"degraded": damaged} | {n: model([damaged])[0] for n, model in models.items()} | {"clean": clean})
+        drawn = {name: model.restore([damaged])[0] for name, model in models.items()}
+        shown.append({"degraded": damaged} | drawn | {"clean": clean})
     gains = [measures.psnr(f["clean"], f["fidelity"]) - measures.psnr(f["clean"], f["degraded"]) for f in shown]
     order = np.argsort(gains)
     print(f"{len(generated)} generated faces, {len(shown)} draws of damage")

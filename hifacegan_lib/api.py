@@ -99,7 +99,8 @@ def evaluate(
     """Score restorers on pairs, face by face; the input itself is the row ``degraded``.
 
     Args:
-        restorers: name -> what :func:`load_model` gives, or any callable N x 3 x H x W in [0, 1] -> the same shape.
+        restorers: name -> what :func:`load_model` gives (its card becomes a condition), or any callable N x 3 x H x W
+            in [0, 1] -> the same shape.
         batches: of :func:`pairs`, or any with ``clean``, ``degraded`` and ``key``.
         metrics: names, ``("psnr", "ssim")`` for example; None: all.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -109,11 +110,10 @@ def evaluate(
     Raises:
         ValueError: no pairs, no such metric, a restorer that changes the shape or draws NaN.
     """
-    methods: dict[str, Any] = {
-        name: given.network if isinstance(given, Model) else given for name, given in restorers.items()
-    }
+    cards = {name: given.card.to_dict() for name, given in restorers.items() if isinstance(given, Model)}
+    known = {"restorers": cards} if cards else {}
     chosen = standard(metrics) if metrics else None
-    return scoring.evaluate(methods, batches, seed=seed, metrics=chosen, device=find_device(device))
+    return scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=chosen, device=find_device(device))
 
 
 def compare(a: str | Path, b: str | Path, out: str | Path) -> Comparison:

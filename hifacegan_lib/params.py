@@ -272,7 +272,7 @@ class PhotoRestoration(Params):
 
     run_name: RunName = param("demo", "folder below runs/ for figures")
     weights: str = param(
-        "compact-256", "name of shipped weights, a .safetensors or .onnx file; empty: the run's newest"
+        "compact-256", "a shipped name, a file of any restorer (docs/restore.md); empty: the run's newest"
     )
     blend: Fraction = param(0.0, "of shipped weights: 0 is fidelity, 1 realism")
     strength: Fraction = param(1.0, "share of the network's change that is applied")

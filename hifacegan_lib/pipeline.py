@@ -288,8 +288,8 @@ def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
     Raises:
         FileNotFoundError, ValueError: as :func:`hifacegan_lib.restoration.pretrained.load_model`.
     """
-    is_file = p.weights.endswith((".safetensors", ".onnx"))
-    weights = project_path(p.weights) if is_file else p.weights or _newest(p)
+    named = pretrained.is_name(p.weights) or not p.weights
+    weights = p.weights or _newest(p) if named else project_path(p.weights)
     return pretrained.load_model(weights, p.blend if blend is None else blend, p.device)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.batch import JOURNAL, Outcome, Settings, append_line, read_journal, restore_folder
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils import images, weight_registry
 from hifacegan_lib.utils.folder_lock import locked
@@ -34,7 +36,7 @@ from hifacegan_lib.utils.inputs import images_in
 
 FACE = data.astronaut()[20:220, 120:330]
 SMALL = portrait(1, 32)
-DARKER = Model(lambda faces: faces * 0.5, 32, "darker", "0" * 64, "NumPy")
+DARKER = Model(lambda faces: faces * 0.5, Card("darker", sha256="0" * 64, size=32), "NumPy")
 TWINS = ["a.gif", "a.png", "a.bmp", "b.jpg", "b.jpeg", "b.JPG", "deep/a.jfif", "deep/a.jpe", "deep/a.webp"]
 
 
@@ -128,7 +130,7 @@ def test_any_exception_of_one_photograph_leaves_the_others(tmp_path: Path, error
 
     album(tmp_path / "in", ["b.png", "c.png"])
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "in" / "a.png")
-    done = restored(tmp_path / "in", tmp_path / "out", Model(network, 32, "odd"))
+    done = restored(tmp_path / "in", tmp_path / "out", Model(network, Card("odd", size=32)))
     (sentence,) = done.failed
     assert "a.png" in sentence and type(error).__name__ in sentence
     assert [path.name for path in done.written] == ["b.png", "c.png"]
@@ -290,8 +292,7 @@ def test_other_settings_engine_or_weights_restore_anew(tmp_path: Path, change: d
     source, out = album(tmp_path / "in", ["a.png"]), tmp_path / "out"
     restored(source, out)
     assert restored(source, out, **change).before == 0
-    for other in ({"engine": "NumPy, bfloat16"}, {"sha256": "1" * 64}):
-        model = Model(**{**vars(DARKER), **other})
+    for model in (replace(DARKER, engine="NumPy, bfloat16"), replace(DARKER, card=replace(DARKER.card, sha256="1"))):
         assert restored(source, out, model, **change).before == 0
         assert restored(source, out, model, **change).before == 1
 

@@ -22,9 +22,9 @@ FLOORS = [
 
 BUDGET = {
     "utils": 1630,
-    "models": 2110,
+    "models": 2250,
     "degradations": 1430,
-    "restoration": 1980,
+    "restoration": 2240,
     "data": 1170,
     "metrics": 1050,
     "evaluation": 1680,
@@ -114,4 +114,4 @@ def test_every_wing_keeps_its_size() -> None:
         lines["top level" if path.parent == PACKAGE else path.parent.name] += length
         modules[path.parent] = modules.get(path.parent, 0) + (path.stem != "__init__")
     assert {wing: n for wing, n in lines.items() if n > BUDGET[wing]} == {}
-    assert {folder.name: n for folder, n in modules.items() if n > 15} == {}
+    assert {folder.name: n for folder, n in modules.items() if n > 14} == {}

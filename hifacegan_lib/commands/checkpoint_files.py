@@ -12,18 +12,21 @@ def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False
     For example:
 
         hifacegan export ema.safetensors face.onnx
+        hifacegan export compact-256-fidelity face.onnx
         hifacegan export ema.safetensors face.pt2 --size 512 --fixed
 
     Args:
-        checkpoint: .safetensors of ours; .pth or .safetensors of the published code.
+        checkpoint: .safetensors of ours; .pth or .safetensors of the published code; a shipped name with its flavour.
         out: file to write: .onnx (needs the extra [export]) or .pt2.
         size: side of the example image for tracing, pixels (the training's image size).
         fixed: the written network takes images of this size only.
         overwrite: replace an existing file.
     """
     from hifacegan_lib.models import exporting
+    from hifacegan_lib.restoration import pretrained
     from hifacegan_lib.utils import inputs
 
+    checkpoint = pretrained.find(str(checkpoint)) or checkpoint
     inputs.check_output(out, [checkpoint], overwrite)
     print(exporting.command(checkpoint, out, size, "fixed" if fixed else "any"))
     return 0

@@ -44,7 +44,8 @@ def restore(
     Args:
         source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
         out: folder for the results, with the same names; JPEG, PNG, WebP and TIFF keep their format, others become PNG.
-        weights: a shipped name, a .safetensors or an .onnx file.
+        weights: a shipped name, realesrgan-x4plus once fetched, or a file: .safetensors, .pth, .pt or .ckpt of ours, of
+            the published HiFaceGAN, of what spandrel recognises (GFPGAN, CodeFormer, SwinIR, ...), or .onnx.
         blend: for shipped weights: from 0, fidelity, to 1, realism.
         detector: face detector; auto: YuNet if it was fetched, else haar.
         strength: share of the network's change, 0 to 1.

@@ -19,20 +19,22 @@ Floats = NDArray[np.float32]
 
 KEY = "hifacegan"  # of the metadata: JSON with the block and what the checkpoint says
 QUIET = 3  # ONNX Runtime speaks of errors alone
+PROBES = (64, 512)  # sides of pictures that show a network's scale, pixels
 STORED = "network."  # stands before the name of each weight in an exported graph
 
 
 class OnnxNetwork:
-    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces of the same shape and range, any H and W.
+    """Damaged faces N x 3 x H x W in [0, 1] -> restored faces N x 3 x sH x sW, same range, any H and W, s = ``scale``.
 
     Arrays give float32 arrays, tensors give tensors of their own kind and device. Anybody's network of one image input
-    and one image output can be drawn.
+    and one image output can be drawn; a small picture is drawn first, which shows its scale.
 
     Args:
         path: an ``.onnx`` file.
         weights: name -> values, for a graph that was written without them (:func:`exporting.export_graph`).
     Attributes:
         block: what the graph's sides are multiples of, pixels. info: what the checkpoint says, ``image_size`` say.
+        ours: this project exported it. scale: side of the output over that of the input.
     Raises:
         FileNotFoundError: no such file. ValueError: it is no such network, or these are not its weights.
     """
@@ -55,14 +57,31 @@ class OnnxNetwork:
         if others or len(outputs) != 1 or len(self.input.shape) != 4 or self.input.type != "tensor(float)":
             raise ValueError(f"{path}: expected one float32 image N x 3 x H x W in, and one out")
         about = json.loads(self.session.get_modelmeta().custom_metadata_map.get(KEY, "{}"))
+        self.ours = bool(about) or bool(values)
         self.block: int = about.get("block", 1)
         self.info: dict[str, Any] = about.get("info", {})
+        self.scale = 1 if self.ours else self._scale(str(path))
 
     @property
     def fixed_size(self) -> int | None:
         """The height of all pictures, pixels; None where any will do."""
         height = self.input.shape[2]
         return height if isinstance(height, int) else None
+
+    def _scale(self, path: str) -> int:
+        """Of a network of others, which says nothing of it: by a grey picture of its size, else of the first PROBES."""
+        reason = ""
+        for side in (self.fixed_size,) if self.fixed_size else PROBES:
+            try:
+                (drawn,) = self.session.run(None, {self.input.name: np.full((1, 3, side, side), 0.5, np.float32)})
+            except Exception as error:  # ONNX Runtime's own kinds
+                reason = reason or str(error).partition("\n")[0]
+                continue
+            scale = drawn.shape[-1] // side
+            if drawn.shape == (1, 3, scale * side, scale * side) and scale:
+                return scale
+            reason = reason or f"of a picture of {side} x {side} pixels it drew {drawn.shape}"
+        raise ValueError(f"{path}: expected one float32 image N x 3 x H x W in, and one out ({reason})")
 
     def __call__(self, image: Any) -> Any:
         values: Floats = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
@@ -72,7 +91,8 @@ class OnnxNetwork:
 
     def _draw(self, image: Floats) -> Floats:
         (drawn,) = self.session.run(None, {self.input.name: padded(image, self.block)})
-        return drawn[:, :, : image.shape[2], : image.shape[3]].clip(0, 1)
+        height, width = (self.scale * side for side in image.shape[2:])
+        return drawn[:, :, :height, :width].clip(0, 1)
 
 
 def check(image: Floats) -> None:

@@ -24,6 +24,19 @@ def has_bfloat16(device: str | torch.device = "cpu") -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
+def chosen_dtype(precision: Precision, device: str | torch.device) -> torch.dtype:
+    """What a precision is on a device; ``auto`` is bfloat16 where the device is made for it.
+
+    Raises:
+        ValueError: no such precision.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(device) else "float32"
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision is one of float32, bfloat16, auto; got {precision!r}")
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
 @torch.no_grad()
 def folded(generator: Generator) -> Generator:
     """A copy in ``eval()`` without moving parts: spectral norms divided, running statistics frozen."""
@@ -55,11 +68,7 @@ class TorchNetwork:
 
     def __init__(self, generator: Generator, precision: Precision = "float32", compiled: bool = False) -> None:
         self.device = generator.draw.weight.device
-        if precision == "auto":
-            precision = "bfloat16" if has_bfloat16(self.device) else "float32"
-        if precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is one of float32, bfloat16, auto; got {precision!r}")
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.dtype = chosen_dtype(precision, self.device)
         self.network = folded(generator).to(memory_format=torch.channels_last)
         self.network.draw = InFloat32(self.network.draw)  # type: ignore[assignment]
         if compiled:

@@ -3,6 +3,7 @@ from . import photos as photos
 from . import pretrained as pretrained
 from . import uncertainty as uncertainty
 from .batch import restore_folder as restore_folder
+from .cards import Card as Card
 from .detection import detect as detect
 from .photo_encoders import write_photo as write_photo
 from .photo_files import Photo as Photo

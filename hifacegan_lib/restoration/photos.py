@@ -5,8 +5,9 @@
 Outside of the masks no pixel changes. Each face is cut from the photograph as it came, also where two overlap.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
 from hifacegan_lib.restoration.pasting import add, change, check_strength, paste
 from hifacegan_lib.restoration.photo_encoders import write_photo
@@ -27,44 +29,78 @@ BATCH = 8  # faces that the network sees at once
 SCALES = (1, 2, 4)
 Scale = Literal["auto", 1, 2, 4]
 MOST_PIXELS = 100_000_000  # of a photograph that "auto" enlarges
-LONGEST = 8  # a picture of one face: most times that a side may be longer than the other
+FRAME = 256  # side in which a face is shown to a network that takes any size, pixels
 DRAWING = 2  # version of what this wing draws: raised when the same photograph and weights give other pixels
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network that restores faces.
+    """A network that restores faces, or a folder of faces that somebody restored.
 
     Attributes:
-        network: float32 RGB N x 3 x size x size in [0, 1], a NumPy array -> the same, restored. A PyTorch generator
-            becomes one by :class:`hifacegan_lib.models.torch_network.TorchNetwork`.
-        size: side of the frame that it was trained at, pixels.
-        name, sha256: of its weights, for the trace.
+        network: float32 RGB N x 3 x H x W in [0, 1], a NumPy array -> N x 3 x sH x sW, s = ``card.scale``. A PyTorch
+            generator becomes one by :class:`hifacegan_lib.models.torch_network.TorchNetwork`.
+        card: name, architecture, sha256, licence, the size that it takes and what is done to faces of other sizes.
         engine: what draws it, with version, device and precision, for the trace.
+        results: of a folder: path below it, without suffix, "/" between its parts -> file; else None.
     """
 
     network: Network
-    size: int
-    name: str
-    sha256: str = ""
+    card: Card
     engine: str = ""
+    results: Mapping[str, Path] | None = None
 
-    def __call__(self, faces: Sequence[Pixels]) -> list[Pixels]:
-        """Restore faces, uint8 size x size x 3 each.
+    @property
+    def name(self) -> str:
+        """Of the card."""
+        return self.card.name
+
+    @property
+    def sha256(self) -> str:
+        """Of the card."""
+        return self.card.sha256
+
+    @property
+    def size(self) -> int:
+        """Side of the frame in which a photograph's face is shown to the network, pixels."""
+        return self.card.size or FRAME
+
+    def restore(self, faces: Sequence[Pixels]) -> list[Pixels]:
+        """Restore faces, each uint8 H x W x 3 of any size; the results have the same sizes, see ``card.resizing``.
 
         Raises:
-            ValueError: the network drew NaN, or another shape.
+            ValueError: no such pixels, a side far longer than the other, the network drew NaN or another shape.
         """
+        for face in faces:
+            images.check_pixels(face, f"{self.name}: ")
+        shown = [self.card.to_network(face) for face in faces]
         found: list[Pixels] = []
-        for start in range(0, len(faces), BATCH):
-            stacked = np.stack(faces[start : start + BATCH]).transpose(0, 3, 1, 2)  # N, 3, H, W
-            batch = np.ascontiguousarray(stacked, np.float32) / np.float32(255)
-            drawn = np.asarray(self.network(batch))
-            if drawn.shape != batch.shape or np.isnan(drawn).any():
-                raise ValueError(f"{self.name}: drew {drawn.shape} of {batch.shape}, {np.isnan(drawn).sum()} of it NaN")
-            found += list(np.rint(drawn.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
-        return found
+        for _, alike in groupby(shown, lambda face: face.shape):
+            of_a_size = list(alike)
+            for start in range(0, len(of_a_size), BATCH):
+                found += self._drawn(of_a_size[start : start + BATCH])
+        return [self.card.to_face(drawn, *face.shape[:2]) for drawn, face in zip(found, faces, strict=True)]
+
+    def __call__(self, faces: Any) -> Any:
+        """Restore N x 3 x H x W in [0, 1], a tensor or an array, which is rounded to 8 bits as in a file; alike.
+
+        Raises:
+            ValueError: as :meth:`restore`.
+        """
+        values = faces if isinstance(faces, np.ndarray) else faces.detach().float().cpu().numpy()
+        levels = np.rint(values.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)  # N, H, W, 3
+        restored = np.stack(self.restore(list(levels))).transpose(0, 3, 1, 2) / np.float32(255)
+        return restored if isinstance(faces, np.ndarray) else faces.new_tensor(restored)
+
+    def _drawn(self, faces: list[Pixels]) -> list[Pixels]:
+        """What the network draws of faces of one size."""
+        batch = np.ascontiguousarray(np.stack(faces).transpose(0, 3, 1, 2), np.float32) / np.float32(255)  # N, 3, H, W
+        drawn, scale = np.asarray(self.network(batch)), self.card.scale
+        expected = (*batch.shape[:2], *(scale * side for side in batch.shape[2:]))
+        if drawn.shape != expected or np.isnan(drawn).any():
+            raise ValueError(f"{self.name}: drew {drawn.shape}, not {expected}, {np.isnan(drawn).sum()} of it NaN")
+        return list(np.rint(drawn.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 class Face(NamedTuple):
@@ -153,7 +189,7 @@ def restore(
     shown = photo.shown
     found = detect(shown, detector, least)
     before = [cut(shown, face.alignment, model.size) for face in found]
-    faces = [Face(*face) for face in zip(found, before, model(before), strict=True)]
+    faces = [Face(*face) for face in zip(found, before, model.restore(before), strict=True)]
     how: dict[str, Any] = {"detector": choose(detector), "strength": strength}
     if scale == "auto":
         sides = [face.alignment.side for face in found if strength]
@@ -204,11 +240,7 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     photo = _opened(photo)
     before = photo.shown
     height, width = before.shape[:2]
-    if max(height, width) > LONGEST * min(height, width):
-        raise ValueError(f"{width} x {height} pixels: a picture of one face has no side {LONGEST} times the other")
-    scale = model.size / min(height, width)
-    (drawn,) = model([images.resize(before, max(1, round(height * scale)), max(1, round(width * scale)))])
-    after = images.resize(drawn, height, width)
+    (after,) = model.restore([before])
     unit = 257 if photo.deep else 1
     pixels = add(photo.pixels, (strength * unit) * (after.astype(np.float32) - before))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]

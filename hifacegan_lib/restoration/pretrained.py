@@ -1,28 +1,29 @@
-"""The weights that ship with the workbench: found by name, two flavours of one training blended.
+"""Restorers by name or file; the weights that ship with the workbench, two flavours of one training blended.
 
     theta(blend) = (1 - blend) * theta_fidelity + blend * theta_realism
 
 The second flavour was trained on from the first, so that every point between them is a network of its own.
 
-On the CPU ONNX Runtime draws them, by one graph without weights that lies beside the flavours, and any ``.onnx`` file.
-PyTorch draws the rest and is loaded for it alone: on a GPU, in bfloat16, a checkpoint that was not exported. Exporting
-takes it half a minute, so that is a command of its own, done once, and never part of a photograph's time.
+On the CPU ONNX Runtime draws them, by one graph without weights that lies beside the flavours. PyTorch is loaded only
+for a GPU, for bfloat16 and for files of tensors (:mod:`hifacegan_lib.restoration.restorer_files`).
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from hifacegan_lib.models import eight_bits
 from hifacegan_lib.models.onnx_network import OnnxNetwork
-from hifacegan_lib.restoration import photos
+from hifacegan_lib.restoration import photos, restorer_files
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photo_files import Photo
-from hifacegan_lib.restoration.photos import Model, Network, Restored
+from hifacegan_lib.restoration.photos import FRAME, Model, Restored
+from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.images import Pixels
 from hifacegan_lib.utils.machine import find_device
@@ -33,7 +34,7 @@ Named = dict[str, NDArray[np.float32]]
 FOLDER = Path(__file__).parents[1] / "weights"
 FLAVOURS = ("fidelity", "realism")
 DEFAULT = "compact-256"
-SIZE = 256  # of a frame, for a file that does not say
+FETCHED = ("realesrgan-x4plus",)  # restorers of the registry of published weights
 
 
 def names() -> list[str]:
@@ -47,7 +48,7 @@ def restore(photo: Photo | Pixels | str | Path, model: Model | str | Path = DEFA
 
     Args:
         photo: an image file, uint8 RGB H x W x 3, or a :class:`Photo`.
-        model: of :func:`load_model`, or what it takes: a shipped name or a weights file.
+        model: of :func:`load_model`, or what it takes: a name or a file.
         how: ``detector``, ``strength``, ``scale``, ``least``, see :func:`hifacegan_lib.restoration.photos.restore`.
     Returns:
         ``.image`` (uint8 RGB H x W x 3), ``.faces``, ``.trace`` (what was done, by which weights), ``.save(path)``.
@@ -66,72 +67,64 @@ def find(name: str) -> Path | None:
 def load_model(
     weights: str | Path = DEFAULT, blend: float = 0.0, device: str = "cpu", precision: Precision = "float32"
 ) -> Model:
-    """A model that restores, ready to draw.
+    """A restorer, ready to draw.
 
     Args:
-        weights: a shipped name, or a file: a generator's or an ema.safetensors, or a network exported to ``.onnx``.
+        weights: a shipped name; ``realesrgan-x4plus``, once fetched; a file: a generator of this workbench, a published
+            HiFaceGAN, a network that spandrel recognises (.safetensors, .pth, .pt, .ckpt), an ``.onnx`` file that takes
+            and gives RGB in [0, 1]; or a folder of faces that somebody restored.
         blend: 0 is fidelity, 1 realism; of shipped weights alone.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the features; bfloat16 is PyTorch's autocast, auto takes it where the device is made for it.
+    Returns:
+        ``.restore(faces)`` restores faces of any size, uint8 H x W x 3; ``.card`` says what it is.
     Raises:
-        FileNotFoundError: no such name or file. ValueError: no such blend, not a generator's file, an ``.onnx`` file
-            elsewhere than on the CPU in float32.
+        FileNotFoundError: no such name, file or folder. ValueError: no such blend; a file that no reader recognises
+            (the message says what was tried), that is cut off, or that holds code; an ``.onnx`` file elsewhere than on
+            the CPU in float32.
     """
     if not 0 <= blend <= 1:
         raise ValueError(f"blend = {blend}: expected 0 (fidelity) to 1 (realism)")
-    path, name = expanded(weights), str(weights)
-    if path.suffix in (".safetensors", ".onnx"):
-        if blend:
-            raise ValueError(f"blend = {blend}: {path} is one network; only shipped weights have two flavours")
-        flavours, name = [path], path.name
-    elif name in names():
-        ends = zip(FLAVOURS, (1 - blend, blend), strict=True)
-        flavours = [FOLDER / f"{name}-{flavour}.safetensors" for flavour, share in ends if share]
-        if not flavours[-1].is_file():
-            raise ValueError(f"blend = {blend:g}: {name} has no flavour {FLAVOURS[1]}; expected 0")
-        path, name = FOLDER / f"{name}.onnx", f"{name} (blend {blend:.10g})"
-    else:
-        shipped = ", ".join(names()) or "none here"
-        raise FileNotFoundError(f"weights {name!r}: shipped are {shipped}; or a .safetensors or .onnx file")
-    for file in flavours:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no such checkpoint")
-    marks = " + ".join(sha256(file) for file in flavours)
-    exported = path in flavours and path.suffix == ".onnx"
-    device = "cpu" if exported and device == "auto" else find_device(device)
-    drawn_here = device == "cpu" and precision == "float32"
-    if exported and not drawn_here:
-        raise ValueError(f"{path}: an .onnx file is drawn on the CPU in float32; got {device}, {precision}")
-    if exported or (drawn_here and path.suffix == ".onnx" and path.is_file()):
-        network, size, engine = _by_onnx(path, [] if exported else flavours, blend)
-    else:
-        network, size, engine = _by_torch(flavours, blend, device, precision)
-    return Model(network, size, name, marks, engine)
+    name, path = str(weights), expanded(weights)
+    if name in names():
+        return _shipped(name, blend, device, precision)
+    if blend:
+        raise ValueError(f"blend = {blend}: {path} is one network; only shipped weights have two flavours")
+    if name in FETCHED:
+        found = restorer_files.load(weight_registry.verify(name), device, precision)
+        return replace(found, card=replace(found.card, name=name, licence=weight_registry.REGISTRY[name].licence))
+    if not path.exists():
+        shipped = f"shipped are {', '.join(names()) or 'none here'}; fetched can be {', '.join(FETCHED)}"
+        raise FileNotFoundError(f"weights {name!r}: {shipped}; and no file or folder has this path")
+    return restorer_files.load(path, device, precision)
 
 
-def _by_onnx(graph: Path, flavours: list[Path], blend: float) -> tuple[Network, int, str]:
-    """The network, the side of its frame in pixels, and what draws it."""
-    engine = f"ONNX Runtime {onnxruntime.__version__}, cpu, float32"
-    if not flavours:
-        network = OnnxNetwork(graph)
-        return network, network.fixed_size or network.info.get("image_size", SIZE), engine
+def is_name(weights: str) -> bool:
+    """Whether :func:`load_model` takes this for a name and not for a path."""
+    return weights in (*names(), *FETCHED)
+
+
+def _shipped(name: str, blend: float, device: str, precision: Precision) -> Model:
+    """The flavours of a name, blended: by ONNX Runtime on the CPU in float32, else by PyTorch."""
+    ends = zip(FLAVOURS, (1 - blend, blend), strict=True)
+    flavours = [FOLDER / f"{name}-{flavour}.safetensors" for flavour, share in ends if share]
+    if not flavours[-1].is_file():
+        raise ValueError(f"blend = {blend:g}: {name} has no flavour {FLAVOURS[1]}; expected 0")
     weights, info = _blended(flavours, blend)
-    return OnnxNetwork(graph, weights), info.get("image_size", SIZE), engine
-
-
-def _by_torch(flavours: list[Path], blend: float, device: str, precision: Precision) -> tuple[Network, int, str]:
+    marks = " + ".join(sha256(file) for file in flavours)
+    size, count = info.get("image_size", FRAME), sum(values.size for values in weights.values())
+    card = Card(f"{name} (blend {blend:.10g})", restorer_files.OURS, count, marks, info.get("license"), size)
+    device, graph = find_device(device), FOLDER / f"{name}.onnx"
+    if (device, precision) == ("cpu", "float32") and graph.is_file():
+        return Model(OnnxNetwork(graph, weights), card, restorer_files.onnx_engine())
     import torch  # here: loading it takes seconds
 
     from hifacegan_lib.models import checkpoints
-    from hifacegan_lib.models.torch_network import TorchNetwork
 
-    generator, info = checkpoints.load_generator(flavours[0], device)
+    generator, _ = checkpoints.load_generator(flavours[0], device)
     if len(flavours) == 2:
-        weights, info = _blended(flavours, blend)
         generator.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    network = TorchNetwork(generator, precision)
-    used = str(network.dtype).removeprefix("torch.")  # what "auto" has become
-    return network, info.get("image_size", SIZE), f"PyTorch {torch.__version__}, {device}, {used}"
+    return restorer_files.of_generator(generator, card, precision)
 
 
 def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]:

@@ -43,7 +43,7 @@ def spread(face: Pixels, model: Model, answers: int = 12, seed: int = 0) -> Spre
         noise = rng.normal(0, NOISE if seen else 0, face.shape)
         noisy = np.roll(face[:, ::step], (down, right), (0, 1)) + noise
         seen.append(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
-    drawn = zip(model(seen), ways, strict=True)
+    drawn = zip(model.restore(seen), ways, strict=True)
     back = np.stack([np.roll(image, (-down, -right), (0, 1))[:, ::step] for image, (step, down, right) in drawn])
     inner = np.sqrt(back.var(0).mean(2)).astype(np.float32)  # N, H, W, 3 -> H, W
     inner[:SHIFT], inner[-SHIFT:], inner[:, :SHIFT], inner[:, -SHIFT:] = 0, 0, 0, 0  # rolled in from the other side

@@ -118,8 +118,8 @@ def _followed(frame: Pixels, faces: list[Detection], before: list[_Track], model
         for face, last, share in zip(faces, lasts, shares, strict=True)
     ]
     cuts = [cut(frame, place, model.size) for place in places]
-    tracks = []
-    for face, last, share, place, seen, drawn in zip(faces, lasts, shares, places, cuts, model(cuts), strict=True):
+    tracks, restored = [], model.restore(cuts)
+    for face, last, share, place, seen, drawn in zip(faces, lasts, shares, places, cuts, restored, strict=True):
         new = change(seen, drawn)
         kept = new if last is None else np.float32(share) * last.change + np.float32(1 - share) * new
         start = seen.astype(np.float32)

@@ -10,11 +10,12 @@ from skimage import data
 
 from hifacegan_lib.restoration import batch
 from hifacegan_lib.restoration.batch import Settings, restore_folder
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils import images
 
 FACE = data.astronaut()[20:220, 120:330]
-DARKER = Model(lambda faces: faces * 0.5, 64, "darker", "0" * 64)
+DARKER = Model(lambda faces: faces * 0.5, Card("darker", sha256="0" * 64, size=64))
 HAAR = Settings("haar")
 
 

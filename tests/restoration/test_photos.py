@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from skimage import data
 
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photo_encoders import write_photo
 from hifacegan_lib.restoration.photo_files import Photo, read_photo
 from hifacegan_lib.restoration.photos import Model, restore, restore_aligned, scale_for
 
 ASTRONAUT = data.astronaut()
 FACE = (slice(60, 170), slice(175, 280))
-NOTHING = Model(lambda faces: faces, 64, "nothing", "0" * 64)
-DARKER = replace(NOTHING, network=lambda faces: faces * 0.5, name="darker")
+NOTHING = Model(lambda faces: faces, Card("nothing", sha256="0" * 64, size=64))
+DARKER = replace(NOTHING, network=lambda faces: faces * 0.5, card=replace(NOTHING.card, name="darker"))
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -94,7 +95,7 @@ def test_auto_enlarges_until_the_smallest_face_keeps_its_detail_and_the_file_can
 
 
 def test_auto_is_the_default_and_says_what_it_did() -> None:
-    big = replace(NOTHING, network=lambda faces: 1 - faces, size=256)
+    big = replace(NOTHING, network=lambda faces: 1 - faces, card=Card("big", size=256))
     found = restore(ASTRONAUT, big, "haar")
     (face,) = found.faces
     side = face.detection.alignment.side
@@ -137,7 +138,9 @@ def test_a_file_is_read_and_saved_with_what_came_along(tmp_path: Path) -> None:
     saved = read_photo(found.save(tmp_path / "out" / "restored.png"))
     assert np.array_equal(saved.pixels, found.image) and saved.suffix == ".png"
     assert b"1 face restored by darker" in (saved.exif or b"")
-    assert np.array_equal(restore_aligned(source, replace(NOTHING, size=512)).image, read_photo(source).pixels)
+    assert np.array_equal(
+        restore_aligned(source, replace(NOTHING, card=Card("nothing", size=512))).image, read_photo(source).pixels
+    )
     with pytest.raises(FileNotFoundError, match="nobody"):
         restore(tmp_path / "nobody.jpg", NOTHING)
 
@@ -173,5 +176,5 @@ def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("drawn", [np.zeros((1, 3, 32, 32), np.float32), np.full((1, 3, 64, 64), np.nan, np.float32)])
 def test_a_network_that_draws_another_shape_or_nan_is_refused(drawn: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"odd: drew \(1, 3, \d+, \d+\) of \(1, 3, 64, 64\), \d+ of it NaN"):
-        Model(lambda _: drawn, 64, "odd")([noise(64, 64)])
+    with pytest.raises(ValueError, match=r"odd: drew \(1, 3, \d+, \d+\), not \(1, 3, 64, 64\), \d+ of it NaN"):
+        Model(lambda _: drawn, Card("odd", size=64)).restore([noise(64, 64)])

@@ -20,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from hifacegan_lib.restoration import photos
 from hifacegan_lib.restoration.batch import JOURNAL, Settings, read_journal, restore_folder
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.restoration.photo_files import read_photo
 from hifacegan_lib.restoration.photos import Model
@@ -27,7 +28,7 @@ from hifacegan_lib.utils.images import load_image
 
 HEIGHT, WIDTH = 24, 36
 RNG = np.random.default_rng(0)
-NOTHING = Model(lambda faces: faces, 32, "nothing", "0" * 64)
+NOTHING = Model(lambda faces: faces, Card("nothing", sha256="0" * 64, size=32))
 DARKER = replace(NOTHING, network=lambda faces: faces * 0.5)
 LOSSY = 4  # grey levels, mean
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -13,13 +13,14 @@ import pytest
 from skimage import data
 
 from hifacegan_lib import cli
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.films import redraw
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.restoration.video import restore_video
 
 FACE = data.astronaut()[10:210, 120:330]
 SIZE = 64
-NOTHING = Model(lambda faces: faces, SIZE, "nothing")
+NOTHING = Model(lambda faces: faces, Card("nothing", size=SIZE))
 
 
 Sound = Literal["aac", "libmp3lame", "pcm_s16le"]

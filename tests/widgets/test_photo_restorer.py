@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.widgets.photo_restorer import Restorer
 
 PHOTO = data.astronaut()[20:220, 120:330]
-DARKER = Model(lambda faces: faces * faces, 64, "darker")
+DARKER = Model(lambda faces: faces * faces, Card("darker", size=64))
 asked: list[float] = []
 
 
