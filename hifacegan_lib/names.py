@@ -6,7 +6,10 @@ DEFAULT_METRICS = (
 )
 """The metrics of an evaluation that names none; :mod:`hifacegan_lib.metrics.registry` computes them."""
 
-METRICS = (*DEFAULT_METRICS, "degrees", "lmd")
+METRICS = (
+    *DEFAULT_METRICS,
+    *("dists", "degrees", "lmd", "clip_iqa", "arniqa", "musiq", "maniqa", "topiq", "qalign"),
+)
 """All metrics. Those that are not in the default list say the same in another unit, or need large networks."""
 
 NOTEBOOK_NAMES = (

@@ -21,17 +21,17 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1630,
+    "utils": 1650,
     "models": 2250,
     "degradations": 1430,
     "restoration": 2240,
     "data": 1170,
-    "metrics": 1050,
+    "metrics": 1660,
     "evaluation": 1680,
     "reports": 1300,
     "training": 1010,
     "widgets": 730,
-    "commands": 650,
+    "commands": 690,
     "top level": 1650,
 }
 """Lines of Python; raised only with the reason in the commit."""

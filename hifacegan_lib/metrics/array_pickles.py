@@ -1,13 +1,15 @@
 """Read a pickle that may hold NumPy arrays, dictionaries, lists, numbers and text, and nothing else.
 
-A pickle names functions that the reader calls. Here three names are known, those that build an array; a file with any
-other name is refused before anything of it runs.
+A pickle names functions that the reader calls. Here a few names are known, those that build an array; a file with any
+other name is refused before anything of it runs. joblib writes arrays in its own way: a description, then a padding,
+then the numbers, all in the middle of the pickle.
 """
 
 import io
 import pickle
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,13 +19,41 @@ _KNOWN = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
 }
+_JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+_LZ4 = bytes.fromhex("04224d18")
 
 
-class _Arrays(pickle.Unpickler):
+_Unpickler: Any = pickle._Unpickler  # the one in Python: joblib's arrays are read in the middle of it
+
+
+class _Described:
+    """What joblib says of an array whose numbers follow: shape, order, dtype."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype
+
+
+class _Arrays(_Unpickler):
+    dispatch = _Unpickler.dispatch.copy()
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == _JOBLIB:
+            return _Described
         if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}; only NumPy arrays are allowed")
         return getattr(np, name) if module == "numpy" else _reconstruct
+
+    def load_build(self) -> None:
+        super().load_build()
+        if isinstance(about := self.stack[-1], _Described):
+            if about.dtype.hasobject:
+                raise pickle.UnpicklingError("an array of objects; only numbers are allowed")
+            self.read(self.read(1)[0])  # the padding: its length, then itself
+            numbers = self.read(int(np.prod(about.shape)) * about.dtype.itemsize)
+            self.stack[-1] = np.frombuffer(numbers, about.dtype).reshape(about.shape, order=about.order).copy()
+
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def _reconstruct(kind: type, shape: tuple[int, ...], letter: bytes) -> np.ndarray:
@@ -34,12 +64,30 @@ def _reconstruct(kind: type, shape: tuple[int, ...], letter: bytes) -> np.ndarra
 
 
 def read(file: str | Path) -> Any:
-    """The content of a pickle of arrays.
+    """The content of a pickle of arrays, by pickle or joblib.
 
     Raises:
         ValueError: the file is no such pickle; the message names it.
     """
     try:
-        return _Arrays(io.BytesIO(Path(file).read_bytes())).load()
+        data = Path(file).read_bytes()
+        return _Arrays(io.BytesIO(_stored(data) if data.startswith(_LZ4) else data)).load()
     except Exception as error:  # a damaged pickle raises nearly anything
         raise ValueError(f"{file}: no pickle of NumPy arrays ({type(error).__name__}: {error})") from None
+
+
+def _stored(data: bytes) -> bytes:
+    """The content of an LZ4 frame whose blocks are stored, not compressed, as those of trained weights are.
+
+    Frame: magic, flags, block size, checksum of this header; then blocks, each after its length; a length of 0 ends it.
+    """
+    if data[4] & 0b1101:  # content size, checksum or dictionary: the header has more bytes
+        raise ValueError("an LZ4 frame of another kind")
+    place, parts = 7, []
+    while length := struct.unpack_from("<I", data, place)[0]:
+        if not length >> 31:
+            raise ValueError("a compressed LZ4 block; only stored ones are read")
+        place, size = place + 4, length & 0x7FFFFFFF
+        parts.append(data[place : place + size])
+        place += size
+    return b"".join(parts)

@@ -20,6 +20,7 @@ from torch import Tensor
 from hifacegan_lib.metrics.metric import MetricUnavailable, check, weights
 
 FEATURES = 2048
+NETWORK = "Inception of 2015 as in torch-fidelity, resized to 299 by it, 2048 features"
 BLOCK = 1024  # images of a set whose kernel values are in memory at the same time
 Matrix = NDArray[np.float64]
 
@@ -37,11 +38,13 @@ class Inception:
 
     def __init__(self) -> None:
         self._network: Any = None
+        self.device = torch.device("cpu")  # of the last images
 
     def __call__(self, image: Tensor) -> Tensor:
         check(image, image)
         if self._network is None:
             self._network = _inception()
+        self.device = image.device
         with torch.no_grad():
             return self._network.to(image.device)(image.mul(255).round().byte())[0]
 
@@ -72,11 +75,31 @@ def fid(a: ArrayLike, b: ArrayLike) -> float:
         ValueError: the features are not finite, not n x d, or d differs between the sets.
     """
     sets = _sets(a, b, 2)
-    means = [x.mean(0) for x in sets]
-    roots = [np.linalg.qr(x - mu, mode="r") / np.sqrt(len(x) - 1) for x, mu in zip(sets, means, strict=True)]
+    means, roots = [x.mean(0) for x in sets], [_root(x) for x in sets]
     overlap = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     apart = np.square(means[0] - means[1]).sum() + sum(np.square(root).sum() for root in roots)
     return max(0.0, float(apart - 2 * overlap))  # below 0 only by rounding
+
+
+def fid_to(a: ArrayLike, mean: ArrayLike, covariance: ArrayLike) -> float:
+    """Frechet inception distance of features, n x d, from a set of which mean (d) and covariance (d x d) are known.
+
+    tr (C_a C)^(1/2) is the sum of the roots of the eigenvalues of R_a C R_a^T.
+
+    Raises:
+        MetricUnavailable: fewer than two images. ValueError: the features are not finite, not n x d, or of another d.
+    """
+    mean, covariance = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+    features, _ = _sets(a, np.broadcast_to(mean, (2, len(mean))), 2)
+    root = _root(features)
+    overlap = np.sqrt(np.linalg.eigvalsh(root @ covariance @ root.T).clip(0)).sum()
+    apart = np.square(features.mean(0) - mean).sum() + np.square(root).sum() + np.trace(covariance)
+    return max(0.0, float(apart - 2 * overlap))
+
+
+def _root(features: Matrix) -> Matrix:
+    """R with R^T R = the covariance: min(n, d) x d."""
+    return np.linalg.qr(features - features.mean(0), mode="r") / np.sqrt(len(features) - 1)
 
 
 def small_set_warning(count: int, dimension: int = FEATURES) -> str:

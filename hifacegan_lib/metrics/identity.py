@@ -6,7 +6,8 @@
     LLE        mean distance of the five landmarks, % of the clean eyes' distance                 from 0, lower
     LMD        the same in pixels, of a picture whose longer side has 512                         from 0, lower
 
-Each image is aligned by its own landmarks, as face recognition systems do. If no face is found in one of the two
+YuNet finds the face. For an embedding the image is aligned by YuNet's landmarks of that image, as face recognition
+systems do; LLE and LMD take o-net's landmarks, which are steadier. If no face is found in one of the two
 images, the value is NaN, which an evaluation counts and lists. Papers define LLE and LMD by the 68 landmarks of other
 networks; only values of the same definition can be compared.
 """
@@ -19,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hifacegan_lib.metrics import landmarks
-from hifacegan_lib.metrics.metric import check
+from hifacegan_lib.metrics import landmarks, onet
+from hifacegan_lib.metrics.metric import check, weights
 from hifacegan_lib.metrics.recognition import Recogniser, SFace
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils.images import Pixels, to_uint8
@@ -38,12 +39,13 @@ class Identity:
     Args:
         recogniser: gives the embeddings; None: SFace.
     Raises (when called):
-        MetricUnavailable: YuNet, or for metrics of embeddings SFace, is not downloaded.
+        MetricUnavailable: YuNet, or SFace for embeddings, or o-net for LLE and LMD, is not downloaded.
         ValueError: a file of weights is damaged, or the arguments are not a pair of image batches.
     """
 
     def __init__(self, recogniser: Recogniser | None = None) -> None:
         self._face = lru_cache(CACHED_IMAGES)(_largest_face)
+        self._points = lru_cache(CACHED_IMAGES)(self._find)
         self._embedding = lru_cache(CACHED_IMAGES)(self._embed)
         self._recogniser = recogniser
 
@@ -70,11 +72,13 @@ class Identity:
     def _apart(self, image: Tensor, clean: Tensor, unit: Callable[[Array], float]) -> Tensor:
         """Mean distance of the landmarks in pixels, times the ``unit`` of the clean face's landmarks."""
 
-        def points(key: Key) -> Array | None:
-            face = self._face(key)
-            return face.points if face else None
+        return _each(image, clean, self._points, lambda a, b: unit(b) * float(np.linalg.norm(a - b, axis=1).mean()))
 
-        return _each(image, clean, points, lambda a, b: unit(b) * float(np.linalg.norm(a - b, axis=1).mean()))
+    def _find(self, key: Key) -> Array | None:
+        """The landmarks; None without a face."""
+        weights("onet")  # before the face detection, so that the error comes for the first image
+        face = self._face(key)
+        return onet.find(_pixels(key), face.box) if face else None
 
     def _embed(self, key: Key) -> Array | None:
         """Embedding of length 1; None without a face."""

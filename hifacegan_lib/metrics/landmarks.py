@@ -6,6 +6,8 @@ the face is about 80 pixels wide. Of 50 clean FFHQ faces all are found, at 512 d
 `face_renov` 50 are found at 512, 50 at 256, 48 at 128 and 28 at 64 pixels (without frame at 640: 42, 33, 27, 14).
 """
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -18,14 +20,16 @@ SCORE, OVERLAP = 0.5, 0.3  # least confidence; largest overlap of two faces
 GREY = (128, 128, 128)
 
 
-def faces_of_crop(image: Pixels) -> list[Detection]:
+def faces_of_crop(image: Pixels, file: Path | None = None) -> list[Detection]:
     """Faces of a crop, uint8 H x W x 3, the largest first; lengths in pixels of the crop, a box may extend beyond it.
 
+    Args:
+        file: of YuNet; None: the downloaded one.
     Raises:
         MetricUnavailable: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
     """
     check_pixels(image)
-    network = yunet(str(weights("yunet")), -2, SCORE, OVERLAP)
+    network = yunet(str(file or weights("yunet")), -2, SCORE, OVERLAP)
     longer = max(image.shape[:2])
     edge = round(FRAME * longer)
     framed = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=GREY)

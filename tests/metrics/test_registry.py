@@ -15,11 +15,14 @@ def test_every_metric_says_how_it_is_computed_and_what_it_needs() -> None:
     assert tuple(found) == METRICS
     for name, metric in found.items():
         assert metric.label, name
-        assert any(mark in metric.implementation for mark in ("hifacegan_lib", "lpips ", "OpenCV ")), name
+        assert any(
+            mark in metric.implementation for mark in ("hifacegan_lib", "lpips ", "OpenCV ", "torchmetrics ", "pyiqa ")
+        ), name
         assert set(metric.backbone) <= set(weight_registry.REGISTRY), name
         assert (metric.compute is None) == (metric.distance is not None), name
     assert {name for name, metric in found.items() if not metric.backbone} == {
-        *("psnr", "ssim", "ms_ssim", "sharpness", "colour_cast", "colour_shift")
+        *("psnr", "ssim", "ms_ssim", "sharpness", "colour_cast", "colour_shift"),
+        *("clip_iqa", "arniqa", "musiq", "maniqa", "topiq", "qalign"),
     }
 
 
@@ -32,9 +35,9 @@ def test_some_can_be_asked_for_in_any_order_and_an_unknown_one_is_refused() -> N
 def test_what_was_measured_before_keeps_its_implementation() -> None:
     old = registry.recorded("psnr", "another program 1.0")
     assert (old.label, old.implementation) == ("PSNR", "another program 1.0")
-    foreign = registry.recorded("musiq", "pyiqa")
-    assert (foreign.label, foreign.higher_is_better) == ("musiq", None)
-    with pytest.raises(MetricUnavailable, match="musiq: metric of another program, read from a file"):
+    foreign = registry.recorded("brisque", "pyiqa")
+    assert (foreign.label, foreign.higher_is_better) == ("brisque", None)
+    with pytest.raises(MetricUnavailable, match="brisque: metric of another program, read from a file"):
         foreign.compute(None, None)
 
 
@@ -58,12 +61,19 @@ def test_units_better_sides_digits_and_downloads() -> None:
         "colour_shift": ("colour shift", "", False, 2, True),
         "fid": ("FID", "", False, 2, True),
         "kid": ("KID", "", False, 4, True),
+        "dists": ("DISTS", "", False, 4, True),
+        "clip_iqa": ("CLIP-IQA", "", True, 4, False),
+        "arniqa": ("ARNIQA", "", True, 4, False),
+        "musiq": ("MUSIQ", "", True, 2, False),
+        "maniqa": ("MANIQA", "", True, 4, False),
+        "topiq": ("TOPIQ", "", True, 4, False),
+        "qalign": ("Q-Align", "", True, 3, False),
         "degrees": ("degrees", "°", False, 2, True),
         "lmd": ("LMD", "pixels at 512", False, 2, True),
     }
     assert {n: m.backbone for n, m in registry.standard(["identity", "fed", "lle", "niqe", "fid", "kid"]).items()} == {
         **dict.fromkeys(("identity", "fed"), ("sface", "yunet")),
-        "lle": ("yunet",),
+        "lle": ("onet", "yunet"),
         "niqe": ("niqe",),
         **dict.fromkeys(("fid", "kid"), ("inception",)),
     }

