@@ -24,8 +24,8 @@ def statistics(folder: Path, out: Path, /, *, device: str = "auto", overwrite: b
     from hifacegan_lib.metrics import feature_statistics
     from hifacegan_lib.metrics.fid_kid import Inception, small_set_warning
     from hifacegan_lib.utils import inputs
-    from hifacegan_lib.utils.devices import find_device
     from hifacegan_lib.utils.item_guard import ItemGuard
+    from hifacegan_lib.utils.machine import find_device
 
     if out.suffix != ".npz":
         raise ValueError(f"{out}: expected a name that ends with .npz")

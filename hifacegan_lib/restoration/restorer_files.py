@@ -25,8 +25,8 @@ from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import FRAME, Model
 from hifacegan_lib.utils import inputs
-from hifacegan_lib.utils.devices import find_device
 from hifacegan_lib.utils.files import sha256
+from hifacegan_lib.utils.machine import find_device
 
 OURS = "HiFaceGAN, this workbench's"
 PUBLISHED_SIZE = 512  # pixels; at which the published HiFaceGAN was trained

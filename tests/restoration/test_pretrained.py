@@ -66,7 +66,7 @@ def test_the_blend_is_of_the_weights() -> None:
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="'other': shipped are tiny; .*; and no file or folder has this path"):
+    with pytest.raises(FileNotFoundError, match=r"'other': shipped are tiny; .*; and no file or folder has this path"):
         pretrained.load_model("other")
     with pytest.raises(ValueError, match="one network; only shipped weights"):
         pretrained.load_model(folder / "tiny-realism.safetensors", 0.5)
