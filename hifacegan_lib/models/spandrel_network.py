@@ -2,16 +2,19 @@
 
 spandrel (MIT) knows GFPGAN, RestoreFormer, NAFNet, SwinIR, ESRGAN and about 40 more; spandrel_extra_arches adds
 CodeFormer, Restormer, MIRNet2 and others under licences that partly forbid commercial use, so it is used where it is
-installed and is no dependency. Networks are built from tensors alone; no code of a file runs.
+installed and is no dependency. Networks are built from tensors alone; no code of a file runs. Real-ESRGAN x4plus also
+comes as the file that ncnn draws with: the published network, in half precision (:func:`read_realesrgan`).
 """
 
 import importlib.util
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hifacegan_lib.models.onnx_network import check
@@ -24,6 +27,8 @@ EXTRA = (
     "spandrel_extra_arches, for CodeFormer, Restormer, MIRNet2 and others, is not installed: "
     "`pip install spandrel_extra_arches`, if its licences, partly non-commercial, suit you"
 )
+NCNN_TAG = 0x01306B47  # "float16 follows"
+BLOCKS, WIDTH, GROWTH = 23, 64, 32  # of Real-ESRGAN x4plus
 
 
 class SpandrelNetwork:
@@ -99,4 +104,47 @@ def _built(tensors: Mapping[str, Any]) -> Any:
     if (found.input_channels, found.output_channels) != (3, 3):
         channels = f"{found.input_channels} channels in and {found.output_channels} out"
         raise ValueError(f"{found.architecture.name} with {channels}, expected RGB in and out")
+    return found
+
+
+def realesrgan_layers() -> Iterator[tuple[str, int, int]]:
+    """Published name, C_out and C_in of each convolution, in the order of the drawing."""
+    yield "conv_first", WIDTH, 3
+    for block in range(BLOCKS):
+        for dense in (1, 2, 3):
+            for n in range(5):
+                yield f"body.{block}.rdb{dense}.conv{n + 1}", GROWTH if n < 4 else WIDTH, WIDTH + n * GROWTH
+    for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr"):
+        yield name, WIDTH, WIDTH
+    yield "conv_last", 3, WIDTH
+
+
+def read_realesrgan(path: str | Path) -> dict[str, NDArray[np.float32]]:
+    """Published tensor name -> values, float32, of the file that ncnn draws Real-ESRGAN x4plus with.
+
+    The file has no names. For each convolution, in the order of drawing: the tag (uint32), the weights (float16, filled
+    up to 4 bytes), the bias (float32). The network (2107.10833; ESRGAN's RRDBNet, 1809.00219) is 23 blocks of three
+    dense blocks of five convolutions, between one convolution before and five after them.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: the file is not ncnn's Real-ESRGAN x4plus, or it is cut off.
+    """
+    data, place = Path(path).read_bytes(), 0
+    found: dict[str, NDArray[np.float32]] = {}
+    for name, out, into in realesrgan_layers():
+        count = out * into * 9
+        bias = place + 4 + (2 * count + 3) // 4 * 4
+        end = bias + 4 * out
+        if len(data) < end:
+            raise ValueError(f"{path}: not ncnn's Real-ESRGAN x4plus: it ends at byte {len(data)}, inside {name}")
+        if (tag := int.from_bytes(data[place : place + 4], "little")) != NCNN_TAG:
+            raise ValueError(
+                f"{path}: not ncnn's Real-ESRGAN x4plus: tag {tag:#010x} before {name}, expected {NCNN_TAG:#010x}"
+            )
+        weights = np.frombuffer(data, "<f2", count, place + 4).reshape(out, into, 3, 3)
+        found[f"{name}.weight"] = weights.astype(np.float32)
+        found[f"{name}.bias"] = np.frombuffer(data, "<f4", out, bias).copy()
+        place = end
+    if len(data) > place:
+        raise ValueError(f"{path}: not ncnn's Real-ESRGAN x4plus: {len(data) - place} bytes follow conv_last")
     return found

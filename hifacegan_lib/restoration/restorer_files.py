@@ -20,7 +20,6 @@ import onnxruntime
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from hifacegan_lib.models import realesrgan
 from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import FRAME, Model
@@ -115,10 +114,12 @@ def _ncnn(path: Path) -> dict[str, Any]:
     """Real-ESRGAN's tensors if the file begins as ncnn's do, else nothing."""
     import torch
 
+    from hifacegan_lib.models import spandrel_network
+
     with path.open("rb") as file:
-        if int.from_bytes(file.read(4), "little") != realesrgan.TAG:
+        if int.from_bytes(file.read(4), "little") != spandrel_network.NCNN_TAG:
             return {}
-    return {name: torch.from_numpy(values) for name, values in realesrgan.read_ncnn(path).items()}
+    return {name: torch.from_numpy(values) for name, values in spandrel_network.read_realesrgan(path).items()}
 
 
 def of_generator(generator: Any, card: Card, precision: Any) -> Model:

