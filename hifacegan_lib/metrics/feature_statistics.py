@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -97,9 +98,9 @@ def read(file: Path, dimension: int = FEATURES, network: str = NETWORK) -> Stati
         FileNotFoundError: no such file. ValueError: not such a file, or of other features; the message names it.
     """
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             known = {name: content[name] for name in content.files}
-    except (ValueError, AttributeError, EOFError, OSError) as error:
+    except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(
                 f"{file}: no such file or folder; expected a .npz of mu and sigma, or images"

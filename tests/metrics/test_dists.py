@@ -7,7 +7,6 @@ import pytest
 import torch
 import torchmetrics.functional.image.dists as theirs
 from skimage import data
-from standins import real
 from torch import Tensor, nn
 
 from hifacegan_lib.metrics import array_pickles, learned_distance
@@ -70,7 +69,7 @@ def test_it_is_torchmetrics(given: Layers, monkeypatch: pytest.MonkeyPatch) -> N
     torch.testing.assert_close(Dists()(image, clean), found)
 
 
-@real("vgg16")
+@pytest.mark.skipif(not weight_registry.is_present("vgg16"), reason="`hifacegan weights fetch vgg16`, 59 MB")
 def test_the_package_indexs_convolutions_are_vgg16s() -> None:
     layers = learned_distance.vgg16(weight_registry.verify("vgg16"))
     assert [tuple(kernel.shape) for kernel, _ in layers] == [tuple(kernel.shape) for kernel, _ in drawn()]
