@@ -14,6 +14,7 @@ from hifacegan_lib.data.face_loader import FaceLoader
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.evaluation.comparison import Comparison
+from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
@@ -98,11 +99,15 @@ def evaluate(
 ) -> Evaluation:
     """Score restorers on pairs, face by face; the input itself is the row ``degraded``.
 
+    Folders of pictures need no restorer: ``evaluate({}, pair_folders("clean", {"restored": "theirs"}))``. With
+    None in place of "clean" there are no originals, and metrics that need clean faces are left out.
+
     Args:
         restorers: name -> what :func:`load_model` gives (its card becomes a condition), or any callable N x 3 x H x W
             in [0, 1] -> the same shape.
-        batches: of :func:`pairs`, or any with ``clean``, ``degraded`` and ``key``.
-        metrics: names, ``("psnr", "ssim")`` for example; None: all.
+        batches: of :func:`pairs`, of :func:`hifacegan_lib.evaluation.pair_folders`, or any with ``degraded``, ``key``
+            and, if there are originals, ``clean``.
+        metrics: names, ``("psnr", "ssim")`` for example; None: all that can be measured.
         device: auto, cpu, cuda, cuda:N or mps.
         seed: of the bootstrap.
     Returns:
@@ -113,7 +118,11 @@ def evaluate(
     cards = {name: given.card.to_dict() for name, given in restorers.items() if isinstance(given, Model)}
     known = {"restorers": cards} if cards else {}
     chosen = standard(metrics) if metrics else None
-    return scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=chosen, device=find_device(device))
+    where = find_device(device)
+    found = scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=chosen, device=where)
+    if isinstance(batches, FolderPairs):
+        found.conditions.update(batches.conditions)
+    return found
 
 
 def compare(a: str | Path, b: str | Path, out: str | Path) -> Comparison:

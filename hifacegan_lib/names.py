@@ -6,11 +6,15 @@ DEFAULT_METRICS = (
 )
 """The metrics of an evaluation that names none; :mod:`hifacegan_lib.metrics.registry` computes them."""
 
+TO_INPUT = ("identity_to_input", "moved")
+"""Metrics that compare a restored face with the restorer's input; measured by default where there are no originals."""
+
 METRICS = (
     *DEFAULT_METRICS,
     *("dists", "degrees", "lmd", "clip_iqa", "arniqa", "musiq", "maniqa", "topiq", "qalign"),
+    *TO_INPUT,
 )
-"""All metrics. Those that are not in the default list say the same in another unit, or need large networks."""
+"""All metrics. The others, not in a default list, say the same in another unit, or need large networks."""
 
 NOTEBOOK_NAMES = (
     "01_data_preparation",

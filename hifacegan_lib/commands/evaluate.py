@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib.commands.options import Words
-from hifacegan_lib.names import DEFAULT_METRICS
+from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 
 
 def evaluate(
     *,
     restored: Path,
-    reference: Path,
+    reference: Path | None = None,
     degraded: Path | None = None,
+    input: Path | None = None,
     out: Path | None = None,
     metrics: Words = None,
     resize: str = "",
@@ -23,24 +24,28 @@ def evaluate(
     device: str = "auto",
     overwrite: bool = False,
 ) -> int:
-    """Score a folder of restored faces, by any restorer, against clean ones.
+    """Score a folder of restored faces, by any restorer, against clean ones or without originals.
 
     For example:
 
         hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs
         hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4
+        hifacegan evaluate --restored theirs/ --input photos/
 
     Images are paired by name (path without suffix). A name in one folder only is an error. Pairs that cannot be read,
     and faces for which a metric fails, are counted, listed, and make the exit code 1. Some metrics need files: see
     `hifacegan weights list`.
 
+    Without --reference there are no originals: metrics that need clean faces are left out, and named.
+
     Args:
         restored: folder of restored images.
-        reference: folder of clean images.
+        reference: folder of clean images (there are no originals).
         degraded: folder of the restorer's inputs, for the gain.
+        input: like --degraded; identity to the input and the distance from it are measured too.
         out: folder for metrics.json, metrics.csv and report.html (runs/evaluate-NAME).
-        metrics: names of metrics (the default list).
-        resize: area, bilinear, bicubic or lanczos: resize images to the reference's size.
+        metrics: names of metrics (the default list, as far as it can be measured).
+        resize: area, bilinear, bicubic or lanczos: resize images to the reference's size, or inputs to the restored's.
         crop: pixels to ignore at each border.
         groups: CSV file with a column key and one or more columns of labels, for results by label.
         samples: bootstrap resamples.
@@ -56,15 +61,27 @@ def evaluate(
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
     names = ("metrics.csv", "metrics.json", "pictures.json", "report.html")
     inputs.refuse_inputs([out / name for name in names], [groups] if groups else [])
-    chosen, where = metrics or DEFAULT_METRICS, find_device(device)
-    options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
+    if degraded and input:
+        raise ValueError(
+            f"--degraded {degraded} and --input {input}: both name the restorer's inputs; give one of them"
+        )
+    chosen = metrics or ((*DEFAULT_METRICS, *TO_INPUT) if input else None)
+    options: dict[str, Any] = {
+        "resize_kernel": resize,
+        "crop": crop,
+        "labels": groups,
+        "bootstrap_samples": samples,
+        "device": find_device(device),
+    }
     found = folder_reports.evaluate_folders(
-        restored, reference, out, degraded, chosen, **options, seed=seed, device=where, overwrite=overwrite
+        restored, reference, out, input or degraded, chosen, **options, seed=seed, overwrite=overwrite
     )
-    print(f"{len(found.keys)} faces of {found.conditions['image_size']}; {found.conditions['file_format']}\n")
+    print(f"{len(found.keys)} faces of {found.sizes}; {found.conditions['file_format']}\n")
     print(found.summary().to_string() + "\n")
-    if "degraded" in found.scores and "psnr" in found.available:
+    if "psnr" in found.scores.get("degraded", {}):
         print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
+    if not found.originals:
+        print(f"no originals; left out: {found.conditions.get('left_out', 'none')}\n")
     for sentence in found.exclusions():
         print(sentence)
     for key, reason in found.conditions["unreadable"].items():

@@ -20,6 +20,7 @@ from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.utils.files import read_json
 from hifacegan_lib.utils.statistics import Interval, mean_interval
 
+COUNTED = {"better": "wins", "worse": "losses", "equal": "ties"}
 RULES = ("colour", "rounding", "file_format", "resize_kernel", "crop", "metrics", "backbones")
 
 
@@ -59,8 +60,9 @@ class Comparison:
 
     Attributes:
         metrics: a row for each metric: ``label``; ``digits`` to show; the means ``a`` and ``b``; ``difference``, B - A,
-            with its interval, ``low`` and ``high``; on how many faces B ``wins``, ``losses`` and ``ties``; their sum,
-            ``n``; ``better``, +1 or -1 when the whole interval is on that side, else 0.
+            with its interval, ``low`` and ``high``; on how many faces B ``wins``, ``losses`` and ``ties``, None where
+            only the clean faces' value would tell and there is none; the number of faces, ``n``; ``better``, +1 or -1
+            when the whole interval is on that side, else 0.
         changed: keys by falling absolute difference of the first metric.
         cautions: sentences: conditions that were not the same, and make the numbers less comparable.
         params, conditions: name -> (A's, B's), those that differ.
@@ -81,9 +83,7 @@ class Comparison:
                 "A": f"{x.a:.{x.digits}f}",
                 "B": f"{x.b:.{x.digits}f}",
                 "B - A": Interval(x.difference, x.low, x.high).text(x.digits),
-                "better": x.wins,
-                "worse": x.losses,
-                "equal": x.ties,
+                **{name: "" if x[n] is None else x[n] for name, n in COUNTED.items()},
             }
             for _, x in self.metrics.iterrows()
         }
@@ -92,6 +92,8 @@ class Comparison:
     def verdict(self) -> str:
         """The first metric in a sentence."""
         x = self.metrics.iloc[0]
+        if x.wins is None:
+            return f"{x.label}, B - A: {Interval(x.difference, x.low, x.high).text(x.digits)} (no better side)"
         relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
         difference = Interval(x.difference, x.low, x.high).text(x.digits)
         return (
@@ -110,7 +112,8 @@ class Comparison:
 
 
 def compare(a: EvaluatedRun, b: EvaluatedRun, metric: str = "") -> Comparison:
-    """Compare B with A, face by face, on every metric that both have; ``metric`` comes first (by default PSNR).
+    """Compare B with A, face by face, on every metric that both have; ``metric`` comes first (by default
+    PSNR, else the first one with a better side).
 
     Raises:
         ValueError: they judged other faces (both sides are listed), or have no metric in common.
@@ -121,18 +124,24 @@ def compare(a: EvaluatedRun, b: EvaluatedRun, metric: str = "") -> Comparison:
     common = [m for m in mine.scores[a.method] if m in theirs.scores[b.method]]
     if not common or (metric and metric not in common):
         raise ValueError(f"metric '{metric or 'any'}': not in both; there are: {', '.join(common) or 'none'}")
-    common.sort(key=lambda name: name != (metric or "psnr"))
+    sided = [name for name in common if mine.metrics[name].higher_is_better is not None]
+    first = metric or ("psnr" if "psnr" in common else (sided or common)[0])
+    common.sort(key=lambda name: name != first)
     order = [theirs.keys.index(key) for key in mine.keys]
     rows = [row for name in common if (row := _difference(a, b, name, order))]
     if not rows:
         raise ValueError("no face has a finite value in both")
+    table = pd.DataFrame(rows)
+    for side in COUNTED.values():  # pandas alone would make NaN of None, and floats of the counts
+        counts = [row[side] for row in rows]
+        table[side] = pd.Series(counts, dtype=object if None in counts else int)
     first = rows[0]["metric"]
     change = theirs.scores[b.method][first][order] - mine.scores[a.method][first]
     ranked = sorted(np.flatnonzero(np.isfinite(change)), key=lambda n: -abs(change[n]))
     return Comparison(
         a,
         b,
-        pd.DataFrame(rows).set_index("metric"),
+        table.set_index("metric"),
         {mine.keys[n]: float(change[n]) for n in ranked},
         _cautions(a, b, order),
         differing(a.params, b.params),
@@ -157,11 +166,13 @@ def _difference(a: EvaluatedRun, b: EvaluatedRun, name: str, order: list[int]) -
     if metric.higher_is_better is None:  # nearer to what the clean face has
         clean = a.evaluation.reference[name][both] if name in a.evaluation.reference else np.nan
         towards = np.nan_to_num(abs(before - clean) - abs(after - clean))
+    known = metric.higher_is_better is not None or a.evaluation.originals
     difference, sure = (mean_interval(v, c["bootstrap_samples"], c["seed"]) for v in (after - before, towards))
     row = {"metric": name, "label": metric.title, "digits": metric.digits}
     row |= {"a": float(before.mean()), "b": float(after.mean()), "difference": difference.mean}
     row |= {"low": difference.low, "high": difference.high}
-    row |= {side: int((np.sign(towards) == sign).sum()) for side, sign in (("wins", 1), ("losses", -1), ("ties", 0))}
+    counts = {side: int((np.sign(towards) == sign).sum()) for side, sign in (("wins", 1), ("losses", -1), ("ties", 0))}
+    row |= counts if known else dict.fromkeys(counts)
     return row | {"n": len(towards), "better": int(sure.low > 0) - int(sure.high < 0)}
 
 
@@ -172,6 +183,12 @@ def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     damaged, theirs_damaged = (e.scores.get("degraded", {}).get("psnr") for e in (mine, theirs))
     if damaged is not None and theirs_damaged is not None and not np.allclose(damaged, theirs_damaged[order]):
         found.insert(0, "The degraded faces are not the same: the two restored other inputs.")
-    if "clean_sha256" in other and order == sorted(order):
+    if mine.originals != theirs.originals:
+        found.insert(0, "Only one of them has clean faces: the metrics that need them are not compared.")
+    elif "input_sha256" in other and order == sorted(order):
+        found.insert(
+            0, "The inputs are not the same pixels: the two restored other pictures, or one was scored without."
+        )
+    elif "clean_sha256" in other and order == sorted(order):
         found.insert(0, "The clean faces are not the same pixels: the two were judged against other references.")
     return found

@@ -2,7 +2,8 @@
 
 Pairs by name: the path below the folder, without its suffix. What does not pair is an error that lists both sides; a
 pair that cannot be read is counted and listed, the rest is scored. Files are decoded by a few threads a little ahead,
-so that memory holds some pictures, however many there are.
+so that memory holds some pictures, however many there are. Without a reference folder there are no originals: the
+pictures are scored alone, or beside the restorer's inputs.
 """
 
 import os
@@ -44,9 +45,10 @@ class FolderPairs:
     of ``columns``, float32 N x 3 x H x W in [0, 1], one size a batch; ``unreadable``, name -> reason.
 
     Attributes:
-        reference: name -> file of the clean face.
+        reference: name -> file of the clean face; empty: there are no originals, and no ``clean``.
         columns: column -> name -> file; the same names in each.
-        resize: one of KERNELS: what is not of the clean face's size is brought to it. Empty: that is an error.
+        resize: one of KERNELS: what is not of the clean face's size (without originals: of the last column's) is
+            brought to it. Empty: that is an error.
         crop: pixels left out at each border, after resizing.
         aside: sentences about files that are no images.
         formats: (column, suffix by content) -> files, of what has been read so far.
@@ -66,10 +68,22 @@ class FolderPairs:
             raise ValueError(f"resize = {self.resize!r}: expected one of {', '.join(KERNELS)}")
         if self.crop < 0:
             raise ValueError(f"crop = {self.crop}: expected 0 or more pixels")
+        if not self.reference and not self.columns:
+            raise ValueError("nothing to evaluate: no folder was named")
+
+    @property
+    def files(self) -> dict[str, Mapping[str, Path]]:
+        """Every column's files; "reference" comes first, if there is one."""
+        return {**({"reference": self.reference} if self.reference else {}), **self.columns}
+
+    @property
+    def frame(self) -> str:
+        """The column whose size the others take."""
+        return "reference" if self.reference else list(self.columns)[-1]
 
     def __len__(self) -> int:
         """Pairs, whether or not they can be read."""
-        return len(self.reference)
+        return len(self.files[self.frame])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.formats.clear()
@@ -80,8 +94,8 @@ class FolderPairs:
             if isinstance(found, str):
                 unreadable[name] = found
                 continue
-            shapes = {faces["reference"].shape for faces in (*ready.values(), found)}
-            most = max(1, min(BATCH, BATCH_PIXELS // found["reference"][0].size))
+            shapes = {faces[self.frame].shape for faces in (*ready.values(), found)}
+            most = max(1, min(BATCH, BATCH_PIXELS // found[self.frame][0].size))
             if len(shapes) > 1 or len(ready) >= most:
                 yield self._batch(ready, unreadable)
                 ready, unreadable = {}, {}
@@ -95,11 +109,12 @@ class FolderPairs:
             return torch.from_numpy(np.stack(planes)) if planes else torch.empty(0)
 
         columns = {column: stack(column) for column in self.columns}
-        return {"key": list(ready), "clean": stack("reference"), "columns": columns, "unreadable": unreadable}
+        clean = {"clean": stack("reference")} if self.reference else {}
+        return {"key": list(ready), **clean, "columns": columns, "unreadable": unreadable}
 
     def _read(self) -> Iterator[tuple[str, Faces | str]]:
         """Each name with its pictures, or with the reason why there are none; in order."""
-        names = sorted(self.reference)
+        names = sorted(self.files[self.frame])
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             ahead = deque(pool.submit(self._pair, name) for name in names[:AHEAD])
             for name, later in zip_longest(names, names[AHEAD:]):
@@ -115,7 +130,7 @@ class FolderPairs:
                 yield name, faces
 
     def _pair(self, name: str) -> tuple[Faces, list[tuple[str, str]], list[str]] | str:
-        files = {"reference": self.reference[name]} | {column: files[name] for column, files in self.columns.items()}
+        files = {column: files[name] for column, files in self.files.items()}
         guard = ItemGuard()
         with guard.item(name):
             return self._read_pair(files)
@@ -129,20 +144,24 @@ class FolderPairs:
                 formats.append((column, file_suffix(path)))
             except MemoryError:
                 raise MemoryError(f"{path}: not enough memory") from None
-        height, width = found["reference"].shape[:2]
+        height, width = found[self.frame].shape[:2]
         resized = [column for column, image in found.items() if image.shape[:2] != (height, width)]
         if resized and not self.resize:
             image, path = found[resized[0]], files[resized[0]]
             raise ValueError(
-                f"{path}: {image.shape[1]} x {image.shape[0]} pixels, its reference {width} x {height}; name the "
+                f"{path}: {image.shape[1]} x {image.shape[0]} pixels, its {self._side} {width} x {height}; name the "
                 f"kernel that brings it to that size (--resize {'|'.join(KERNELS)}): the numbers depend on it"
             )
         for column in resized:
             found[column] = cv2.resize(found[column], (width, height), interpolation=KERNELS[self.resize])
         if 2 * self.crop >= min(height, width):
-            raise ValueError(f"{files['reference']}: {width} x {height} pixels, crop = {self.crop} leaves nothing")
+            raise ValueError(f"{files[self.frame]}: {width} x {height} pixels, crop = {self.crop} leaves nothing")
         inner = slice(self.crop, -self.crop or None)
         return {column: _planes(image[inner, inner]) for column, image in found.items()}, formats, resized
+
+    @property
+    def _side(self) -> str:
+        return {"restored": "restored face", "degraded": "input"}.get(self.frame, self.frame)
 
     @property
     def conditions(self) -> dict[str, str]:
@@ -150,11 +169,13 @@ class FolderPairs:
         kinds: dict[str, list[str]] = {}
         for (column, suffix), count in sorted(self.formats.items(), key=lambda item: item[0][1]):
             kinds.setdefault(column, []).append(f"{suffix[1:].upper()} {count}")
-        columns = [column for column in ("reference", *self.columns) if column in kinds]
+        columns = [column for column in self.files if column in kinds]
         resized = ", ".join(f"{column} {count}" for column, count in sorted(self.resized.items()))
         return {
             "file_format": "; ".join(f"{column}: {', '.join(kinds[column])}" for column in columns),
-            "resize_kernel": f"{self.resize} (OpenCV), to the reference's size: {resized} files" if resized else "none",
+            "resize_kernel": f"{self.resize} (OpenCV), to the {self._side}'s size: {resized} files"
+            if resized
+            else "none",
             "crop": f"{self.crop} pixels at each border" if self.crop else "none: every pixel counts",
         }
 
@@ -165,7 +186,7 @@ def _planes(image: Pixels) -> NDArray[np.float32]:
 
 
 def pair_folders(
-    reference: str | Path,
+    reference: str | Path | None,
     columns: Mapping[str, str | Path],
     resize: str = "",
     crop: int = 0,
@@ -173,17 +194,24 @@ def pair_folders(
 ) -> FolderPairs:
     """Find the pairs of some folders (trees) with the reference folder; nothing below ``out`` is read.
 
+    Args:
+        reference: None: there are no originals.
+        columns: "degraded", "restored" or any other name -> folder. A column "degraded" is the restorer's input.
+        resize, crop: see :class:`FolderPairs`.
     Raises:
         FileNotFoundError: no such folder.
         ValueError: a folder without pictures; two files of one name; names that do not pair: both sides are listed.
     """
-    listed = {column: _listed(folder, out) for column, folder in {"reference": reference, **columns}.items()}
+    folders = {**({"reference": reference} if reference else {}), **columns}
+    listed = {column: _listed(folder, out) for column, folder in folders.items()}
     found = {column: files_by_name(sources) for column, sources in listed.items()}
-    clean = found.pop("reference")
+    aside = [sources.says for sources in listed.values() if sources.says]
+    pairs = FolderPairs(found.pop("reference", {}), found, resize, crop, aside)
+    there, theirs = str(folders[pairs.frame]), pairs.files[pairs.frame]
     for column, files in found.items():
-        if said := unpaired(str(columns[column]), files, str(reference), clean):
+        if said := unpaired(str(folders[column]), files, there, theirs):
             raise ValueError(f"names do not pair\n{said}")
-    return FolderPairs(clean, found, resize, crop, [sources.says for sources in listed.values() if sources.says])
+    return pairs
 
 
 def _listed(folder: str | Path, out: Path | None) -> Sources:

@@ -2,6 +2,9 @@
 
     drift = 1 - similarity(restored, clean)        perceptual gain = LPIPS(degraded, clean) - LPIPS(restored, clean)
 
+Without originals the drift is from the input, and the gain is that of the first metric that needs no reference. Then a
+part of the drift is the input's damage.
+
 A face with a gain and a large drift is the dangerous one: it convinces, and is someone else. Means hide it, so each
 face is a dot and the worst are shown. Group labels are the user's own; nothing here guesses what group a face is of.
 """
@@ -35,11 +38,13 @@ class Drift:
             ``gain``, the perceptual gain, positive is better. The largest drift comes first.
         metric: name of the metric behind the gain.
         not_found: keys without a value.
+        origin: where the drift begins: "clean face" or, without originals, "input".
     """
 
     faces: pd.DataFrame
     metric: str
     not_found: list[str]
+    origin: str = "clean face"
 
     @property
     def another_person(self) -> pd.DataFrame:
@@ -52,6 +57,11 @@ class Drift:
         return self.another_person[self.another_person["gain"] > 0]
 
 
+def similarity(evaluation: Evaluation) -> str:
+    """The metric behind the drift: ``identity``; without originals ``identity_to_input``."""
+    return "identity" if evaluation.originals else "identity_to_input"
+
+
 def drift(evaluation: Evaluation, method: str = "model") -> Drift:
     """Drift against perceptual gain, face by face.
 
@@ -59,20 +69,24 @@ def drift(evaluation: Evaluation, method: str = "model") -> Drift:
         MetricUnavailable: identity was not measured; the message says why, and with which command it would be.
         ValueError: no such method.
     """
-    if "identity" not in evaluation.available:
-        reason = evaluation.conditions["unavailable"].get("identity", "it was not asked for")
+    identity = similarity(evaluation)
+    if identity not in evaluation.available:
+        reason = evaluation.conditions["unavailable"].get(identity, "it was not asked for")
         raise MetricUnavailable(f"identity was not measured: {reason}")
-    metric = next((name for name in PERCEPTUAL if name in evaluation.scores["degraded"]), None)
+    measured, metrics = evaluation.scores["degraded"], evaluation.metrics
+    sided = () if evaluation.originals else [name for name in measured if metrics[name].higher_is_better is not None]
+    metric = next((name for name in (*PERCEPTUAL, *sided) if name in measured), None)
     if metric is None:
         raise MetricUnavailable(f"perceptual gain needs one of {', '.join(PERCEPTUAL)}, and none was measured")
     before, after = evaluation.values(metric, "degraded", method)
-    sign = 1 if evaluation.metrics[metric].higher_is_better else -1
-    input_alike, alike = evaluation.values("identity", "degraded", method)
+    sign = 1 if metrics[metric].higher_is_better else -1
+    (alike,) = evaluation.values(identity, method)
+    input_alike = measured.get(identity, np.ones_like(alike))
     columns = {"drift": 1 - alike, "drift_degraded": 1 - input_alike, "gain": sign * (after - before)}
     faces = pd.DataFrame(columns, pd.Index(evaluation.keys, dtype="object", name="key"))
     found = faces["drift"].notna()
     ranked = faces[found].sort_values("drift", ascending=False, kind="stable")
-    return Drift(ranked, metric, list(faces.index[~found]))
+    return Drift(ranked, metric, list(faces.index[~found]), "clean face" if evaluation.originals else "input")
 
 
 def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
@@ -117,7 +131,7 @@ def group_frame(
         row: dict[str, Any] = {"n": len(values), "few": len(values) < FEW}
         for name, column in values.items():
             row |= {str(name): column[np.isfinite(column)].mean(), f"{name}_no_value": int(column.isna().sum())}
-            if over is not None:
+            if over is not None and name in evaluation.scores[over]:
                 before = pd.Series(evaluation.values(str(name), over)[0], evaluation.keys)[values.index]
                 change = paired(column.to_numpy(), np.asarray(before, np.float64))
                 gain = finite_interval(change, c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
@@ -126,14 +140,18 @@ def group_frame(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
 
 
-def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = IN_TABLE) -> pd.DataFrame:
-    """What :func:`group_frame` found as text to read: of each metric the mean, and the gain with its interval."""
+def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """What :func:`group_frame` found as text to read: of each metric the mean, and the gain with its interval.
+
+    ``metrics``: by default those of :data:`IN_TABLE`; without originals all.
+    """
     cells = {"faces": [f"{row.n}{' (few)' if row.few else ''}" for row in groups.itertuples()]}
+    metrics = metrics or (IN_TABLE if evaluation.originals else list(evaluation.metrics))
     metrics = [name for name in metrics if name in groups]
     for name in metrics:
         digits = evaluation.metrics[name].digits
         cells[evaluation.metrics[name].title] = ["none" if np.isnan(x) else f"{x:.{digits}f}" for x in groups[name]]
-    for name in metrics if any(f"{name}_gain" in groups for name in metrics) else ():
+    for name in [name for name in metrics if f"{name}_gain" in groups]:
         gains = groups[[f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"]].itertuples(index=False)
         text = ["" if np.isnan(gain[0]) else Interval(*gain).text(evaluation.metrics[name].digits) for gain in gains]
         cells[f"{evaluation.metrics[name].label} gain"] = text

@@ -19,6 +19,8 @@ from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.item_guard import printable
 from hifacegan_lib.utils.statistics import Interval, Values, finite_interval, mean_interval, paired
 
+SIZES = 5  # most sizes of faces that a sentence lists; the conditions hold all
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -27,8 +29,9 @@ class Evaluation:
     Attributes:
         conditions: everything that the numbers depend on, as JSON values.
         rows: a method each: ``method``, ``n``, for each metric its mean, ``_low`` and ``_high`` (None: see
-            ``conditions["unavailable"]``), and how many faces are in no mean: ``psnr_infinite`` (equal to the clean
-            one), ``faces_not_found`` (None: nobody looked for faces), ``unreadable``.
+            ``conditions["unavailable"]``; of a metric to the input, ``degraded`` has none), and how many faces are in
+            no mean: ``psnr_infinite`` (equal to the clean one), ``faces_not_found`` (None: nobody looked for faces),
+            ``unreadable``.
         keys: the faces.
         scores: method -> metric -> its n values; unavailable metrics and those of whole sets are absent.
         metrics: all that were asked for.
@@ -75,8 +78,40 @@ class Evaluation:
         found = {name: finite_interval(v, c["bootstrap_samples"], c["seed"]) for name, v in self.reference.items()}
         return {name: interval for name, interval in found.items() if interval}
 
+    @property
+    def originals(self) -> bool:
+        """Whether the faces were compared with clean ones."""
+        return "originals" not in self.conditions
+
+    @property
+    def sizes(self) -> str:
+        """Height x width of the faces; of many sizes, how many there are, the smallest and the largest."""
+        found = str(self.conditions["image_size"]).split(", ")
+        if len(found) <= SIZES:
+            return ", ".join(found)
+        ordered = sorted(found, key=lambda size: np.prod([int(side) for side in size.split(" x ")]))
+        return f"{len(found)} sizes, {ordered[0]} to {ordered[-1]}"
+
+    @property
+    def leading(self) -> str:
+        """The metric by which faces are ordered: PSNR where it was measured, else the first one with a better side.
+
+        Raises:
+            ValueError: no metric has a value for each face.
+        """
+        measured = list(next(reversed(self.scores.values()), {}))
+        sided = [name for name in measured if self.metrics[name].higher_is_better is not None]
+        if not measured:
+            raise ValueError("no metric has a value for each face")
+        return "psnr" if "psnr" in measured else (sided or measured)[0]
+
+    def direction(self, metric: str) -> str:
+        """Which values are better, in words."""
+        sided = self.originals or self.metrics[metric].higher_is_better is not None
+        return self.metrics[metric].direction if sided else "no better side without clean faces"
+
     def best(self, metric: str) -> str | None:
-        """The method with the best mean, None where there is none."""
+        """The method with the best mean; None where there is none, or where only the clean faces' value would tell."""
         found = pd.Series({row["method"]: row[metric] for row in self.rows if row.get(metric) is not None}, dtype=float)
         better = self.metrics[metric].higher_is_better
         if better is None and metric in self.clean:
@@ -85,20 +120,31 @@ class Evaluation:
             return None
         return str(found.idxmax() if better else found.idxmin())
 
-    def gain(self, method: str, over: str = "degraded", metric: str = "psnr") -> Interval:
-        """Mean of ``method`` minus ``over``, face by face; faces on which either has no finite value are left out."""
-        c = self.conditions
-        return mean_interval(paired(*self.values(metric, method, over)), c["bootstrap_samples"], c["seed"])
+    def gain(self, method: str, over: str = "degraded", metric: str = "") -> Interval:
+        """Mean of ``method`` minus ``over``, face by face, by :attr:`leading` or the named metric.
 
-    def gains(self, method: str, metric: str = "psnr") -> pd.DataFrame:
+        Faces on which either has no finite value are left out.
+        """
+        c, values = self.conditions, self.values(metric or self.leading, method, over)
+        return mean_interval(paired(*values), c["bootstrap_samples"], c["seed"])
+
+    def gains(self, method: str, metric: str = "") -> pd.DataFrame:
         """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
-        others = [other for other in self.scores if other != method]
+        metric = metric or self.leading
+        others = [other for other in self._rivals(metric) if other != method]
         return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
 
-    def pick(self, method: str, count: int = 2, metric: str = "psnr") -> dict[str, list[str]]:
+    def _rivals(self, metric: str) -> list[str]:
+        """The methods that a metric measures: the input is none of them if it is what they are compared with."""
+        to_input = metric in self.metrics and self.metrics[metric].to_input
+        return [method for method in self.scores if not (to_input and method == "degraded")]
+
+    def pick(self, method: str, count: int = 2, metric: str = "") -> dict[str, list[str]]:
         """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
+        metric = metric or self.leading
         (values,) = self.values(metric, method)
         order = np.argsort(-values if self.metrics[metric].higher_is_better else values, kind="stable")
+        order = order[~np.isnan(values[order])]
         count = min(count, len(order) // 3) or 1
         middle = (len(order) - count) // 2
         places = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
@@ -132,7 +178,10 @@ class Evaluation:
         """Sentences that count what is in no mean: pairs that could not be read, faces without a value."""
         found, n = [], len(self.keys)
         if unreadable := self.conditions.get("unreadable", {}):
-            found.append(f"{len(unreadable)} of {len(unreadable) + n} pairs could not be read: {_some(unreadable, 5)}.")
+            kind = "pairs" if self.originals or "degraded" in self.scores else "pictures"
+            found.append(
+                f"{len(unreadable)} of {len(unreadable) + n} {kind} could not be read: {_some(unreadable, 5)}."
+            )
         for row in self.rows:
             name = row["method"].replace("_", " ")
             if row.get("psnr_infinite"):
@@ -184,7 +233,10 @@ class Evaluation:
             metrics = {name: recorded(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
             by_method = pd.DataFrame(lines, dtype=object).groupby("method", sort=False)
-            scores = {str(method): {m: _array(part[m], m) for m in single} for method, part in by_method}
+            scores = {
+                str(method): {m: _array(part[m], m) for m in single if method != "degraded" or not metrics[m].to_input}
+                for method, part in by_method
+            }
             keys = list(by_method.get_group(rows[0]["method"])["key"])
             measured = found.get("reference", {}).get("per_image", {})
             reference = {name: _array(values, name) for name, values in measured.items()}

@@ -2,6 +2,7 @@
 
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
 
+Without originals no batch has ``clean``: metrics that need the clean faces are left out, and the conditions name them.
 A face without a value is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces that no
 detector finds, pairs that cannot be read, faces for which a metric fails (too small). Batches come and go: a number for
 each face and metric stays, and for FID and KID the 2048 features of each face.
@@ -9,7 +10,6 @@ each face and metric stays, and for FID and KID the 2048 features of each face.
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hifacegan_lib.evaluation.face_values import FaceValues
 from hifacegan_lib.evaluation.pictures import PictureWriter
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
-from hifacegan_lib.metrics.metric import Metric, MetricUnavailable, TooSmall
-from hifacegan_lib.metrics.registry import FACES, standard
+from hifacegan_lib.metrics.metric import Metric
+from hifacegan_lib.metrics.registry import FACES
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
-from hifacegan_lib.utils.item_guard import reason
 from hifacegan_lib.utils.statistics import Values, finite_interval
 
 Batch = Mapping[str, Any]
@@ -59,18 +59,22 @@ def evaluate(
         methods: name -> method; called without gradients, on ``device``.
         batches: each with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1], ``key``, N names, and perhaps ``trace``,
             N JSON texts that say how the faces were damaged. Pictures that are there already: instead of ``degraded``,
-            ``columns``, name -> N x 3 x H x W; these are the rows. ``unreadable``: key -> reason of pairs that could
-            not be read before this batch.
+            ``columns``, name -> N x 3 x H x W; these are the rows, and ``degraded`` among them is the methods' input.
+            ``unreadable``: key -> reason of pairs that could not be read before this batch. Without originals no batch
+            has ``clean``. H and W may be other ones in each batch.
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
-        metrics: by default :func:`hifacegan_lib.metrics.registry.standard`.
+        metrics: by default :func:`hifacegan_lib.metrics.registry.standard`, without originals those of
+            :data:`hifacegan_lib.names.TO_INPUT` too. Those that need clean faces or an input which the batches do not
+            have are left out; ``conditions["left_out"]`` names them.
         keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
     Raises:
-        ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named).
+        ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named); batches
+            with unlike columns; no metric is left.
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
-    found = _Values(dict(standard() if metrics is None else metrics))
+    found = FaceValues(metrics)
     keys: list[str] = []
     traces: dict[str, Any] = {}
     unreadable: dict[str, str] = {}
@@ -84,8 +88,9 @@ def evaluate(
             faces = _columns(methods, batch, device)
             keys += batch["key"]
             traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-            sizes.add(f"{batch['clean'].shape[2]} x {batch['clean'].shape[3]}")
-            digest.update(np.rint(batch["clean"].cpu().numpy() * 255).astype(np.uint8).tobytes())
+            first = faces.get("clean", faces.get("degraded", next(iter(faces.values()))))
+            sizes.add(f"{first.shape[2]} x {first.shape[3]}")
+            digest.update(np.rint(first.cpu().numpy() * 255).astype(np.uint8).tobytes())
             found.add(faces, batch["key"])
             if writer:
                 writer.write(batch["key"], faces)
@@ -94,7 +99,7 @@ def evaluate(
             raise ValueError(f"nothing to evaluate: no pair came{reasons}")
         failed = found.failures(len(keys))
     sets, scores = found.sets(), found.scores()
-    reference = scores.pop("clean")
+    reference = scores.pop("clean", {})
     rows = []
     for method, values in scores.items():
         missing = [int(np.isnan(values[name]).sum()) for name in FACES if name in values]
@@ -103,7 +108,7 @@ def evaluate(
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(sizes)),
-        "clean_sha256": digest.hexdigest(),
+        **found.kind(digest.hexdigest()),
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
@@ -114,7 +119,7 @@ def evaluate(
     return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
 
 
-def _conditions(found: "_Values", keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
+def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
     """How each metric was measured, and where there is no value."""
     backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
     no_value = {
@@ -133,92 +138,13 @@ def _conditions(found: "_Values", keys: Sequence[str], scores: Mapping[str, Mapp
 
 
 def _columns(methods: Mapping[str, Method], batch: Batch, device: str | torch.device) -> dict[str, Tensor]:
-    """The pictures of a batch: the rows in their order, then "clean"."""
+    """The pictures of a batch: the rows in their order, then "clean", if there are originals."""
     columns = {name: faces.to(device) for name, faces in batch.get("columns", {}).items()}
-    if not columns:
-        degraded = batch["degraded"].to(device)
-        columns = {"degraded": restore("degraded", lambda x: x, degraded)}
+    if methods or not columns:
+        degraded = columns["degraded"] if columns else batch["degraded"].to(device)
+        columns = columns or {"degraded": restore("degraded", lambda x: x, degraded)}
         columns |= {name: restore(name, method, degraded) for name, method in methods.items()}
-    return {**columns, "clean": batch["clean"].to(device)}
-
-
-class _Values:
-    """Values of each column's faces as they come, and the features of sets' metrics; "clean" is a column too."""
-
-    def __init__(self, metrics: dict[str, Metric]) -> None:
-        self.metrics = metrics
-        self.unavailable: dict[str, str] = {}
-        self._failed: dict[str, dict[str, Exception]] = defaultdict(dict)  # metric -> face
-        self._parts: dict[str, dict[Any, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
-
-    def open(self) -> dict[str, Metric]:
-        """The metrics that are available so far."""
-        return {name: metric for name, metric in self.metrics.items() if name not in self.unavailable}
-
-    def failures(self, count: int) -> dict[str, dict[str, str]]:
-        """Metric -> face -> reason. A metric that is too large for all ``count`` faces is unavailable.
-
-        Raises:
-            Exception: a metric's error, if that came for every face: it is the metric's, not a face's.
-        """
-        for name, errors in list(self._failed.items()):
-            if len(errors) == count:
-                error = next(iter(errors.values()))
-                if not isinstance(error, TooSmall):
-                    raise error
-                self.unavailable[name] = str(error)
-                del self._failed[name]
-        return {name: {key: reason(e, key) for key, e in errors.items()} for name, errors in self._failed.items()}
-
-    def _measure(self, name: str, pictures: Tensor, clean: Tensor, keys: Sequence[str]) -> Tensor:
-        """N values; if the batch fails, face by face, and NaN for each face that fails alone."""
-        try:
-            return self.metrics[name].compute(pictures, clean).double().cpu()  # type: ignore[misc]
-        except Exception as error:
-            if isinstance(error, MetricUnavailable) and not isinstance(error, TooSmall):
-                raise
-            if len(keys) == 1:
-                self._failed[name].setdefault(keys[0], error)
-                return torch.full((1,), torch.nan, dtype=torch.float64)
-            rows = zip(pictures.split(1), clean.split(1), keys, strict=True)
-            return torch.cat([self._measure(name, picture, face, [key]) for picture, face, key in rows])
-
-    def add(self, faces: Mapping[str, Tensor], keys: Sequence[str]) -> None:
-        """Measure a batch: column -> N x 3 x H x W; ``keys``: N names."""
-        clean = faces["clean"]
-        for column, images in faces.items():
-            new: dict[Any, Tensor] = {}
-            for name, metric in self.open().items():
-                try:
-                    if metric.compute and (column != "clean" or not metric.reference):
-                        new[name] = self._measure(name, images, clean, keys)
-                    elif metric.features and metric.features not in new:  # two metrics may share an extractor
-                        new[metric.features] = metric.features(images).cpu()
-                except MetricUnavailable as error:
-                    self.unavailable[name] = str(error)
-            parts = self._parts[column]
-            for what, values in new.items():
-                parts[what].append(values)
-
-    def scores(self) -> dict[str, dict[str, Values]]:
-        """Column -> metric -> n values, of the metrics that have a value for each face."""
-        return {
-            column: {name: torch.cat(parts[name]).numpy() for name in self.open() if name in parts}
-            for column, parts in self._parts.items()
-        }
-
-    def sets(self) -> dict[str, dict[str, float | None]]:
-        """Column -> metrics of whole sets, with ``_low`` and ``_high``."""
-        rows: dict[str, dict[str, float | None]] = {column: {} for column in self._parts}
-        for name, metric in self.open().items():
-            for column in rows.keys() - {"clean"} if metric.distance else ():
-                pair = (torch.cat(self._parts[c][metric.features]).numpy() for c in (column, "clean"))
-                try:
-                    summary = metric.distance(*pair)  # type: ignore[misc]
-                    rows[column] |= dict(zip((name, f"{name}_low", f"{name}_high"), summary, strict=True))
-                except MetricUnavailable as error:
-                    self.unavailable[name] = str(error)
-        return rows
+    return {**columns, **({"clean": batch["clean"].to(device)} if "clean" in batch else {})}
 
 
 def restore(name: str, method: Method, degraded: Tensor) -> Tensor:
@@ -245,7 +171,8 @@ def examples(
     found: dict[str, dict[str, Pixels]] = {}
     for batch in batches:
         if places := [n for n, key in enumerate(batch["key"]) if key in keys]:
-            columns = _columns(methods, {name: batch[name][places] for name in ("degraded", "clean")}, device)
+            chosen = {name: batch[name][places] for name in ("degraded", "clean") if name in batch}
+            columns = _columns(methods, chosen, device)
             for n, place in enumerate(places):
                 found[batch["key"][place]] = {name: to_uint8(faces[n]) for name, faces in columns.items()}
     if missing := [key for key in keys if key not in found]:

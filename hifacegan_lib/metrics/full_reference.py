@@ -4,6 +4,8 @@
     ssim      mean of (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2))   up to 1, higher
     ms_ssim   product over five scales of contrast x structure, luminance at the last                 0 to 1, higher
 
+    moved     mean |a - b|, between a restored face and the restorer's input                          grey levels
+
 All take float RGB, N x 3 x H x W in [0, 1], and return N values; see :mod:`hifacegan_lib.metrics.metric`.
 """
 
@@ -24,6 +26,12 @@ def psnr(image: Tensor, clean: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, over all pixels and channels of an image; infinity for equal images."""
     check(image, clean)
     return per_pair(lambda a, b: measures.psnr(b, a, 1.0), image, clean, planar=True)
+
+
+def moved(image: Tensor, source: Tensor) -> Tensor:
+    """Mean absolute difference of an image from the restorer's input, N values, in grey levels of 0 to 255."""
+    check(image, source)
+    return (image - source).abs().double().mean((1, 2, 3)) * 255
 
 
 def ssim(image: Tensor, clean: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ class Metric(NamedTuple):
         backbone: downloads that the value depends on, names in :data:`hifacegan_lib.utils.weight_registry.REGISTRY`.
         reference: whether the metric uses the clean image.
         features, distance: for a metric of sets: faces -> N x d, and (features n x d of all restored faces, of all
-            clean faces) -> value, low, high.
+            clean faces; None without ``reference``) -> value, low, high.
+        to_input: whether the second image is the restorer's input; then ``reference`` is false.
     """
 
     compute: Callable[[Tensor, Tensor], Tensor] | None
@@ -54,6 +55,12 @@ class Metric(NamedTuple):
     reference: bool = True
     features: Callable[[Tensor], Tensor] | None = None
     distance: Callable[[Any, Any], tuple[float, float | None, float | None]] | None = None
+    to_input: bool = False
+
+    @property
+    def against(self) -> str:
+        """The column of the second image, "clean" or "degraded"; empty if the metric needs none."""
+        return "degraded" if self.to_input else "clean" if self.reference else ""
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from hifacegan_lib.metrics import no_reference
 from hifacegan_lib.metrics.feature_statistics import Target
 from hifacegan_lib.metrics.fid_kid import NETWORK, Inception, fid, kid
-from hifacegan_lib.metrics.full_reference import ms_ssim, psnr, ssim
+from hifacegan_lib.metrics.full_reference import moved, ms_ssim, psnr, ssim
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.learned_distance import Dists, Lpips
 from hifacegan_lib.metrics.learned_quality import SOURCES, LearnedQuality
@@ -26,7 +26,7 @@ from hifacegan_lib.metrics.recognition import OnnxRecogniser
 from hifacegan_lib.names import DEFAULT_METRICS, METRICS
 from hifacegan_lib.utils.weight_registry import variant
 
-FACES = ("identity", "degrees", "fed", "lle", "lmd")  # no value for an image in which no face is found
+FACES = ("identity", "degrees", "fed", "lle", "lmd", "identity_to_input")  # no value for an image without a face
 FLOORS = {"lle": "0.48", "lmd": "0.59"}
 """LLE and LMD of the same clean face at 0.8 times its size: benchmarks/landmarks.py."""
 _OPENCV = f"OpenCV {cv2.__version__}"
@@ -66,13 +66,18 @@ def standard(
 
 
 def _pixels() -> dict[str, Metric]:
-    """Against the clean face, pixel by pixel or window by window."""
+    """Against the clean face or the input, pixel by pixel or window by window."""
     return {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
         "ssim": Metric(ssim, "SSIM", "", True, 4, f"{_OURS}, {_WINDOW}"),
         "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", True, 4, f"{_OURS}, {_WINDOW}, 5 scales"),
         "colour_shift": Metric(
             *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
+        ),
+        "moved": Metric(
+            *(moved, "moved", "grey levels", None, 2, "hifacegan_lib, mean absolute difference, 0 to 255"),
+            reference=False,
+            to_input=True,
         ),
     }
 
@@ -89,7 +94,7 @@ def _features() -> dict[str, Metric]:
 
 
 def _faces(network: OnnxRecogniser | None) -> dict[str, Metric]:
-    """Against the clean face, as a face."""
+    """Against the clean face or the input, as a face."""
     faces = Identity(network)
     yunet, sface, onet = (
         f"{label}{variant(name)}" for label, name in (("YuNet", "yunet"), ("SFace", "sface"), ("o-net", "onet"))
@@ -102,6 +107,11 @@ def _faces(network: OnnxRecogniser | None) -> dict[str, Metric]:
         "identity": Metric(faces.similarity, "identity", "", True, 3, f"{same}, cosine", both),
         "degrees": Metric(faces.degrees, "degrees", "°", False, 2, f"{same}, angle of the embeddings", both),
         "fed": Metric(faces.fed, "FED", "", False, 3, f"{same}, Euclidean distance of unit embeddings", both),
+        "identity_to_input": Metric(
+            *(faces.similarity, "identity to input", "", True, 3, f"{same}, cosine", both),
+            reference=False,
+            to_input=True,
+        ),
         "lle": Metric(
             *(faces.landmark_error, "LLE", "% of eye distance", False, 2),
             *(f"{found}; {floor.format(FLOORS['lle'])}", ("onet", "yunet")),

@@ -36,7 +36,7 @@ def means(found: Evaluation, highlight: str = "model", metrics: Sequence[str] = 
                 axis.plot([row[f"{name}_low"], row[f"{name}_high"]], [n, n], color=colour, linewidth=2.5, alpha=0.5)
                 axis.plot(row[name], n, "o", color=colour, markersize=8)
                 axis.annotate(f"{row[name]:.4g}", (row[name], n), (0, 8), textcoords="offset points", ha="center")
-        axis.set_title(f"{found.metrics[name].title}\n{found.metrics[name].direction}", fontsize=10.5, loc="left")
+        axis.set_title(f"{found.metrics[name].title}\n{found.direction(name)}", fontsize=10.5, loc="left")
         axis.set_yticks(range(len(methods)), [method.replace("_", " ") for method in methods])
         axis.set(ylim=(len(methods) - 0.6, -0.7), xmargin=0.14)
         axis.grid(axis="x", alpha=0.25)
@@ -69,7 +69,7 @@ def drift_dots(found: Drift, label: str) -> Figure:
     figure, [[axis]] = canvas(figsize=(6.4, 4.6))
     drift, gain = (found.faces[name].to_numpy() for name in ("drift", "gain"))
     limit, top = 1 - SAME_PERSON, max(1.0, float(drift.max()) * 1.08)
-    span = float(np.abs(gain).max()) * 1.12 or 1.0
+    span = float(np.nan_to_num(np.abs(gain)).max()) * 1.12 or 1.0  # NaN: the metric has no value for this face
     axis.fill_between([0, span], limit, top, color="C3", alpha=0.08, linewidth=0)
     axis.axhline(limit, color="C3", linewidth=1, linestyle="--")
     axis.axvline(0, color="0.4", linewidth=1)
@@ -77,7 +77,9 @@ def drift_dots(found: Drift, label: str) -> Figure:
     axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
     _dots(axis, gain, drift, drift > limit)
     axis.set_title(f"{(drift > limit).sum()} of {len(drift)} faces became another person", fontsize=10, loc="left")
-    axis.set(xlabel=f"perceptual gain by {label} (right is better)", ylabel="drift: 1 - similarity to the clean face")
+    axis.set(
+        xlabel=f"perceptual gain by {label} (right is better)", ylabel=f"drift: 1 - similarity to the {found.origin}"
+    )
     axis.set(xlim=(-span, span), ylim=(0, top))
     return figure
 

@@ -8,6 +8,7 @@ Notebook 05 and ``hifacegan evaluate`` write the same files by :func:`write_eval
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ PICKED, WORST = 2, 20  # faces in a page: of each of best, median and worst; of 
 ABREAST, WIDEST = 10, 256  # faces of a figure, and their width, pixels
 OWN_LABELS = "Labels are the user's own; a group of fewer than ten faces says little."
 Faces = Mapping[str, Mapping[str, Pixels]]
-"""Key -> "degraded", each method, "clean" -> uint8 H x W x 3."""
+"""Key -> "degraded", each method, "clean", as far as there are such -> uint8 H x W x 3."""
 
 
 def shown_keys(found: Evaluation, method: str = "model") -> list[str]:
-    """Keys of the faces that the page shows: best, median and worst, then the largest drifts; none without an input."""
+    """Keys of the faces that the page shows: best, median and worst, then the largest drifts."""
     keys = [key for keys in _picked(found, method).values() for key in keys]
-    if keys and "identity" in found.available:
-        keys.extend(identity_drift.drift(found, method).faces.index[:WORST])  # + would be pandas' own
+    if keys and "degraded" in found.scores:
+        with suppress(MetricUnavailable):
+            keys.extend(identity_drift.drift(found, method).faces.index[:WORST])  # + would be pandas' own
     return list(dict.fromkeys(keys))
 
 
@@ -69,7 +71,8 @@ def write_evaluation(
     Raises:
         ValueError: no such method, or labels of other faces; then nothing was written.
     """
-    picked, identity = _picked(found, method), "identity" in found.metrics and "degraded" in found.scores
+    identity = identity_drift.similarity(found) in found.metrics and "degraded" in found.scores
+    picked = _picked(found, method)
     sections = [
         *(_surface_section(surface) for surface in surfaces),
         *(Section(name, sentences) for name, sentences in (remarks or {}).items()),
@@ -91,16 +94,20 @@ def write_evaluation(
 
 
 def _picked(found: Evaluation, method: str) -> dict[str, list[str]]:
-    """Place -> keys of the best, median and worst faces by the first metric, which is PSNR where it was measured."""
-    return found.pick(method, PICKED, next(iter(found.scores[method]))) if "degraded" in found.scores else {}
+    """Place -> keys of the best, median and worst faces; none where there is nothing to compare a face with."""
+    shown = "degraded" in found.scores or not found.originals
+    return found.pick(method, PICKED) if shown and found.scores.get(method, True) else {}
 
 
 def _sliders(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, Sequence[str]]) -> list[Slider]:
-    label, sliders = found.metrics[next(iter(found.scores[method]))].label, []
+    if "degraded" not in found.scores or not picked:
+        return []
+    label, sliders = found.metrics[found.leading].label, []
     for place, keys in picked.items():
         for key in keys:
-            clean = faces[key]["clean"]
-            before, after = (resize(faces[key][column], *clean.shape[:2]) for column in ("degraded", method))
+            clean = faces[key].get("clean")
+            sides = (faces[key][method] if clean is None else clean).shape[:2]
+            before, after = (resize(faces[key][column], *sides) for column in ("degraded", method))
             sliders.append(Slider(key, before, after, clean, f"{place} by {label}", ("degraded", method)))
     return sliders
 
@@ -108,7 +115,13 @@ def _sliders(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, 
 def _figures(found: Evaluation, method: str, faces: Faces, picked: Mapping[str, Sequence[str]]) -> dict[str, Figure]:
     """Caption -> figure: the picked faces where there are rivals, the means, and each face before and after."""
     figures = {}
-    if picked and len(found.scores) > 2:
+    if picked and not found.originals and list(found.scores) != ["degraded", method]:
+        places = [(place, key) for place, keys in picked.items() for key in keys]
+        rows = {name.replace("_", " "): [faces[key][name] for _, key in places] for name in found.scores}
+        named = ", ".join(key for _, key in places)
+        caption = f"Best, median and worst. Ranked by {found.metrics[found.leading].label}: {named}."
+        figures[caption] = plots.image_rows(rows, 1.6, [place for place, _ in places])
+    elif picked and found.originals and len(found.scores) > 2:
         keys = [key for place in picked.values() for key in place if key in found.traces]
         damage = "; ".join(f"{key}: {Trace.parse(found.traces[key], key).describe()}" for key in keys)
         caption = "Best, median and worst. Ranked by PSNR; a star marks a row's highest."
@@ -134,19 +147,26 @@ def identity_section(found: Evaluation, method: str = "model", faces: Faces | No
         drift = identity_drift.drift(found, method)
     except MetricUnavailable as error:
         return Section(title, [f"Not measured: {error}."])
+    if drift.faces.empty:
+        return Section(title, ["Not measured: no face was found."])
     before = int((drift.faces["drift_degraded"] > 1 - identity_drift.SAME_PERSON).sum())
+    look = f"({len(drift.deceptive)} of these look better than their input)"
+    others = f"{len(drift.another_person)} of {len(drift.faces)} faces are another person to SFace"
+    kinds = "restored or clean faces" if found.originals else "restored faces or inputs"
     sentences = [
-        f"{len(drift.another_person)} of {len(drift.faces)} faces are another person to SFace after restoring "
-        f"({len(drift.deceptive)} of these look better than their input), {before} already were before.",
-        f"In {len(drift.not_found)} restored or clean faces no face was found; they are not in this picture.",
+        f"{others} after restoring {look}, {before} already were before."
+        if found.originals
+        else f"{others} than in their input {look}. A part of the distance may be the input's own damage.",
+        f"In {len(drift.not_found)} {kinds} no face was found; they are not in this picture.",
     ]
     label, worst = found.metrics[drift.metric].label, drift.faces["drift"][:WORST]
     figures = {f"Drift and gain. A dot is a face, by {label}.": evaluation_plots.drift_dots(drift, label)}
     shown = {key: faces[key] for key in worst.index if faces and key in faces}
     for start in range(0, len(shown), ABREAST):
         keys = list(shown)[start : start + ABREAST]
-        rows = {c: [narrowed(shown[key][c], WIDEST) for key in keys] for c in ("degraded", method, "clean")}
-        below = {"clean": [f"drift {worst[key]:.2f}" for key in keys]}
+        columns = ("degraded", method, *(("clean",) if found.originals else ()))
+        rows = {c: [narrowed(shown[key][c], WIDEST) for key in keys] for c in columns}
+        below = {columns[-1]: [f"drift {worst[key]:.2f}" for key in keys]}
         caption = f"The worst, {start + 1} to {start + len(keys)}. Largest drift first."
         figures[caption] = plots.image_rows(rows, 1.4, captions=below)
     table = worst.map("{:.3f}".format).to_frame().rename_axis("face")

@@ -16,22 +16,21 @@ from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.names import DEFAULT_METRICS
 from hifacegan_lib.reports import evaluation_report
 from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed, render
 from hifacegan_lib.reports.run_report import LISTED_SEPARATELY
 from hifacegan_lib.utils.files import write_text
-from hifacegan_lib.utils.images import load_image
+from hifacegan_lib.utils.images import load_image, resize
 
 CHANGED = 12  # faces in a comparison's page
 
 
 def evaluate_folders(
     restored: str | Path,
-    reference: str | Path,
+    reference: str | Path | None,
     out: str | Path,
     degraded: str | Path | None = None,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] | None = None,
     resize_kernel: str = "",
     crop: int = 0,
     labels: str | Path | None = None,
@@ -43,18 +42,20 @@ def evaluate_folders(
     """Score a folder of restored faces; metrics.json, metrics.csv, pictures.json and report.html in ``out``.
 
     Args:
-        restored, reference, degraded: folders (trees) whose pictures pair by name.
+        restored, reference, degraded: folders (trees) whose pictures pair by name; ``reference`` None: there are no
+            originals; ``degraded``: the restorer's inputs.
+        metrics: names; None: those that can be measured, see :func:`hifacegan_lib.evaluation.scoring.evaluate`.
         resize_kernel, crop: see :class:`hifacegan_lib.evaluation.folder_pairs.FolderPairs`.
         labels: a CSV file with groups, see :func:`hifacegan_lib.evaluation.identity_drift.read_labels`.
     Raises:
         FileExistsError: ``out`` holds an evaluation. FileNotFoundError, ValueError: folders that do not pair, pictures
-            of other sizes, no pair that can be read, no such metric, bad labels.
+            of other sizes, no pair that can be read, no such metric or none with a value, bad labels.
     """
     out = Path(out)
     if (out / "metrics.json").exists() and not overwrite:
         raise FileExistsError(f"{out}: holds an evaluation; --overwrite replaces it, --out names another folder")
     grouped = identity_drift.read_labels(labels) if labels else {}
-    wanted = standard(metrics)
+    wanted = standard(metrics) if metrics else None
     columns = {**({"degraded": degraded} if degraded else {}), "restored": restored}
     pairs = pair_folders(reference, columns, resize_kernel, crop, out)
     for said in pairs.aside:
@@ -62,15 +63,22 @@ def evaluate_folders(
     with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
         batches = _counted(pairs, bar)
         found = evaluate({}, batches, bootstrap_samples, seed, None, wanted, device)
-    names = {column: Path(folder).name for column, folder in {**columns, "reference": reference}.items()}
+    if not found.available:
+        raise ValueError(
+            "\n".join(
+                ["no metric has a value", *(f"  {m}: {why}" for m, why in found.conditions["unavailable"].items())]
+            )
+        )
+    folders = {**columns, **({"reference": reference} if reference else {})}
+    names = {column: Path(folder).name for column, folder in folders.items()}
     found.conditions.update(pairs.conditions | {"folders": names})
-    files = {**pairs.columns, "clean": pairs.reference}
+    files = {**pairs.columns, **({"clean": pairs.reference} if reference else {})}
     faces = {
         key: {column: narrowed(load_image(paths[key]), CARD) for column, paths in files.items()}
         for key in evaluation_report.shown_keys(found, "restored")
     }
     asked = {"resize": resize_kernel or "none", "crop": crop, "bootstrap_samples": bootstrap_samples, "seed": seed}
-    title = f"{names['restored']} against {names['reference']}"
+    title = f"{names['restored']} against {names['reference']}" if reference else names["restored"]
     evaluation_report.write_evaluation(out, found, "restored", faces, title, asked, labels=grouped, files=files)
     return found
 
@@ -87,21 +95,31 @@ def compare_folders(
     if first.name == second.name:
         first, second = replace(first, name=f"{first.name} (A)"), replace(second, name=f"{second.name} (B)")
     found = comparison.compare(first, second, metric)
-    out, metric_row, sliders = Path(out), found.metrics.iloc[0], []
-    for key, change in list(found.changed.items())[:CHANGED]:
-        columns = [(a, first.method), (b, second.method), (a, "clean")]
-        faces = [pictures.read_picture(folder, column, key) for folder, column in columns]
-        shown = [face for face in faces if face is not None]
-        if len(shown) == 3 and len({face.shape for face in shown}) == 1:
-            before, after, clean = shown
-            text = f"{metric_row.label}: {change:+.{metric_row.digits}f}"
-            sliders.append(Slider(key, before, after, clean, text, ("A", "B")))
+    out, sliders = Path(out), _changed_faces(found, a, b)
     write_text(out / "comparison.json", found.to_json())
     title = f"{second.name} against {first.name}"
     differing = {"Parameters that differ": found.params, "Conditions that differ": found.conditions}
     values = {"title": title, "found": found, "sliders": sliders, "differing": differing}
     write_text(out / "comparison.html", render("comparison.html", **values, listed_separately=LISTED_SEPARATELY))
     return found
+
+
+def _changed_faces(found: comparison.Comparison, a: str | Path, b: str | Path) -> list[Slider]:
+    """The faces that changed most, as far as their pictures are there and of one size."""
+    row, sliders, originals = found.metrics.iloc[0], [], found.a.evaluation.originals
+    beside = "clean" if originals else "degraded"
+    for key, change in list(found.changed.items())[:CHANGED]:
+        columns = [(a, found.a.method), (b, found.b.method), (a, beside)]
+        before, after, third = (pictures.read_picture(folder, column, key) for folder, column in columns)
+        if before is None or after is None or (originals and third is None):
+            continue
+        if not originals:  # the two may have restored at other sizes
+            before = resize(before, *after.shape[:2])
+            third = third if third is None else resize(third, *after.shape[:2])
+        if len({face.shape for face in (before, after, third) if face is not None}) == 1:
+            text = f"{row.label}: {change:+.{row.digits}f}"
+            sliders.append(Slider(key, before, after, third, text, ("A", "B"), beside))
+    return sliders
 
 
 def _counted(pairs: FolderPairs, bar: Any) -> Iterable[Batch]:

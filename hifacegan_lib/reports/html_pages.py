@@ -22,14 +22,18 @@ CARD = 512  # widest picture of a slider, pixels
 
 
 class Slider(NamedTuple):
-    """A face before and after, beside the clean one; uint8 H x W x 3, of one size. ``names`` stand below the ends."""
+    """A face before and after, beside the clean one; uint8 H x W x 3, of one size. ``names`` stand below the ends.
+
+    Without originals ``clean`` is None, or another picture that ``beside`` names.
+    """
 
     title: str
     before: Pixels
     after: Pixels
-    clean: Pixels
+    clean: Pixels | None
     text: str = ""
     names: tuple[str, str] = ("degraded", "model")
+    beside: str = "clean"
 
 
 class Section(NamedTuple):
@@ -63,8 +67,9 @@ def picture(caption: str, figure: Figure) -> dict[str, Any]:
 
 def card(slider: Slider) -> dict[str, Any]:
     """A slider for the template."""
-    faces = {name: narrowed(getattr(slider, name), CARD) for name in ("before", "after", "clean")}
-    height, width = faces["clean"].shape[:2]
+    given = {name: getattr(slider, name) for name in ("before", "after", "clean")}
+    faces = {name: narrowed(face, CARD) for name, face in given.items() if face is not None}
+    height, width = faces["after"].shape[:2]
     shown = {name: webp_uri(face, 95) for name, face in faces.items()}
     return {**slider._asdict(), **shown, "width": width, "height": height, "small": width <= SMALL}
 

@@ -21,7 +21,7 @@ def test_every_metric_says_how_it_is_computed_and_what_it_needs() -> None:
         assert set(metric.backbone) <= set(weight_registry.REGISTRY), name
         assert (metric.compute is None) == (metric.distance is not None), name
     assert {name for name, metric in found.items() if not metric.backbone} == {
-        *("psnr", "ssim", "ms_ssim", "sharpness", "colour_cast", "colour_shift"),
+        *("psnr", "ssim", "ms_ssim", "sharpness", "colour_cast", "colour_shift", "moved"),
         *("clip_iqa", "arniqa", "musiq", "maniqa", "topiq", "qalign"),
     }
 
@@ -70,6 +70,8 @@ def test_units_better_sides_digits_and_downloads() -> None:
         "qalign": ("Q-Align", "", True, 3, False),
         "degrees": ("degrees", "°", False, 2, True),
         "lmd": ("LMD", "pixels at 512", False, 2, True),
+        "identity_to_input": ("identity to input", "", True, 3, False),
+        "moved": ("moved", "grey levels", None, 2, False),
     }
     assert {n: m.backbone for n, m in registry.standard(["identity", "fed", "lle", "niqe", "fid", "kid"]).items()} == {
         **dict.fromkeys(("identity", "fed"), ("sface", "yunet")),
