@@ -50,8 +50,8 @@ class FaceValues:
             raise ValueError(f"no metric is left: {self._says_left_out()}")
 
     def _says_left_out(self) -> str:
-        need = {"clean": "need the clean faces", "degraded": "need the restorer's input"}
-        return "; ".join(f"{', '.join(names)} {need[column]}" for column, names in self.left_out.items())
+        need = {"clean": "need clean faces", "degraded": "need the restorer's input"}
+        return "; ".join(f"{', '.join(names)}: {need[column]}" for column, names in self.left_out.items())
 
     def kind(self, sha256: str) -> dict[str, str]:
         """Conditions: which pictures the restored ones were compared with; ``sha256`` of the first kind of them."""
