@@ -69,7 +69,8 @@ def test_conditions_name_what_was_left_out_and_list_the_sizes() -> None:
     assert evaluate({}, many, 10, metrics=QUICK).sizes == "20 sizes, 90 x 90 to 109 x 109"
 
 
-def test_by_default_everything_that_can_be_measured_is() -> None:
+def test_by_default_everything_that_can_be_measured_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no networks: quick, and as true
     bare = batches()[0]
     found = evaluate({"smooth": smooth}, [bare], 10)
     assert {"niqe", "sharpness", "colour_cast", *TO_INPUT} <= set(found.metrics) and "psnr" not in found.metrics
