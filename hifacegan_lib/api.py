@@ -16,7 +16,6 @@ from hifacegan_lib.evaluation import scoring
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
 from hifacegan_lib.reports import folder_reports
 from hifacegan_lib.restoration.photos import Model
@@ -96,6 +95,9 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
+    *,
+    recogniser: str | Path | None = None,
+    statistics: str | Path | None = None,
 ) -> Evaluation:
     """Score restorers on pairs, face by face; the input itself is the row ``degraded``.
 
@@ -110,6 +112,8 @@ def evaluate(
         metrics: names, ``("psnr", "ssim")`` for example; None: all that can be measured.
         device: auto, cpu, cuda, cuda:N or mps.
         seed: of the bootstrap.
+        recogniser: an ArcFace or AdaFace ONNX file for the metrics of identity, in place of SFace.
+        statistics: a file or a folder with which FID and KID compare, in place of the clean faces.
     Returns:
         ``.frame()`` is a table of means with 95 % intervals, ``.faces()`` has each face's values.
     Raises:
@@ -117,9 +121,8 @@ def evaluate(
     """
     cards = {name: given.card.to_dict() for name, given in restorers.items() if isinstance(given, Model)}
     known = {"restorers": cards} if cards else {}
-    chosen = standard(metrics) if metrics else None
-    where = find_device(device)
-    found = scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=chosen, device=where)
+    options: dict[str, Any] = {"device": find_device(device), "recogniser": recogniser, "statistics": statistics}
+    found = scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=metrics, **options)
     if isinstance(batches, FolderPairs):
         found.conditions.update(batches.conditions)
     return found

@@ -19,6 +19,8 @@ def evaluate(
     resize: str = "",
     crop: int = 0,
     groups: Path | None = None,
+    recogniser: Path | None = None,
+    statistics: Path | None = None,
     samples: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -30,7 +32,7 @@ def evaluate(
 
         hifacegan evaluate --restored theirs/ --reference clean/ --degraded damaged/ --out scores/theirs
         hifacegan evaluate --restored x4/ --reference clean/ --metrics psnr ssim --resize bicubic --crop 4
-        hifacegan evaluate --restored theirs/ --input photos/
+        hifacegan evaluate --restored theirs/ --input damaged/
 
     Images are paired by name (path without suffix). A name in one folder only is an error. Pairs that cannot be read,
     and faces for which a metric fails, are counted, listed, and make the exit code 1. Some metrics need files: see
@@ -48,6 +50,8 @@ def evaluate(
         resize: area, bilinear, bicubic or lanczos: resize images to the reference's size, or inputs to the restored's.
         crop: pixels to ignore at each border.
         groups: CSV file with a column key and one or more columns of labels, for results by label.
+        recogniser: ONNX file of ArcFace or AdaFace (FILE@bgr: it takes BGR) for the metrics of identity (SFace).
+        statistics: statistics file, or folder of images, with which FID and KID compare (the clean faces).
         samples: bootstrap resamples.
         seed: of the resamples.
         device: of the metrics' networks: auto, cpu, cuda, cuda:N or mps.
@@ -60,19 +64,14 @@ def evaluate(
 
     out = out or runs.run_folder(f"evaluate-{restored.resolve().name}")
     names = ("metrics.csv", "metrics.json", "pictures.json", "report.html")
-    inputs.refuse_inputs([out / name for name in names], [groups] if groups else [])
+    inputs.refuse_inputs([out / name for name in names], [p for p in (groups, recogniser, statistics) if p])
     if degraded and input:
         raise ValueError(
             f"--degraded {degraded} and --input {input}: both name the restorer's inputs; give one of them"
         )
     chosen = metrics or ((*DEFAULT_METRICS, *TO_INPUT) if input else None)
-    options: dict[str, Any] = {
-        "resize_kernel": resize,
-        "crop": crop,
-        "labels": groups,
-        "bootstrap_samples": samples,
-        "device": find_device(device),
-    }
+    options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
+    options |= {"device": find_device(device), "recogniser": recogniser, "statistics": statistics}
     found = folder_reports.evaluate_folders(
         restored, reference, out, input or degraded, chosen, **options, seed=seed, overwrite=overwrite
     )

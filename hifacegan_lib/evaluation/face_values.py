@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable, TooSmall
-from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 from hifacegan_lib.utils.item_guard import reason
 from hifacegan_lib.utils.statistics import Values
 
@@ -29,9 +27,9 @@ class FaceValues:
         columns: names, in their order.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric] | None) -> None:
-        self._named = metrics is not None
-        self.metrics = dict(standard((*DEFAULT_METRICS, *TO_INPUT)) if metrics is None else metrics)
+    def __init__(self, metrics: Mapping[str, Metric], by_default: bool = False) -> None:
+        self.metrics = dict(metrics)
+        self._by_default = by_default
         self.left_out: dict[str, list[str]] = {}
         self.columns: list[str] = []
         self.unavailable: dict[str, str] = {}
@@ -39,8 +37,8 @@ class FaceValues:
         self._parts: dict[str, dict[Any, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
 
     def _choose(self, columns: Collection[str]) -> None:
-        """Leave out the metrics whose second image is not among the columns, and by default some where it is."""
-        if not self._named and "clean" in columns:
+        """Leave out the metrics whose second image is not among the columns; by default, those to the input too."""
+        if self._by_default and "clean" in columns:
             self.metrics = {name: metric for name, metric in self.metrics.items() if not metric.to_input}
         for name, metric in list(self.metrics.items()):
             if metric.against and metric.against not in columns:

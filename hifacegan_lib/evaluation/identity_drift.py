@@ -77,7 +77,8 @@ def drift(evaluation: Evaluation, method: str = "model") -> Drift:
     sided = () if evaluation.originals else [name for name in measured if metrics[name].higher_is_better is not None]
     metric = next((name for name in (*PERCEPTUAL, *sided) if name in measured), None)
     if metric is None:
-        raise MetricUnavailable(f"perceptual gain needs one of {', '.join(PERCEPTUAL)}, and none was measured")
+        wanted = f"one of {', '.join(PERCEPTUAL)}" if evaluation.originals else "a metric with a better side"
+        raise MetricUnavailable(f"perceptual gain needs {wanted}, and none was measured")
     before, after = evaluation.values(metric, "degraded", method)
     sign = 1 if metrics[metric].higher_is_better else -1
     (alike,) = evaluation.values(identity, method)

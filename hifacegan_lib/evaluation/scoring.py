@@ -24,7 +24,8 @@ from hifacegan_lib.evaluation.pictures import PictureWriter
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
 from hifacegan_lib.metrics.metric import Metric
-from hifacegan_lib.metrics.registry import FACES
+from hifacegan_lib.metrics.registry import FACES, standard
+from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
 from hifacegan_lib.utils.statistics import Values, finite_interval
@@ -49,9 +50,11 @@ def evaluate(
     bootstrap_samples: int = 1000,
     seed: int = 0,
     conditions: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Metric] | None = None,
+    metrics: Mapping[str, Metric] | Sequence[str] | None = None,
     device: str | torch.device = "cpu",
     keep: str | Path | None = None,
+    recogniser: str | Path | None = None,
+    statistics: str | Path | None = None,
 ) -> Evaluation:
     """Judge methods on pairs; the row ``degraded``, the input as it is, always comes first.
 
@@ -64,17 +67,22 @@ def evaluate(
             has ``clean``. H and W may be other ones in each batch.
         bootstrap_samples, seed: resamples behind each interval, and what they are drawn by.
         conditions: what the caller knows of the pairs and methods (recipe, data, checkpoint), as JSON values.
-        metrics: by default :func:`hifacegan_lib.metrics.registry.standard`, without originals those of
-            :data:`hifacegan_lib.names.TO_INPUT` too. Those that need clean faces or an input which the batches do not
-            have are left out; ``conditions["left_out"]`` names them.
+        metrics: names, or metrics by name; None: :data:`hifacegan_lib.names.DEFAULT_METRICS`, without originals those
+            of :data:`hifacegan_lib.names.TO_INPUT` too. Those that need clean faces or an input that the batches do
+            not have are left out; ``conditions["left_out"]`` names them.
         keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
+        recogniser, statistics: of named metrics, see :func:`hifacegan_lib.metrics.registry.standard`.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named); batches
             with unlike columns; no metric is left.
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
-    found = FaceValues(metrics)
+    if not isinstance(metrics, Mapping):
+        names, by_default = metrics or (*DEFAULT_METRICS, *TO_INPUT), not metrics
+        found = FaceValues(standard(names, recogniser=recogniser, statistics=statistics), by_default)
+    else:
+        found = FaceValues(metrics)
     keys: list[str] = []
     traces: dict[str, Any] = {}
     unreadable: dict[str, str] = {}

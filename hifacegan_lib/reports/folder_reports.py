@@ -15,7 +15,6 @@ from hifacegan_lib.evaluation import comparison, identity_drift, pictures
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, evaluate
-from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.reports import evaluation_report
 from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed, render
 from hifacegan_lib.reports.run_report import LISTED_SEPARATELY
@@ -38,13 +37,15 @@ def evaluate_folders(
     seed: int = 0,
     device: str = "cpu",
     overwrite: bool = False,
+    recogniser: str | Path | None = None,
+    statistics: str | Path | None = None,
 ) -> Evaluation:
     """Score a folder of restored faces; metrics.json, metrics.csv, pictures.json and report.html in ``out``.
 
     Args:
         restored, reference, degraded: folders (trees) whose pictures pair by name; ``reference`` None: there are no
             originals; ``degraded``: the restorer's inputs.
-        metrics: names; None: those that can be measured, see :func:`hifacegan_lib.evaluation.scoring.evaluate`.
+        metrics, recogniser, statistics: see :func:`hifacegan_lib.evaluation.scoring.evaluate`.
         resize_kernel, crop: see :class:`hifacegan_lib.evaluation.folder_pairs.FolderPairs`.
         labels: a CSV file with groups, see :func:`hifacegan_lib.evaluation.identity_drift.read_labels`.
     Raises:
@@ -55,14 +56,14 @@ def evaluate_folders(
     if (out / "metrics.json").exists() and not overwrite:
         raise FileExistsError(f"{out}: holds an evaluation; --overwrite replaces it, --out names another folder")
     grouped = identity_drift.read_labels(labels) if labels else {}
-    wanted = standard(metrics) if metrics else None
+    files_of_metrics: dict[str, Any] = {"recogniser": recogniser, "statistics": statistics}
     columns = {**({"degraded": degraded} if degraded else {}), "restored": restored}
     pairs = pair_folders(reference, columns, resize_kernel, crop, out)
     for said in pairs.aside:
         tqdm.write(said, file=sys.stderr)
     with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
         batches = _counted(pairs, bar)
-        found = evaluate({}, batches, bootstrap_samples, seed, None, wanted, device)
+        found = evaluate({}, batches, bootstrap_samples, seed, None, metrics, device, **files_of_metrics)
     if not found.available:
         raise ValueError(
             "\n".join(

@@ -165,3 +165,26 @@ def test_iterating_again_gives_the_same(three: tuple[Path, Path]) -> None:
     first, second = list(pairs), list(pairs)
     assert first[0]["key"] == second[0]["key"] and torch.equal(first[0]["clean"], second[0]["clean"])
     assert pairs.conditions["file_format"] == "reference: PNG 3; restored: PNG 3"
+
+
+def test_without_a_reference_the_restored_faces_are_the_measure(tmp_path: Path) -> None:
+    photos = folder(tmp_path / "photos", ["Grüße 1.png", "a b.jpg"])
+    out = folder(tmp_path / "out", ["Grüße 1.png"], 9) and folder(tmp_path / "out", ["a b.png"], 8, height=48, width=40)
+    alone = pair_folders(None, {"restored": out})
+    assert [batch["columns"]["restored"].shape[2:] for batch in alone] == [(24, 20), (48, 40)] and len(alone) == 2
+    assert all("clean" not in batch for batch in alone) and alone.conditions["file_format"] == "restored: PNG 2"
+    pairs = pair_folders(None, {"degraded": photos, "restored": out})
+    (batch,) = pairs
+    assert batch["key"] == ["Grüße 1"]
+    assert "20 x 24 pixels, its restored face 40 x 48; name the kernel" in batch["unreadable"]["a b"]
+    resized = pair_folders(None, {"degraded": photos, "restored": out}, "bicubic")
+    assert [tuple(batch["columns"]["degraded"].shape[2:]) for batch in resized] == [(24, 20), (48, 40)]
+    assert resized.conditions["resize_kernel"] == "bicubic (OpenCV), to the restored face's size: degraded 1 files"
+
+
+def test_results_that_lack_faces_of_their_input_are_named(tmp_path: Path) -> None:
+    photos, out = folder(tmp_path / "photos", ["ä.png", "b.png"]), folder(tmp_path / "out", ["ä.png"])
+    with pytest.raises(ValueError, match=r"do not pair\n  only in .*photos \(1\): b\n  only in .*out \(0\): none"):
+        pair_folders(None, {"degraded": photos, "restored": out})
+    with pytest.raises(ValueError, match="nothing to evaluate: no folder was named"):
+        pair_folders(None, {})
