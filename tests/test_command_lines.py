@@ -91,7 +91,7 @@ LINES = {
     r"recipes|recipes --schema|recipes (face_renov|NAME)|recipes face_renov > mine.json": How("run"),
     r"recipes --schema > (?P<file>\S+)": How("run", "", ("{file}",)),
     r"evaluate .*--out (?P<out>\S+)": How("run", "", ("{out}/metrics.json", "{out}/report.html"), ("scores",)),
-    r"evaluate --restored (?P<of>\w+)/ .*": How("run", "", ("runs/evaluate-{of}/report.html",)),
+    r"evaluate --restored (?P<of>\w+)/( .*)?": How("run", "", ("runs/evaluate-{of}/report.html",)),
     # LPIPS is a download
     r"compare \S+ \S+ --metric lpips": How("run", "", ("runs/compare-*/comparison.html",), (), ("lpips", "ssim")),
     r"compare \S+ \S+": How("run", "", ("runs/compare-*/comparison.html",)),

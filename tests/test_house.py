@@ -27,7 +27,7 @@ BUDGET = {
     "restoration": 2240,
     "data": 1170,
     "metrics": 1770,
-    "evaluation": 1860,
+    "evaluation": 1870,
     "reports": 1340,
     "training": 1010,
     "widgets": 730,
