@@ -33,6 +33,7 @@ def test_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.M
         face = portrait(n, 64)
         images.save_image(tmp_path / "clean" / f"{n}.png", face)
         images.save_image(tmp_path / "theirs" / f"{n}.png", cv2.GaussianBlur(face, (0, 0), 1))
+        images.save_image(tmp_path / "damaged" / f"{n}.png", cv2.GaussianBlur(face, (0, 0), 2))
     exec("\n".join(blocks(page)), {"__name__": page.stem})
 
 
