@@ -118,3 +118,20 @@ def test_bad_input_is_named_before_anything_is_written(
     assert "no metric is left: psnr, fid: need clean faces" in said("few", "--metrics", "psnr", "fid")
     assert "no metric has a value\n  niqe: needs" in said("few", "--metrics", "niqe")
     assert "nothing.onnx" in said("few", "--recogniser", tmp_path / "nothing.onnx")
+    fid = ("--metrics", "fid", "sharpness", "--statistics")
+    np.savez(tmp_path / "other.npz", mu=np.zeros(64), sigma=np.eye(64))
+    assert "nothing.npz: no such file or folder" in said("few", *fid, tmp_path / "nothing.npz")
+    assert "other.npz: mu (64,), sigma (64, 64): statistics of other features" in said(
+        "few", *fid, tmp_path / "other.npz"
+    )
+
+
+def test_with_statistics_fid_needs_no_clean_faces(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no Inception: all but its features
+    np.savez(tmp_path / "ffhq.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    assert run(folders, "mine", "--metrics", "fid", "sharpness", "--statistics", tmp_path / "ffhq.npz") == 0
+    c = Evaluation.load(folders / "scores" / "mine" / "metrics.json").conditions
+    assert "left_out" not in c and "; against ffhq.npz (sha256 " in c["metrics"]["fid"]
+    assert "hifacegan weights fetch inception" in c["unavailable"]["fid"]
