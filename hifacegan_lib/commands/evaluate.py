@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hifacegan_lib.commands.options import Words
 from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
@@ -21,6 +21,7 @@ def evaluate(
     groups: Path | None = None,
     recogniser: Path | None = None,
     statistics: Path | None = None,
+    ntire: Literal["wider", "webphoto", "lfw", "celebchild", "celeba"] | None = None,
     samples: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -52,12 +53,14 @@ def evaluate(
         groups: CSV file with a column key and one or more columns of labels, for results by label.
         recogniser: ONNX file of ArcFace or AdaFace (FILE@bgr: it takes BGR) for the metrics of identity (SFace).
         statistics: statistics file, or folder of images, with which FID and KID compare (the clean faces).
+        ntire: kind of set: print the score and the gate of NTIRE 2026; their metrics are measured too.
         samples: bootstrap resamples.
         seed: of the resamples.
         device: of the metrics' networks: auto, cpu, cuda, cuda:N or mps.
         overwrite: replace an existing evaluation.
     """
     from hifacegan_lib import runs
+    from hifacegan_lib.metrics.ntire import PARTS
     from hifacegan_lib.reports import folder_reports
     from hifacegan_lib.utils import inputs
     from hifacegan_lib.utils.machine import find_device
@@ -69,9 +72,11 @@ def evaluate(
         raise ValueError(
             f"--degraded {degraded} and --input {input}: both name the restorer's inputs; give one of them"
         )
-    chosen = metrics or ((*DEFAULT_METRICS, *TO_INPUT) if input else None)
+    chosen = metrics or ((*DEFAULT_METRICS, *TO_INPUT) if input or ntire else None)
+    if ntire:
+        chosen = tuple(dict.fromkeys((*(chosen or ()), *PARTS, "identity_to_input")))
     options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
-    options |= {"device": find_device(device), "recogniser": recogniser, "statistics": statistics}
+    options |= {"device": find_device(device), "recogniser": recogniser, "statistics": statistics, "ntire": ntire or ""}
     found = folder_reports.evaluate_folders(
         restored, reference, out, input or degraded, chosen, **options, seed=seed, overwrite=overwrite
     )
@@ -81,6 +86,8 @@ def evaluate(
         print(f"restored over degraded: {found.gain('restored')} dB, face by face\n")
     if not found.originals:
         print(f"no originals; left out: {found.conditions.get('left_out', 'none')}\n")
+    if ntire:
+        print(f"{found.ntire(ntire)}\n")
     for sentence in found.exclusions():
         print(sentence)
     for key, reason in found.conditions["unreadable"].items():

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hifacegan_lib.metrics.metric import Metric
+from hifacegan_lib.metrics.ntire import PARTS, Ntire, score
 from hifacegan_lib.metrics.registry import recorded
 from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.item_guard import printable
@@ -173,6 +174,24 @@ class Evaluation:
             columns[metric.title] = [*cells, *([clean] if self.clean else [])]
         table = pd.DataFrame(columns, [*names, *(["(clean)"] if self.clean else [])])
         return table.rename_axis(columns="method")
+
+    def ntire(self, kind: str, method: str = "restored") -> Ntire:
+        """The score and gate of NTIRE 2026 of one method, see :mod:`hifacegan_lib.metrics.ntire`.
+
+        FID counts only against statistics, as the challenge's is against FFHQ. The gate is meant for AdaFace's cosines.
+
+        Args:
+            kind: of set: wider, webphoto, lfw, celebchild or celeba.
+        Raises:
+            ValueError: no such method or kind.
+        """
+        row = next((row for row in self.rows if row["method"] == method), None)
+        if row is None:
+            raise ValueError(f"method '{method}': not evaluated; there are: {', '.join(self.scores)}")
+        means = {name: row.get(name) for name in PARTS}
+        if "; against " not in self.conditions["metrics"].get("fid", ""):
+            means["fid"] = None
+        return score(means, list(self.scores[method].get("identity_to_input", ())), kind)
 
     def exclusions(self) -> list[str]:
         """Sentences that count what is in no mean: pairs that could not be read, faces without a value."""

@@ -39,6 +39,7 @@ def evaluate_folders(
     overwrite: bool = False,
     recogniser: str | Path | None = None,
     statistics: str | Path | None = None,
+    ntire: str = "",
 ) -> Evaluation:
     """Score a folder of restored faces; metrics.json, metrics.csv, pictures.json and report.html in ``out``.
 
@@ -46,6 +47,7 @@ def evaluate_folders(
         restored, reference, degraded: folders (trees) whose pictures pair by name; ``reference`` None: there are no
             originals; ``degraded``: the restorer's inputs.
         metrics, recogniser, statistics: see :func:`hifacegan_lib.evaluation.scoring.evaluate`.
+        ntire: kind of set for the score of NTIRE 2026, see :meth:`Evaluation.ntire`; the page has it.
         resize_kernel, crop: see :class:`hifacegan_lib.evaluation.folder_pairs.FolderPairs`.
         labels: a CSV file with groups, see :func:`hifacegan_lib.evaluation.identity_drift.read_labels`.
     Raises:
@@ -80,7 +82,9 @@ def evaluate_folders(
     }
     asked = {"resize": resize_kernel or "none", "crop": crop, "bootstrap_samples": bootstrap_samples, "seed": seed}
     title = f"{names['restored']} against {names['reference']}" if reference else names["restored"]
-    evaluation_report.write_evaluation(out, found, "restored", faces, title, asked, labels=grouped, files=files)
+    remarks = {"NTIRE 2026": [f"Set like {ntire}: {found.ntire(ntire)}."]} if ntire else {}
+    options: dict[str, Any] = {"labels": grouped, "files": files, "remarks": remarks}
+    evaluation_report.write_evaluation(out, found, "restored", faces, title, asked, **options)
     return found
 
 

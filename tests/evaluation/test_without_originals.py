@@ -180,3 +180,24 @@ def test_a_folder_of_inputs_can_be_restored_and_judged(tmp_path: Path) -> None:
     found = hf.evaluate({"ours": smooth}, pair_folders(None, {"degraded": tmp_path / "photos"}), ("sharpness", "moved"))
     assert list(found.scores) == ["degraded", "ours"] and found.keys == ["Grüße 0", "Grüße 1"]
     assert found.conditions["file_format"] == "degraded: PNG 2" and found.scores["ours"]["moved"].min() > 0
+
+
+def test_the_challenges_score_is_of_all_its_parts_or_names_what_is_missing() -> None:
+    means = {"clip_iqa": 0.7, "maniqa": 0.5, "musiq": 70.0, "niqe": 4.0, "qalign": 4.0, "fid": 40.0}
+    constant = {
+        name: BRIGHT._replace(compute=lambda x, _, value=value: x.new_full((len(x),), value))
+        for name, value in means.items()
+        if name != "fid"
+    }
+    alike = QUICK["moved"]._replace(compute=lambda x, _: x.new_full((len(x),), 0.9))
+    fid = BRIGHT._replace(
+        compute=None, features=lambda x: x.mean((2, 3)), distance=lambda *_: (40.0, None, None), reference=False
+    )
+    against = fid._replace(implementation="Inception; against ffhq.npz (sha256 0)")
+    found = judged(constant | {"identity_to_input": alike, "fid": against})
+    told = found.ntire("wider", "smooth")
+    assert told.score == pytest.approx(0.7 + 0.5 + 0.7 + 0.6 + 0.8 + 0.6) and str(told).endswith("10 are allowed")
+    assert found.ntire("wider", "degraded").missing == ("identity",)
+    assert judged(constant | {"fid": fid}).ntire("lfw", "smooth").missing == ("fid", "identity")  # not against FFHQ
+    with pytest.raises(ValueError, match="method 'other': not evaluated; there are: degraded, smooth"):
+        found.ntire("lfw", "other")

@@ -135,3 +135,12 @@ def test_with_statistics_fid_needs_no_clean_faces(
     c = Evaluation.load(folders / "scores" / "mine" / "metrics.json").conditions
     assert "left_out" not in c and "; against ffhq.npz (sha256 " in c["metrics"]["fid"]
     assert "hifacegan weights fetch inception" in c["unavailable"]["fid"]
+
+
+def test_the_challenges_score_or_what_it_lacks_is_printed(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ("--input", folders / "photos", "--metrics", "sharpness", "--ntire", "wider")
+    assert run(folders, "mine", *more) == 0
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no NTIRE score: ")]
+    assert "fid" in said and "gate" not in said.partition(";")[0]
+    page = (folders / "scores" / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "NTIRE 2026" in page and said in page
