@@ -31,6 +31,7 @@ from hifacegan_lib.utils.machine import environment
 PICKED, WORST = 2, 20  # faces in a page: of each of best, median and worst; of the largest drift
 ABREAST, WIDEST = 10, 256  # faces of a figure, and their width, pixels
 OWN_LABELS = "Labels are the user's own; a group of fewer than ten faces says little."
+OTHER_RECOGNISER = "The drift is measured by another network, so SFace's threshold is no verdict on it."
 Faces = Mapping[str, Mapping[str, Pixels]]
 """Key -> "degraded", each method, "clean", as far as there are such -> uint8 H x W x 3."""
 
@@ -149,16 +150,6 @@ def identity_section(found: Evaluation, method: str = "model", faces: Faces | No
         return Section(title, [f"Not measured: {error}."])
     if drift.faces.empty:
         return Section(title, ["Not measured: no face was found."])
-    before = int((drift.faces["drift_degraded"] > 1 - identity_drift.SAME_PERSON).sum())
-    look = f"({len(drift.deceptive)} of these look better than their input)"
-    others = f"{len(drift.another_person)} of {len(drift.faces)} faces are another person to SFace"
-    kinds = "restored or clean faces" if found.originals else "restored faces or inputs"
-    sentences = [
-        f"{others} after restoring {look}, {before} already were before."
-        if found.originals
-        else f"{others} than in their input {look}. A part of the distance may be the input's own damage.",
-        f"In {len(drift.not_found)} {kinds} no face was found; they are not in this picture.",
-    ]
     label, worst = found.metrics[drift.metric].label, drift.faces["drift"][:WORST]
     figures = {f"Drift and gain. A dot is a face, by {label}.": evaluation_plots.drift_dots(drift, label)}
     shown = {key: faces[key] for key in worst.index if faces and key in faces}
@@ -170,7 +161,22 @@ def identity_section(found: Evaluation, method: str = "model", faces: Faces | No
         caption = f"The worst, {start + 1} to {start + len(keys)}. Largest drift first."
         figures[caption] = plots.image_rows(rows, 1.4, captions=below)
     table = worst.map("{:.3f}".format).to_frame().rename_axis("face")
-    return Section(title, sentences, table, figures)
+    return Section(title, _drift_sentences(found, drift), table, figures)
+
+
+def _drift_sentences(found: Evaluation, drift: identity_drift.Drift) -> list[str]:
+    look = f"({len(drift.deceptive)} of these look better than their input)"
+    others = f"{len(drift.another_person)} of {len(drift.faces)} faces are another person to SFace"
+    before = int((drift.faces["drift_degraded"] > 1 - identity_drift.SAME_PERSON).sum())
+    kinds = "restored or clean faces" if found.originals else "restored faces or inputs"
+    sentences = [
+        f"{others} after restoring {look}, {before} already were before."
+        if found.originals
+        else f"{others} than in their input {look}. A part of the distance may be the input's own damage.",
+        f"In {len(drift.not_found)} {kinds} no face was found; they are not in this picture.",
+    ]
+    sface = "SFace" in found.metrics[identity_drift.similarity(found)].implementation
+    return sentences if sface else [*sentences, OTHER_RECOGNISER]
 
 
 def _surface_section(surface: Surface) -> Section:

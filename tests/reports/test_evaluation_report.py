@@ -1,6 +1,7 @@
 """An evaluation's folder: every part that was given is in the page, and the numbers come last."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,7 @@ def test_the_identity_section_shows_the_worst_or_says_why_not(judged: Evaluation
     section = evaluation_report.identity_section(found, "model", {"face 5": face})
     assert section.table["drift"]["face 5"] == "0.900" and section.sentences[0].startswith("2 of 6 faces")
     assert [caption.split(".")[0] for caption in section.figures] == ["Drift and gain", "The worst, 1 to 1"]
+    assert evaluation_report.OTHER_RECOGNISER not in section.sentences
+    other = {**found.metrics, "identity": found.metrics["identity"]._replace(implementation="adaface.onnx")}
+    section = evaluation_report.identity_section(replace(found, metrics=other))
+    assert section.sentences[-1] == evaluation_report.OTHER_RECOGNISER
