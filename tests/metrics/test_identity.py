@@ -12,10 +12,12 @@ from skimage import data
 from standins import real
 from torch import Tensor
 
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics import identity, landmarks, onet
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.recognition import yunet_row
+from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import load_image, to_float, to_uint8
@@ -162,3 +164,15 @@ def test_what_is_no_pair_is_refused() -> None:
             getattr(Identity(), name)(a * 255, b)
         with pytest.raises(ValueError, match="shape and dtype must be equal"):
             getattr(Identity(), name)(a, b[..., :-1])
+
+
+@real("yunet", "sface", "onet")
+def test_a_picture_without_a_face_is_lost_alone() -> None:
+    a, _, none = crops()
+    names = ["identity", "degrees", "fed", "lle", "lmd"]
+    batches = [
+        {"clean": x, "degraded": x, "key": [key]} for key, x in (("a", a), ("none", none), ("tiny", a[..., :9, :9]))
+    ]
+    found = evaluate({}, batches, 100, metrics=standard(names))
+    assert found.conditions["no_value"]["degraded"] == {name: ["none", "tiny"] for name in names}
+    assert found.rows[0]["faces_not_found"] == 2 and found.rows[0]["lmd"] == found.rows[0]["degrees"] == 0
