@@ -17,7 +17,7 @@ from _bench import finish, machine, milliseconds, options, race, table
 from numpy.typing import NDArray
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.metrics import landmarks, onet
+from hifacegan_lib.metrics import landmarks
 from hifacegan_lib.utils import inputs, weight_registry
 from hifacegan_lib.utils.files import sha256
 from hifacegan_lib.utils.images import Pixels, load_image, resize
@@ -61,7 +61,7 @@ def by_yunet(file: Path) -> Finder:
 def by_onet(rounds: int, file: Path) -> Finder:
     def find(image: Pixels) -> Points | None:
         found = landmarks.faces_of_crop(image, file)
-        return onet.find(image, found[0].box, rounds) if found else None
+        return landmarks.five_points(image, found[0].box, rounds) if found else None
 
     return find
 
@@ -105,7 +105,7 @@ def main() -> int:
     finders = {f"YuNet, {file.name}": by_yunet(file) for file in files}
     used = weight_registry.verify("yunet")
     finders["o-net on YuNet's box"] = by_onet(0, used)
-    finders["o-net, steadied"] = by_onet(onet.ROUNDS, used)
+    finders["o-net, steadied"] = by_onet(landmarks.ROUNDS, used)
     found = {name: judge(find, faces) for name, find in finders.items()}
     plain = faces[0]["plain"][0]
     calls = {name: [lambda find=find: find(plain)] for name, find in finders.items()}

@@ -26,7 +26,7 @@ BUDGET = {
     "degradations": 1430,
     "restoration": 2240,
     "data": 1170,
-    "metrics": 1770,
+    "metrics": 1760,
     "evaluation": 1890,
     "reports": 1350,
     "training": 1010,

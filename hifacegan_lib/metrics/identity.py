@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hifacegan_lib.metrics import landmarks, onet
+from hifacegan_lib.metrics import landmarks
 from hifacegan_lib.metrics.metric import check, weights
 from hifacegan_lib.metrics.recognition import Recogniser, SFace
 from hifacegan_lib.restoration.detection import Detection
@@ -78,7 +78,7 @@ class Identity:
         """The landmarks; None without a face."""
         weights("onet")  # before the face detection, so that the error comes for the first image
         face = self._face(key)
-        return onet.find(_pixels(key), face.box) if face else None
+        return landmarks.five_points(_pixels(key), face.box) if face else None
 
     def _embed(self, key: Key) -> Array | None:
         """Embedding of length 1; None without a face."""

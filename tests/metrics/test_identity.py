@@ -13,7 +13,7 @@ from standins import real
 from torch import Tensor
 
 from hifacegan_lib.evaluation.scoring import evaluate
-from hifacegan_lib.metrics import identity, landmarks, onet
+from hifacegan_lib.metrics import identity, landmarks
 from hifacegan_lib.metrics.identity import Identity
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.metrics.recognition import yunet_row
@@ -116,7 +116,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> None:
     """The face of a picture lies as far to the right as its first pixel says, beside a smaller face at 0."""
     monkeypatch.setattr(identity, "weights", lambda _: None)
     monkeypatch.setattr(landmarks, "faces_of_crop", lambda image: [at(float(image[0, 0, 0])), at(0)])
-    monkeypatch.setattr(onet, "find", lambda image, _: at(float(image[0, 0, 0])).points)
+    monkeypatch.setattr(landmarks, "five_points", lambda image, _: at(float(image[0, 0, 0])).points)
 
 
 @pytest.mark.usefixtures("moved")

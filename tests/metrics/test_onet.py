@@ -10,8 +10,8 @@ import torch
 from skimage import data
 from standins import real
 
-from hifacegan_lib.metrics import onet, registry
-from hifacegan_lib.metrics.landmarks import faces_of_crop
+from hifacegan_lib.metrics import landmarks, registry
+from hifacegan_lib.metrics.landmarks import faces_of_crop, five_points
 from hifacegan_lib.metrics.metric import MetricUnavailable
 
 CROP = np.ascontiguousarray(data.astronaut()[0:256, 96:352])
@@ -37,36 +37,36 @@ def test_the_network_is_kerass_definition_by_hand() -> None:
     rng = np.random.default_rng(0)
     layers = [rng.normal(0, 0.1, shape).astype(np.float32) for shape in SHAPES]
     x = rng.uniform(-1, 1, (48, 48, 3)).astype(np.float32)
-    found = onet.network([torch.from_numpy(layer) for layer in layers], torch.from_numpy(x.transpose(2, 0, 1)[None]))
+    found = landmarks.onet([torch.from_numpy(layer) for layer in layers], torch.from_numpy(x.transpose(2, 0, 1)[None]))
     np.testing.assert_allclose(found[0].numpy(), by_hand(layers, x), rtol=1e-3, atol=1e-4)
 
 
 @real("yunet", "onet")
 def test_the_points_lie_on_the_face_and_move_with_it() -> None:
     box = faces_of_crop(CROP)[0].box
-    found = onet.find(CROP, box)
+    found = five_points(CROP, box)
     np.testing.assert_allclose(found, POINTS, atol=6)
     eyes = np.linalg.norm(found[0] - found[1])
     small = cv2.copyMakeBorder(
         cv2.resize(CROP, (205, 205), interpolation=cv2.INTER_AREA), 30, 21, 12, 39, cv2.BORDER_REPLICATE
     )
-    again = onet.find(small, faces_of_crop(small)[0].box)
+    again = five_points(small, faces_of_crop(small)[0].box)
     assert np.linalg.norm(again - (found * 205 / 256 + [12, 30]), axis=1).mean() < 0.02 * eyes
-    once = onet.find(CROP, (box[0] + 4, box[1], *box[2:]), rounds=0) - onet.find(CROP, box, rounds=0)
-    steady = onet.find(CROP, (box[0] + 4, box[1], *box[2:])) - found
+    once = five_points(CROP, (box[0] + 4, box[1], *box[2:]), rounds=0) - five_points(CROP, box, rounds=0)
+    steady = five_points(CROP, (box[0] + 4, box[1], *box[2:])) - found
     assert np.abs(steady).mean() < 0.5 * np.abs(once).mean()
 
 
 @real("yunet", "onet")
 def test_a_face_at_the_edge_and_a_tiny_one_have_points() -> None:
     for part in (CROP[:, 100:], cv2.resize(CROP, (48, 48), interpolation=cv2.INTER_AREA)):
-        assert np.isfinite(onet.find(np.ascontiguousarray(part), (5.0, 5.0, 30.0, 34.0))).all()
+        assert np.isfinite(five_points(np.ascontiguousarray(part), (5.0, 5.0, 30.0, 34.0))).all()
 
 
 def test_without_the_network_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch onet`"):
-        onet.find(CROP, (0, 0, 9, 9))
+        five_points(CROP, (0, 0, 9, 9))
     with pytest.raises(MetricUnavailable, match="`hifacegan weights fetch onet`"):
         registry.standard(["lmd"])["lmd"].compute(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
 
