@@ -23,11 +23,11 @@ FLOORS = [
 BUDGET = {
     "utils": 1640,
     "models": 2240,
-    "degradations": 1430,
+    "degradations": 1500,
     "restoration": 2240,
     "data": 1170,
     "metrics": 1760,
-    "evaluation": 1890,
+    "evaluation": 1820,
     "reports": 1350,
     "training": 1010,
     "widgets": 730,

@@ -1,3 +1,4 @@
+from . import severity as severity
 from .folders import degrade_folder as degrade_folder
 from .folders import replay_file as replay_file
 from .operations import OPERATIONS as OPERATIONS

@@ -3,7 +3,6 @@ from . import identity_drift as identity_drift
 from . import pictures as pictures
 from . import robustness as robustness
 from . import scoring as scoring
-from . import severity as severity
 from .comparison import EvaluatedRun as EvaluatedRun
 from .comparison import compare as compare
 from .folder_pairs import pair_folders as pair_folders

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from hifacegan_lib.degradations.operations import MAX_SEED
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
+from hifacegan_lib.degradations.severity import LADDERS
 from hifacegan_lib.degradations.traces import Step, Trace
 from hifacegan_lib.evaluation.identity_drift import PERCEPTUAL
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Method, restore
-from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.utils.images import Pixels, to_float
 from hifacegan_lib.utils.statistics import Values

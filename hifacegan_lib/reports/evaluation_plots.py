@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hifacegan_lib.degradations.severity import LADDERS
 from hifacegan_lib.evaluation.identity_drift import SAME_PERSON, Drift
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.robustness import Surface, cliffs
-from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.reports.plots import canvas
 
 

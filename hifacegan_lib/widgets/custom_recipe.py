@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from hifacegan_lib.degradations.recipes import Recipe, Step, Trace, recipe_names
-from hifacegan_lib.evaluation.severity import LADDERS
+from hifacegan_lib.degradations.severity import LADDERS
 from hifacegan_lib.utils.files import write_text
 
 BY_HAND = "by hand"  # the recipe's name in traces that no recipe gave

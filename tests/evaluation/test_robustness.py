@@ -12,10 +12,10 @@ from torch import Tensor
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
+from hifacegan_lib.degradations.severity import LADDERS
 from hifacegan_lib.degradations.traces import Trace
 from hifacegan_lib.evaluation import robustness
 from hifacegan_lib.evaluation.robustness import Surface, cliffs, surface, trained_range
-from hifacegan_lib.evaluation.severity import LADDERS
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.utils.images import Pixels, to_float
 

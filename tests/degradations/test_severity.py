@@ -6,7 +6,7 @@ import pytest
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.operations import OPERATIONS
-from hifacegan_lib.evaluation.severity import LADDERS, rungs
+from hifacegan_lib.degradations.severity import LADDERS, rungs
 from hifacegan_lib.utils.measures import psnr
 
 
