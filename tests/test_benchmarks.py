@@ -141,6 +141,7 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
             {"onnx_vs_torch", "bf16_vs_torch", "onnx_vs_authors"},
         ),
         (["memory.py", "demo"], {"demo_gb"}),
+        (["restorers.py", "--side", "64", "--methods", "nafnet", "codeformer"], {"vs_nafnet", "vs_codeformer"}),
         (
             ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],
             {"step_vs_authors", "step_vs_authors_bfloat16", "memory_gb"},

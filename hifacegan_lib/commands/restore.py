@@ -73,6 +73,8 @@ def restore(
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
     model = pretrained.load_model(weights, blend, device, precision)
+    if model.results is not None:
+        raise ValueError(f"{weights}: a folder of results restores no other faces; a name or a file is expected here")
     if film:
         target = (out / source.name).with_suffix(".mp4")
         draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least)

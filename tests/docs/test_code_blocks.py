@@ -5,6 +5,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from restorers import SMALL, made
 from skimage import data
 
 from hifacegan_lib import portrait
@@ -34,6 +36,7 @@ def test_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.M
         images.save_image(tmp_path / "clean" / f"{n}.png", face)
         images.save_image(tmp_path / "theirs" / f"{n}.png", cv2.GaussianBlur(face, (0, 0), 1))
         images.save_image(tmp_path / "damaged" / f"{n}.png", cv2.GaussianBlur(face, (0, 0), 2))
+    torch.save(made(SMALL["NAFNet"]).state_dict(), tmp_path / "theirs.pth")
     exec("\n".join(blocks(page)), {"__name__": page.stem})
 
 
