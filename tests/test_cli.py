@@ -33,7 +33,7 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(COMMANDS) == 15 and cli.main(["--help"]) == 0
+    assert len(COMMANDS) == 16 and cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"\u2502 {command} " in out for command in COMMANDS)
 
@@ -158,7 +158,7 @@ def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_pat
         (["prepare", "-p", "train_size", "0"], 2, "train_size = 0"),
         (["degrade", "nowhere", "out"], 1, "nowhere: no such file or folder"),
         (["degrade", ".", "out", "--recipe", "nope"], 1, "no recipe 'nope'; shipped: "),
-        (["restore", ".", "out", "--checkpoint", "none.safetensors"], 1, "none.safetensors: no such checkpoint"),
+        (["restore", ".", "out", "--checkpoint", "none.safetensors"], 1, "no file or folder has this path"),
         (["doctor", "none.pth"], 1, "none.pth: no such checkpoint"),
         (["export", "none.pth", "face.onnx"], 1, "none.pth: no such checkpoint"),
         (["weights", "fetch", "vgg99"], 1, "vgg99"),

@@ -31,7 +31,7 @@ BUDGET = {
     "reports": 1350,
     "training": 1010,
     "widgets": 730,
-    "commands": 710,
+    "commands": 720,
     "top level": 1670,
 }
 """Lines of Python; raised only with the reason in the commit."""
