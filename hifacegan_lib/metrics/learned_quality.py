@@ -14,8 +14,9 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from typing import Any, NamedTuple
 
 import torch
@@ -25,11 +26,12 @@ from hifacegan_lib.metrics.metric import MetricUnavailable, check
 
 
 class Source(NamedTuple):
-    """A network of another program: the label, the package, its class or name there, the decimals of its values."""
+    """A network of another program: label, package, class or name there, what pip installs, decimals of its values."""
 
     label: str
     package: str
     made: str
+    install: str
     digits: int = 4
 
     @property
@@ -50,15 +52,17 @@ class Source(NamedTuple):
         return f"{self.package} {found}, {self.made}"
 
 
+_OWN = "'hifacegan-workbench[{}]'"
 SOURCES = {
-    "clip_iqa": Source("CLIP-IQA", "torchmetrics", "multimodal.clip_iqa.CLIPImageQualityAssessment"),
-    "arniqa": Source("ARNIQA", "torchmetrics", "image.arniqa.ARNIQA"),
-    "musiq": Source("MUSIQ", "pyiqa", "musiq", 2),
-    "maniqa": Source("MANIQA", "pyiqa", "maniqa"),
-    "topiq": Source("TOPIQ", "pyiqa", "topiq_nr"),
-    "qalign": Source("Q-Align", "pyiqa", "qalign", 3),
+    "clip_iqa": Source(
+        "CLIP-IQA", "torchmetrics", "multimodal.clip_iqa.CLIPImageQualityAssessment", _OWN.format("metrics,clip")
+    ),
+    "arniqa": Source("ARNIQA", "torchmetrics", "image.arniqa.ARNIQA", _OWN.format("metrics")),
+    "musiq": Source("MUSIQ", "pyiqa", "musiq", "pyiqa", 2),
+    "maniqa": Source("MANIQA", "pyiqa", "maniqa", "pyiqa"),
+    "topiq": Source("TOPIQ", "pyiqa", "topiq_nr", "pyiqa"),
+    "qalign": Source("Q-Align", "pyiqa", "qalign", "pyiqa", 3),
 }
-INSTALL = {"torchmetrics": "'hifacegan-workbench[metrics]'", "pyiqa": "pyiqa"}
 
 
 class LearnedQuality:
@@ -83,21 +87,20 @@ class LearnedQuality:
         return values.reshape(len(image)).to(image.dtype)
 
     def _load(self) -> nn.Module:
-        label, package, made, _ = self.source
+        source = self.source
         try:
-            # they draw weights before they load them, and warn of their own use of torchvision
-            with offline(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            # they draw weights before they load them, and tell of their own use of torchvision and of downloads
+            with offline(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]), redirect_stderr(StringIO()):
                 warnings.simplefilter("ignore")
-                if package == "pyiqa":
-                    return importlib.import_module("pyiqa").create_metric(made)
-                module, _, kind = made.rpartition(".")
+                if source.package == "pyiqa":
+                    return importlib.import_module("pyiqa").create_metric(source.made)
+                module, _, kind = source.made.rpartition(".")
                 return getattr(importlib.import_module(f"torchmetrics.{module}"), kind)()
         except ImportError as error:
-            raise MetricUnavailable(f"{label} ({error}): run `pip install {INSTALL[package]}`") from None
+            raise MetricUnavailable(f"{error}: run `pip install {source.install}`") from None
         except Refused:
-            raise MetricUnavailable(
-                f'{label}: its network is not there; this downloads it: `python -c "{self.source.command}"`'
-            ) from None
+            command = f'python -c "{source.command}"'
+            raise MetricUnavailable(f"its network is not there; this downloads it: `{command}`") from None
 
 
 def _values(network: Any, image: Tensor) -> Tensor:
