@@ -107,7 +107,7 @@ LINES = {
     ),
     r"weights list|weights verify": How("run"),
     r"weights fetch .*": How("fetch"),
-    r"(weights convert|restore|)( ?--help)?|evaluate|compare": How("mention"),
+    r"(weights convert|restore|)( ?--help)?|evaluate|compare|statistics": How("mention"),
 }
 
 
