@@ -2,6 +2,7 @@ from . import params as params
 from . import pipeline as pipeline
 from . import runs as runs
 from . import sweeps as sweeps
+from .api import benchmark as benchmark
 from .api import compare as compare
 from .api import evaluate as evaluate
 from .api import load_params as load_params

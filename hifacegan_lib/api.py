@@ -12,12 +12,14 @@ from torch import nn
 from hifacegan_lib import pipeline, runs
 from hifacegan_lib.data.face_loader import FaceLoader
 from hifacegan_lib.data.manifest import Manifest
-from hifacegan_lib.evaluation import scoring
+from hifacegan_lib.evaluation import benchmark_runs, scoring
+from hifacegan_lib.evaluation.benchmark_results import Asked, Benchmark
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.results import Evaluation
+from hifacegan_lib.names import DEFAULT_METRICS
 from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
-from hifacegan_lib.reports import folder_reports
+from hifacegan_lib.reports import benchmark_page, folder_reports
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.training.losses import Weighted
 from hifacegan_lib.utils.machine import find_device
@@ -125,6 +127,49 @@ def evaluate(
     found = scoring.evaluate(restorers, batches, seed=seed, conditions=known, metrics=metrics, **options)
     if isinstance(batches, FolderPairs):
         found.conditions.update(batches.conditions)
+    return found
+
+
+def benchmark(
+    methods: Sequence[str | Path] | Mapping[str, Any],
+    sets: Sequence[str] | Mapping[str, Any],
+    out: str | Path,
+    recipe: str | Path = "",
+    size: int | None = None,
+    seed: int = 0,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    tune: str | Path | None = None,
+    recogniser: str | Path | None = None,
+    statistics: str | Path | None = None,
+    cards: Sequence[str | Path] = (),
+    samples: int = 1000,
+    device: str = "auto",
+    progress: bool = True,
+) -> Benchmark:
+    """Judge restorers on sets of faces, ranked face by face; goes on where an earlier call into ``out`` stopped.
+
+    Args:
+        methods: words such as ``compact-256@blend=1``, ``bicubic``, ``theirs.pth``, ``results/vqfr``; or label -> word,
+            what :func:`load_model` gives, or any callable N x 3 x H x W in [0, 1] -> the same shape.
+        sets: ``name=folder`` each; or name -> folder, or name -> (name -> file) of clean faces.
+        out: folder for benchmark.html, .md, .csv, .json, all outputs and evaluations.
+        recipe, size: damage of the sets of clean faces, and the side to which they are resized, pixels.
+        seed: of the damage and of the bootstrap, of ``samples`` resamples.
+        metrics: names; ``recogniser``, ``statistics``: what identity and FID use, see ``metrics.registry.standard``.
+        tune: folder of clean training faces, on which classical restorers are tuned; None: stated defaults.
+        cards: JSON files that describe further sets.
+    Returns:
+        ``.frame()`` is a table of means, intervals and ranks, ``.differences(set, metric)`` the paired differences,
+        ``.failed`` the reasons of methods without numbers.
+    Raises:
+        ValueError, FileNotFoundError: an unknown or repeated method, set, metric or recipe. BlockingIOError: another
+            process writes into ``out``.
+    """
+    training = Path(tune) if tune else None
+    where = find_device(device)
+    asked = Asked(list(metrics), recipe, size, seed, samples, training, recogniser, statistics, where)
+    found = benchmark_runs.run(methods, sets, out, asked, cards, progress)
+    benchmark_page.write_benchmark(found)
     return found
 
 

@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from hifacegan_lib import __version__
-from hifacegan_lib.commands import checkpoint_files, degrade, evaluate, prepare, restore, run, statistics, sweep, train
+from hifacegan_lib.commands import (
+    benchmark,
+    checkpoint_files,
+    degrade,
+    evaluate,
+    prepare,
+    restore,
+    run,
+    statistics,
+    sweep,
+    train,
+)
 from hifacegan_lib.names import ParamsError
 from hifacegan_lib.utils.files import expanded
 
@@ -28,7 +39,7 @@ app = App(
 for command in (
     *(run.run, run.params, run.notebooks, prepare.prepare),
     *(degrade.degrade, degrade.replay, degrade.recipes, train.train, sweep.sweep),
-    *(evaluate.evaluate, evaluate.compare, statistics.statistics, restore.restore),
+    *(evaluate.evaluate, evaluate.compare, statistics.statistics, benchmark.benchmark, restore.restore),
     *(checkpoint_files.export, checkpoint_files.doctor, checkpoint_files.weights),
 ):
     app.command(command)

@@ -96,6 +96,10 @@ LINES = {
     r"compare \S+ \S+ --metric lpips": How("run", "", ("runs/compare-*/comparison.html",), (), ("lpips", "ssim")),
     r"compare \S+ \S+": How("run", "", ("runs/compare-*/comparison.html",)),
     r"statistics .* (?P<out>\S+\.npz)": How("run", "", ("{out}",)),
+    r"benchmark .*--out (?P<out>\S+)( .*)?": How(
+        "run", "--metrics psnr ssim", ("{out}/benchmark.html", "{out}/benchmark.md")
+    ),
+    r"benchmark --methods .*": How("run", "--metrics psnr ssim", ("runs/benchmark/benchmark.html",)),
     r"restore .* --aligned .*": How("run", "", ("restored/0001.png", "restored/restored.jsonl")),
     r"restore clip.mp4 .*": How("run", "", ("restored/clip.mp4",)),
     r"restore (\S+\.jpg|PHOTO|\w+/) .*": How("run", "", ("restored/*.jpg", "restored/restored.jsonl")),
@@ -107,7 +111,7 @@ LINES = {
     ),
     r"weights list|weights verify": How("run"),
     r"weights fetch .*": How("fetch"),
-    r"(weights convert|restore|)( ?--help)?|evaluate|compare|statistics": How("mention"),
+    r"(weights convert|restore|)( ?--help)?|evaluate|compare|statistics|benchmark": How("mention"),
 }
 
 
@@ -196,9 +200,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _put_pictures(root: Path) -> None:
     for n in range(1, 5):
         face = portrait(n, 64)
-        for folder in ("faces", "clean", "crops"):
+        for folder in ("faces", "clean", "crops", "celeba/clean"):
             images.save_image(root / folder / f"{n:04}.png", face)
-        images.save_image(root / "theirs" / f"{n:04}.png", cv2.GaussianBlur(face, (0, 0), 1))
+        for folder in ("theirs", "results/vqfr", "celeba/damaged"):
+            images.save_image(root / folder / f"{n:04}.png", cv2.GaussianBlur(face, (0, 0), 1))
         images.save_image(root / "x4" / f"{n:04}.png", cv2.resize(face, (16, 16), interpolation=cv2.INTER_AREA))
         for key in ("FACES/train", "FACES/valid", "ffhq512/00000", "ffhq512/65000"):
             images.save_image(root / key / f"{key[-5:].lstrip('/')}{n}.png", face)

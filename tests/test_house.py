@@ -21,18 +21,18 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1640,
+    "utils": 1670,
     "models": 2240,
     "degradations": 1500,
     "restoration": 2240,
     "data": 1170,
     "metrics": 1760,
-    "evaluation": 1820,
-    "reports": 1350,
+    "evaluation": 2730,
+    "reports": 1530,
     "training": 1010,
     "widgets": 730,
-    "commands": 720,
-    "top level": 1670,
+    "commands": 790,
+    "top level": 1730,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -5,15 +5,22 @@
 
 The faces are the sample: an interval shows how much the mean would vary with other faces of the same kind. Two results
 on the same faces are compared face by face, which is far more precise than a comparison of their intervals.
+
+Ranks: the methods are put in order of their means, and the first one leads. Each next method whose interval of the
+difference to the leader includes zero has the leader's rank. The first whose interval does not begins a group, leads
+it, and has the rank 1 + the number of methods before it. Nothing is corrected for the number of comparisons.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
 Values = NDArray[np.float64]
+FEWEST = 2  # faces for an interval of a difference
 
 
 class Interval(NamedTuple):
@@ -67,3 +74,29 @@ def paired(first: Values, second: Values) -> Values:
     """``first`` minus ``second``, face by face, for the faces where both are finite."""
     both = np.isfinite(first) & np.isfinite(second)
     return first[both] - second[both]
+
+
+def ranks(scores: Mapping[str, Values], samples: int = 1000, seed: int = 0) -> dict[str, int]:
+    """Method -> rank, 1 is the best, by n values each of which the higher are the better; faces in one order.
+
+    The methods come in order of their means. Faces on which a method has no finite value are left out of its mean and
+    its differences. With fewer than two faces all methods are tied.
+    """
+    means = {name: values[np.isfinite(values)].mean() for name, values in scores.items() if np.isfinite(values).any()}
+    found: dict[str, int] = {}
+    leader = ""
+    for place, method in enumerate(sorted(means, key=lambda name: -means[name]), 1):
+        change = paired(scores[method], scores[leader or method])
+        worse = len(change) >= FEWEST and mean_interval(change, samples, seed).high < 0
+        leader = method if worse or not leader else leader
+        found[method] = found.get(leader, place)
+    return found
+
+
+def differences(scores: Mapping[str, Values], over: str, samples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Each method minus ``over``, face by face: a row each with mean, low, high and n faces; NaN without a face."""
+    rows = {}
+    for method, values in scores.items():
+        change = paired(values, scores[over])
+        rows[method] = [*(mean_interval(change, samples, seed) if len(change) else [np.nan] * 3), len(change)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high", "n"]).rename_axis("method")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.stats import bootstrap
 
-from hifacegan_lib.utils.statistics import Interval, mean_interval, paired, t_interval
+from hifacegan_lib.utils.statistics import Interval, differences, mean_interval, paired, ranks, t_interval
 
 
 def test_interval_matches_scipy() -> None:
@@ -58,3 +58,25 @@ def test_the_interval_over_seeds_is_students() -> None:
     assert t_interval(values) == (pytest.approx(25.85), pytest.approx(low), pytest.approx(high))
     np.testing.assert_equal(t_interval(values[:1]), (25.9, math.nan, math.nan))
     np.testing.assert_equal(t_interval(values[:0]), (math.nan,) * 3)
+
+
+def test_methods_that_the_faces_cannot_tell_apart_share_a_rank() -> None:
+    rng = np.random.default_rng(0)
+    faces, noise = rng.normal(0, 10, 60), rng.normal(0, 1, (3, 60))
+    scores = {"worst": faces - 5, "first": faces + 1, "like first": faces + 1 + noise[0] - noise[0].mean() - 0.01}
+    scores |= {"second": faces, "like second": faces + noise[1] - noise[1].mean() - 0.01}
+    found = ranks(scores)
+    assert found == {"first": 1, "like first": 1, "second": 3, "like second": 3, "worst": 5}
+    assert list(found) == ["first", "like first", "second", "like second", "worst"]
+    table = differences(scores, "first")
+    for method, rank in found.items():
+        assert (rank == 1) == (table.loc[method, "high"] >= 0)
+    np.testing.assert_allclose(table.loc["worst"], [-6, -6, -6, 60])
+
+
+def test_one_face_ranks_nothing_and_faces_without_a_value_do_not_count() -> None:
+    assert ranks({"a": np.array([1.0]), "b": np.array([9.0])}) == {"b": 1, "a": 1}
+    gaps = {"a": np.array([1.0, np.nan, 2.0]), "b": np.array([2.0, 5.0, 3.0]), "none": np.full(3, np.nan)}
+    assert ranks(gaps) == {"b": 1, "a": 2}
+    assert differences(gaps, "b").loc["a"].tolist() == [-1, -1, -1, 2]
+    assert differences(gaps, "b").loc["none", "n"] == 0 and np.isnan(differences(gaps, "b").loc["none", "mean"])
