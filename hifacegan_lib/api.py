@@ -17,7 +17,7 @@ from hifacegan_lib.evaluation.benchmark_results import Asked, Benchmark
 from hifacegan_lib.evaluation.comparison import Comparison
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.names import DEFAULT_METRICS
+from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 from hifacegan_lib.params import DataPreparation, Params, ParamsError, Training
 from hifacegan_lib.reports import benchmark_page, folder_reports
 from hifacegan_lib.restoration.photos import Model
@@ -137,7 +137,7 @@ def benchmark(
     recipe: str | Path = "",
     size: int | None = None,
     seed: int = 0,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] = (*DEFAULT_METRICS, *TO_INPUT),
     tune: str | Path | None = None,
     recogniser: str | Path | None = None,
     statistics: str | Path | None = None,

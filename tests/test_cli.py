@@ -33,7 +33,7 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(COMMANDS) == 16 and cli.main(["--help"]) == 0
+    assert len(COMMANDS) == 17 and cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"\u2502 {command} " in out for command in COMMANDS)
 

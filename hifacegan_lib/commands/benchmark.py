@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib.commands.options import Words
-from hifacegan_lib.names import DEFAULT_METRICS
+from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 
 
 def benchmark(
@@ -57,7 +57,7 @@ def benchmark(
     out = out or runs.run_folder("benchmark")
     how: dict[str, Any] = {"recipe": recipe, "size": size, "seed": seed, "tune": tune, "samples": samples}
     how |= {"recogniser": recogniser, "statistics": statistics, "cards": cards or (), "device": device}
-    found = api.benchmark(methods or (), sets or (), out, metrics=metrics or DEFAULT_METRICS, **how)
+    found = api.benchmark(methods or (), sets or (), out, metrics=metrics or (*DEFAULT_METRICS, *TO_INPUT), **how)
     for name in found.sets:
         print(f"\n{found.summary(name).to_string()}")
     for (name, method), reason in found.failed.items():

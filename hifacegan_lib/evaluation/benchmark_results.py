@@ -19,7 +19,7 @@ from hifacegan_lib.evaluation.methods import INPUT
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.names import DEFAULT_METRICS
+from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.item_guard import printable
 from hifacegan_lib.utils.statistics import Values, differences, ranks
@@ -33,14 +33,15 @@ class Asked:
     """How a benchmark is run.
 
     Attributes:
-        metrics: names; ``samples``, ``seed``: of the bootstrap, the seed also of the damage.
+        metrics: names; those that need clean faces are left out where a set has none.
+        samples, seed: of the bootstrap; the seed also of the damage.
         recipe, size: damage of the sets of clean faces; side of a face, pixels, None: as it is.
         tune: folder of clean training faces on which the classical restorers are tuned; None: stated defaults.
         recogniser, statistics: see :func:`hifacegan_lib.metrics.registry.standard`.
         device: of networks and metrics.
     """
 
-    metrics: Sequence[str] = DEFAULT_METRICS
+    metrics: Sequence[str] = (*DEFAULT_METRICS, *TO_INPUT)
     recipe: str | Path = ""
     size: int | None = None
     seed: int = 0
@@ -58,6 +59,11 @@ class Asked:
         """As JSON values, paths without their folders, which are private."""
         paths = {n: Path(v).name for n in ("recipe", "tune", "recogniser", "statistics") if (v := getattr(self, n))}
         return vars(self) | dict.fromkeys(("recipe", "tune", "recogniser", "statistics")) | paths
+
+
+def row_of(found: Evaluation) -> dict[str, Any]:
+    """The row of a method in its own evaluation: the last one, after the input if that is there."""
+    return found.rows[-1]
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,10 @@ class Benchmark:
         """Method -> values on a set's faces, the higher the better; empty: the metric has no better side there."""
         found = {}
         for method, e in self.of(name).items():
-            values, higher = e.scores[ROW].get(metric), e.metrics[metric].higher_is_better
-            if values is None or (higher is None and metric not in e.reference):
+            if (values := e.scores[ROW].get(metric)) is None:
+                continue
+            higher = e.metrics[metric].higher_is_better
+            if higher is None and metric not in e.reference:
                 continue
             found[method] = -np.abs(values - e.reference[metric]) if higher is None else values if higher else -values
         return found
@@ -114,16 +122,21 @@ class Benchmark:
         return "psnr" if "psnr" in sided else next(iter(sided), "")
 
     def examples(self, name: str) -> dict[str, str]:
-        """Place -> face: the best, the middle and the worst by the mean of all methods in :meth:`leading`."""
-        values = [v for m, v in self.goodness(name, self.leading(name)).items() if m != INPUT or len(self.cards) == 1]
-        if not values:
+        """Place -> face: the best, the middle and the worst by the mean of all methods in :meth:`leading`.
+
+        Where no metric has a better side, the first, the middle and the last.
+        """
+        found = self.of(name)
+        if not found:
             return {}
-        mean = np.mean(values, axis=0)
+        keys, good = next(iter(found.values())).keys, self.goodness(name, self.leading(name))
+        values = [v for method, v in good.items() if method != INPUT] or list(good.values())
+        mean = np.mean(values, axis=0) if values else -np.arange(len(keys), dtype=float)
         order = np.argsort(-mean, kind="stable")
         order = order[~np.isnan(mean[order])]
-        places = {"best": order[:1], "worst": order[1:][-1:], "middle": order[1:-1][(len(order) - 2) // 2 :][:1]}
-        keys = next(iter(self.of(name).values())).keys
-        return {place: keys[int(places[place][0])] for place in ("best", "middle", "worst") if len(places[place])}
+        ends = ("best", "middle", "worst") if values else ("first", "middle", "last")
+        places = zip(ends, (order[:1], order[1:-1][(len(order) - 2) // 2 :][:1], order[1:][-1:]), strict=True)
+        return {place: keys[int(chosen[0])] for place, chosen in places if len(chosen)}
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -133,8 +146,10 @@ class Benchmark:
             for method, card in self.cards.items():
                 row: dict[str, Any] = {"set": name, "method": method, "failed": self.failed.get((name, method))}
                 if e := self.evaluations.get((name, method)):
-                    row |= {key: value for key, value in e.rows[0].items() if key != "method"}
+                    row |= {key: value for key, value in row_of(e).items() if key != "method"}
                     row |= {f"{m}_rank": by[method] for m, by in self.ranks[name].items() if method in by}
+                if e and faces.card.ntire and method != INPUT:
+                    row["ntire"] = str(e.ntire(faces.card.ntire, ROW))
                 row |= {"restorer": (card or {}).get("name"), "restorer_sha256": (card or {}).get("sha256")}
                 row |= {"set_fingerprint": faces.fingerprint, "set_remarks": "; ".join(faces.remarks)}
                 found.append(row)
@@ -148,7 +163,7 @@ class Benchmark:
         """A set's rows as text: ``mean [low, high] #rank``, or why a method has none."""
         columns = {}
         for m, metric in self.metrics(name).items():
-            texts = {method: cell(e.rows[0], m, metric.digits) for method, e in self.of(name).items()}
+            texts = {method: cell(row_of(e), m, metric.digits) for method, e in self.of(name).items() if m in row_of(e)}
             ranked = self.ranks[name][m]
             columns[metric.title] = {k: f"{text} #{ranked[k]}" if k in ranked else text for k, text in texts.items()}
         return pd.DataFrame(columns).reindex(list(self.cards)).fillna("failed").rename_axis(name)

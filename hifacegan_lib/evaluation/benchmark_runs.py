@@ -203,7 +203,8 @@ def _evaluated(
     if file.exists() and all(Evaluation.load(file).conditions.get(name) == value for name, value in known.items()):
         tick(len(faces))
         return Evaluation.load(file)
-    pairs = FolderPairs(faces.clean, {ROW: pictures}, RESIZE)
+    compared = (not faces.clean or faces.card.ntire) and pictures is not faces.inputs
+    pairs = FolderPairs(faces.clean, ({"degraded": faces.inputs} if compared else {}) | {ROW: pictures}, RESIZE)
     found = evaluate({}, _counted(pairs, tick), a.samples, a.seed, None, metrics, a.device)
     if unreadable := found.conditions["unreadable"]:
         raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {kinds.some(unreadable)}")

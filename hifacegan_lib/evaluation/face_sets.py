@@ -47,6 +47,7 @@ class SetCard(Record):
         count: faces (pairs count once); ``frame``: side of a face, pixels.
         source: where the faces come from, in words.
         fingerprint: of the files, 64 hexadecimal digits.
+        ntire: kind of set for the gate of NTIRE 2026, see :mod:`hifacegan_lib.metrics.ntire`.
     """
 
     name: Annotated[str, Field(pattern=r"^[^/\\]+$")]
@@ -56,6 +57,7 @@ class SetCard(Record):
     frame: PositiveInt | None = None
     source: str = ""
     fingerprint: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    ntire: Literal["wider", "webphoto", "lfw", "celebchild", "celeba"] | None = None
 
 
 def set_cards(files: Sequence[str | Path] = ()) -> dict[str, SetCard]:

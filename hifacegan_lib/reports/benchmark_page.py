@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hifacegan_lib import __version__
-from hifacegan_lib.evaluation.benchmark_results import ROW, Benchmark
+from hifacegan_lib.evaluation.benchmark_results import ROW, Benchmark, row_of
 from hifacegan_lib.evaluation.methods import INPUT
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.metrics.metric import Metric
@@ -50,9 +50,9 @@ def _part(found: Benchmark, name: str) -> dict[str, Any]:
         "about": about(found, name),
         "methods": list(of),
         "metrics": metrics,
-        "directions": {m: metric.direction for m, metric in metrics.items()},
+        "directions": {m: next(e for e in of.values() if m in e.metrics).direction(m) for m in metrics},
         "cells": {
-            m: {method: cell(e.rows[0], m, metric.digits).partition(" ") for method, e in of.items()}
+            m: {method: cell(row_of(e), m, metric.digits).partition(" ") for method, e in of.items() if m in row_of(e)}
             for m, metric in metrics.items()
         },
         "ranks": ranks,
@@ -61,7 +61,8 @@ def _part(found: Benchmark, name: str) -> dict[str, Any]:
         "remarks": remarks(found, name),
         "exclusions": {method: said for method, e in of.items() if (said := _exclusions(e))},
         "missing": missing(found, name),
-        "picked": PICKED.format(metrics[leading].label) if leading else "",
+        "ntire": {row["method"]: row["ntire"] for row in found.rows if row["set"] == name and "ntire" in row},
+        "picked": PICKED.format(metrics[leading].label) if leading else "the first, the middle and the last face",
         "shown": shown,
         "chosen": {"Left": INPUT, "Right": best},
         "conditions": {**faces.conditions, **(first.conditions["metrics"] if first else {})},
@@ -128,8 +129,10 @@ def _shown(found: Benchmark, name: str, place: str, key: str) -> dict[str, Any]:
     data = {}
     for method, e in found.of(name).items():
         picture = narrowed(resize(load_image(found.files[name, method][key]), height, width), CARD)
-        value, metric = e.scores[ROW][leading][e.keys.index(key)], e.metrics[leading]
-        text = f"{metric.label} {value:.{metric.digits}f} {metric.unit}"
+        text, values = "", e.scores[ROW].get(leading)
+        if values is not None:
+            metric = e.metrics[leading]
+            text = f"{metric.label} {values[e.keys.index(key)]:.{metric.digits}f} {metric.unit}"
         data[method] = {"picture": webp_uri(picture), "text": text.strip()}
     original = narrowed(original, CARD)
     height, width = original.shape[:2]
@@ -151,7 +154,7 @@ def _table(found: Benchmark, name: str) -> str:
         if why := found.failed.get((name, method)):
             lines.append([_plain(method), f"no numbers: {_plain(why)}", *[""] * (len(titles) - 1)])
             continue
-        row, cells = found.evaluations[name, method].rows[0], []
+        row, cells = row_of(found.evaluations[name, method]), []
         for m, metric in metrics.items():
             text = cell(row, m, metric.digits).partition(" ")[0] if m in row else ""
             cells.append(f"**{text}**" if ranks[m].get(method) == 1 else text)

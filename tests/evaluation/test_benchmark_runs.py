@@ -17,6 +17,7 @@ from hifacegan_lib.evaluation.benchmark_runs import run
 from hifacegan_lib.evaluation.comparison import EvaluatedRun, compare
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.full_reference import psnr
+from hifacegan_lib.reports.benchmark_page import write_benchmark
 from hifacegan_lib.utils.images import load_image, save_image, to_float
 from hifacegan_lib.utils.statistics import mean_interval
 
@@ -157,6 +158,27 @@ def test_pairs_are_scored_as_they_are_and_one_face_has_no_ranks_but_ties(tmp_pat
     assert set(found.ranks["p"]["psnr"].values()) == {1} and found.examples("p") == {"best": "x"}
     expected = psnr(*(to_float(portrait(n, 32))[None] for n in (0, 1)))
     assert found.rows[0]["psnr"] == pytest.approx(float(expected))
+
+
+def test_without_originals_outputs_are_compared_with_the_input(
+    tmp_path: Path,
+) -> None:
+    asked = Asked(metrics=("psnr", "moved", "sharpness"), samples=100)
+    folder = faces(tmp_path / "lfw", 2, 128)
+    found = run(["bicubic@factor=8", "bicubic@factor=2"], {"lfw": folder}, tmp_path / "out", asked, progress=False)
+    assert found.complete and set(found.metrics("lfw")) == {"moved", "sharpness"}
+    moved = found.frame().loc["lfw", "moved"]
+    assert np.isnan(moved["input"]) and moved["bicubic@factor=8"] > moved["bicubic@factor=2"] > 0
+    assert found.ranks["lfw"]["sharpness"] == {} and found.ranks["lfw"]["moved"] == {}
+    assert found.frame().loc[("lfw", "bicubic@factor=8"), "ntire"].startswith("no NTIRE score: clip_iqa")
+    assert "this folder 2" in found.sets["lfw"].remarks[0]
+    assert found.examples("lfw") == {
+        "first": "face 0",
+        "last": "face 1",
+    }
+    page = write_benchmark(found).read_text(encoding="utf-8")
+    assert "without clean originals" in page and "by the rules of NTIRE 2026" in page
+    assert ">clean</option>" not in page and found.asked.recipe == ""
 
 
 def test_an_unreadable_face_is_left_out_for_all_methods_and_makes_the_run_incomplete(tmp_path: Path) -> None:
