@@ -27,7 +27,7 @@ BUDGET = {
     "restoration": 2240,
     "data": 1170,
     "metrics": 1760,
-    "evaluation": 2750,
+    "evaluation": 2760,
     "reports": 1540,
     "training": 1010,
     "widgets": 730,

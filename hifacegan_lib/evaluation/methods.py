@@ -1,6 +1,7 @@
 """The methods of a benchmark, each given by a word; their outputs, drawn once and kept.
 
     compact-256@blend=1            shipped weights, a file of weights, a folder of somebody's results
+    realesrgan-x4plus@size=64      faces are shown to the network at 64 pixels
     bicubic@factor=3               a classical restorer of evaluation/baselines.py
     mine=runs/a/ema.safetensors    any of them, under a label of your own
 
@@ -11,7 +12,7 @@ made) draws only the faces that are missing.
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,10 @@ def parse(text: str, label: str = "") -> Word:
             f"method {text!r}: unknown: expected a file, a folder, weights by name ({names}) or a classical restorer "
             f"({', '.join(baselines.DEFAULTS)})"
         )
-    known, settings = list(classical or {}) or ([] if expanded(name).is_dir() else ["blend"]), dict[str, float]()
+    known, settings = (
+        list(classical or {}) or ([] if expanded(name).is_dir() else ["blend", "size"]),
+        dict[str, float](),
+    )
     for part in given.split(",") if given else ():
         key, _, value = part.partition("=")
         if key not in known:
@@ -98,6 +102,8 @@ def parse(text: str, label: str = "") -> Word:
             raise ValueError(f"method {text!r}: {part!r}: expected {key}=NUMBER") from None
     if not 0 <= settings.get("blend", 0) <= 1:
         raise ValueError(f"method {text!r}: blend = {settings['blend']:g}: expected 0 (fidelity) to 1 (realism)")
+    if not (size := settings.get("size", 16)) >= 16 or size % 1:
+        raise ValueError(f"method {text!r}: size = {size:g}: expected a whole number of pixels, at least 16")
     path = expanded(name)
     short = name if classical is not None or named else path.resolve().name if path.is_dir() else path.stem
     label = label or own or short + (f"@{given}" if given else "")
@@ -124,7 +130,14 @@ def open_method(word: Word, device: str = "cpu", tuned: Mapping[str, Tuned] | No
         chosen = {**baselines.DEFAULTS[word.name], **(best.setting if best else {}), **word.settings}
         how = "given" if word.settings else "tuned on training faces" if best else "default"
         return classical(word.label, word.name, chosen, how)
-    return of_model(word.label, pretrained.load_model(word.name, word.settings.get("blend", 0.0), device))
+    model = pretrained.load_model(word.name, word.settings.get("blend", 0.0), device)
+    if "size" in word.settings:
+        if model.card.square:
+            raise ValueError(
+                f"method {word.label!r}: size: {word.name} takes {model.card.size} pixels and nothing else"
+            )
+        model = replace(model, card=replace(model.card, size=int(word.settings["size"])))
+    return of_model(word.label, model)
 
 
 def of_model(label: str, model: Model) -> Restorer:

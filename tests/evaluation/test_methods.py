@@ -9,7 +9,8 @@ import torch
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.evaluation import baselines
 from hifacegan_lib.evaluation.methods import Word, classical, of_callable, open_method, outputs, parse
-from hifacegan_lib.utils.images import load_image, save_image
+from hifacegan_lib.restoration.pretrained import load_model
+from hifacegan_lib.utils.images import load_image, resize, save_image, to_float, to_uint8
 
 
 def inputs(folder: Path, count: int = 3) -> dict[str, Path]:
@@ -48,6 +49,8 @@ def test_a_word_is_a_label_a_name_and_settings(
         ("compact-256@blend=nan", "blend = nan: expected 0"),
         ("compact-256@blend=x", "'blend=x': expected blend=NUMBER"),
         ("compact-256@blend", "expected blend=NUMBER"),
+        ("compact-256@size=8", "size = 8: expected a whole number of pixels, at least 16"),
+        ("compact-256@size=nan", "size = nan: expected a whole number"),
         ("bicubic@sharp=2", "unknown setting 'sharp'; there are: factor"),
         ("input=bicubic", "label 'input' cannot be used"),
     ],
@@ -55,6 +58,16 @@ def test_a_word_is_a_label_a_name_and_settings(
 def test_a_wrong_word_is_an_error_that_names_it(text: str, message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         parse(text)
+
+
+def test_faces_are_shown_to_a_network_at_the_size_that_is_set(tmp_path: Path) -> None:
+    assert open_method(parse("compact-256")).card["size"] == 256
+    small = open_method(parse("compact-256@size=64"))
+    assert small.card["resizing"].startswith("the shorter side is brought to 64 pixels and back")
+    face = portrait(1, 128)
+    (drawn,) = small.draw([face])
+    shown = load_model("compact-256").network(to_float(resize(face, 64, 64))[None].numpy())
+    assert np.array_equal(drawn, resize(to_uint8(torch.from_numpy(shown)[0]), 128, 128))
 
 
 def test_classical_restorers_have_stated_settings_and_work() -> None:
