@@ -60,7 +60,7 @@ def test_a_wrong_word_is_an_error_that_names_it(text: str, message: str) -> None
         parse(text)
 
 
-def test_faces_are_shown_to_a_network_at_the_size_that_is_set(tmp_path: Path) -> None:
+def test_faces_are_shown_to_a_network_at_the_size_that_is_set() -> None:
     assert open_method(parse("compact-256")).card["size"] == 256
     small = open_method(parse("compact-256@size=64"))
     assert small.card["resizing"].startswith("the shorter side is brought to 64 pixels and back")
