@@ -14,8 +14,12 @@ from published import draw, tensors
 from restorers import SMALL, made
 from safetensors.torch import save_file
 
+import hifacegan_lib as hf
+from hifacegan_lib import cli
 from hifacegan_lib.models.checkpoints import save_generator
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.params import PhotoRestoration
+from hifacegan_lib.pipeline import find_restorer
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils import images, weight_registry
@@ -149,6 +153,34 @@ def test_a_folder_of_results_maps_keys_to_files_and_restores_nothing(tmp_path: P
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no image file below it"):
         pretrained.load_model(tmp_path)
+
+
+def test_the_command_refuses_a_folder_of_results_before_it_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images.save_image(tmp_path / "results" / "a.png", noise(8, 8))
+    source, out = tmp_path / "results" / "a.png", tmp_path / "out"
+    assert cli.main(["restore", str(source), str(out), "--weights", str(tmp_path / "results")]) == 1
+    assert "a folder of results restores no other faces" in capsys.readouterr().err and not out.exists()
+
+
+# evaluations and notebooks
+
+
+def test_a_restorer_of_others_is_evaluated_and_its_card_is_a_condition(tmp_path: Path) -> None:
+    torch.save(made(SMALL["SwinIR x2"]).state_dict(), tmp_path / "x2.pth")
+    model, clean = pretrained.load_model(tmp_path / "x2.pth"), torch.rand(2, 3, 16, 16)
+    found = hf.evaluate({"x2": model}, [{"clean": clean, "degraded": clean, "key": ["a", "b"]}], ("psnr",), "cpu")
+    assert [row["method"] for row in found.rows] == ["degraded", "x2"] and found.rows[1]["psnr"] > 0
+    assert found.conditions["restorers"] == {"x2": model.card.to_dict()}
+
+
+def test_notebook_06_takes_names_and_files(tmp_path: Path) -> None:
+    torch.save(made(SMALL["NAFNet"]).state_dict(), tmp_path / "theirs.pth")
+    for given, name in (("open-256", "open-256 (blend 0)"), (str(tmp_path / "theirs.pth"), "theirs.pth")):
+        assert find_restorer(PhotoRestoration(weights=given, device="cpu")).name == name
+    with pytest.raises(FileNotFoundError, match="and no file or folder has this path"):
+        find_restorer(PhotoRestoration(weights="other.pth", device="cpu"))
 
 
 # what is none
