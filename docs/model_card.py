@@ -37,7 +37,7 @@ from hifacegan_lib.utils.images import Pixels
 
 WEIGHTS = pretrained.FOLDER
 NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
-NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.SIZE, "face_renov"
+NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.FRAME, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
 OPEN = "open-256"
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut

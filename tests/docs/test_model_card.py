@@ -45,7 +45,7 @@ def test_the_card_is_written_from_the_numbers(script: ModuleType, numbers: dict[
 def test_files_are_small_and_say_whose_they_are(file: Path) -> None:
     assert file.stat().st_size < 16_000_000
     _, info = load_generator(file)
-    assert info["image_size"] == pretrained.SIZE
+    assert info["image_size"] == pretrained.FRAME
     assert info["license"] == ("Apache-2.0" if file.stem.startswith("open") else "CC BY-NC-SA 4.0")
     assert "/" not in info["recipe"]  # no path of the machine that trained it
 

@@ -20,7 +20,7 @@ asked: list[float] = []
 
 def load(blend: float) -> Model:
     asked.append(blend)
-    return replace(DARKER, name=f"darker {blend:g}")
+    return replace(DARKER, card=replace(DARKER.card, name=f"darker {blend:g}"))
 
 
 @pytest.fixture
