@@ -5,6 +5,7 @@ from .duplicates import face_hash as face_hash
 from .face_loader import LoaderConfig as LoaderConfig
 from .face_loader import get_face_loader as get_face_loader
 from .face_loader import load_entry as load_entry
+from .face_sets import set_cards as set_cards
 from .manifest import Manifest as Manifest
 from .preparation import prepare as prepare
 from .preparation import sample as sample

@@ -6,7 +6,6 @@ from . import scoring as scoring
 from .benchmark_results import Benchmark as Benchmark
 from .comparison import EvaluatedRun as EvaluatedRun
 from .comparison import compare as compare
-from .face_sets import set_cards as set_cards
 from .folder_pairs import pair_folders as pair_folders
 from .results import Evaluation as Evaluation
 from .scoring import evaluate as evaluate

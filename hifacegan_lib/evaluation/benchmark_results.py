@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hifacegan_lib.evaluation.face_sets import FaceSet
+from hifacegan_lib.data.face_sets import FaceSet
 from hifacegan_lib.evaluation.methods import INPUT
 from hifacegan_lib.evaluation.results import Evaluation, cell
 from hifacegan_lib.metrics.metric import Metric

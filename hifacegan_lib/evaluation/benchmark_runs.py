@@ -15,11 +15,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hifacegan_lib.data.face_sets import FaceSet, Source, damaged, open_set, set_cards
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import methods as kinds
 from hifacegan_lib.evaluation.baselines import ALL_GRIDS, Tuned, tune_all
 from hifacegan_lib.evaluation.benchmark_results import ROW, Asked, Benchmark
-from hifacegan_lib.evaluation.face_sets import FaceSet, Source, damaged, open_set, set_cards
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.methods import INPUT, Restorer, Word
 from hifacegan_lib.evaluation.results import Evaluation
@@ -28,7 +28,7 @@ from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import load_image, to_float
-from hifacegan_lib.utils.inputs import images_in
+from hifacegan_lib.utils.inputs import images_in, some
 from hifacegan_lib.utils.item_guard import ItemGuard
 from hifacegan_lib.utils.weight_registry import is_present
 
@@ -207,7 +207,7 @@ def _evaluated(
     pairs = FolderPairs(faces.clean, ({"degraded": faces.inputs} if compared else {}) | {ROW: pictures}, RESIZE)
     found = evaluate({}, _counted(pairs, tick), a.samples, a.seed, None, metrics, a.device)
     if unreadable := found.conditions["unreadable"]:
-        raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {kinds.some(unreadable)}")
+        raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {some(unreadable)}")
     found.conditions.update(pairs.conditions | known)
     found.save(file)
     return found

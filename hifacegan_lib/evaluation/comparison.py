@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from hifacegan_lib.evaluation.folder_pairs import unpaired
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.utils.files import read_json
+from hifacegan_lib.utils.inputs import unpaired
 from hifacegan_lib.utils.statistics import Interval, mean_interval
 
 COUNTED = {"better": "wins", "worse": "losses", "equal": "ties"}

@@ -8,7 +8,7 @@ pictures are scored alone, or beside the restorer's inputs.
 
 import os
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from hifacegan_lib.utils.images import Pixels, file_suffix, load_image
-from hifacegan_lib.utils.inputs import Sources, images_in
+from hifacegan_lib.utils.inputs import Sources, files_by_name, images_in, unpaired
 from hifacegan_lib.utils.item_guard import ItemGuard
 
 KERNELS = {
@@ -32,7 +32,6 @@ KERNELS = {
 }
 BATCH, BATCH_PIXELS = 16, 2**22  # most pairs at a time, and most pixels of one column
 AHEAD = 16  # pairs decoded before they are asked for
-LISTED = 5  # names in an error
 Faces = dict[str, NDArray[np.float32]]
 """Column -> 3 x H x W in [0, 1]."""
 
@@ -218,29 +217,3 @@ def _listed(folder: str | Path, out: Path | None) -> Sources:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     return images_in(Path(folder), out)
-
-
-def files_by_name(sources: Sources) -> dict[str, Path]:
-    """Path below the folder without suffix -> image file.
-
-    Raises:
-        ValueError: two images of one name.
-    """
-    found: dict[str, Path] = {}
-    for path in sources.files:
-        name = path.relative_to(sources.root).with_suffix("").as_posix()
-        if (other := found.setdefault(name, path)) != path:
-            raise ValueError(f"{path} and {other.name}: two pictures of one name, which of them counts?")
-    return found
-
-
-def unpaired(here: str, mine: Collection[str], there: str, theirs: Collection[str]) -> str:
-    """Both sides' names that the other lacks, a line each; empty when there is none."""
-    only = {here: sorted(set(mine) - set(theirs)), there: sorted(set(theirs) - set(mine))}
-    if not any(only.values()):
-        return ""
-    lines = []
-    for side, names in only.items():
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        lines.append(f"  only in {side} ({len(names)}): {', '.join(names[:LISTED]) or 'none'}{more}")
-    return "\n".join(lines)

@@ -11,7 +11,7 @@ made) draws only the faces that are missing.
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ import torch
 
 from hifacegan_lib.evaluation import baselines
 from hifacegan_lib.evaluation.baselines import Tuned
-from hifacegan_lib.evaluation.folder_pairs import LISTED
 from hifacegan_lib.evaluation.scoring import Method, restore
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, read_json, write_json
 from hifacegan_lib.utils.images import Pixels, load_image, save_image, to_float, to_uint8
+from hifacegan_lib.utils.inputs import some
 from hifacegan_lib.utils.item_guard import ItemGuard
 
 INPUT = "input"
@@ -217,10 +217,3 @@ def _drawn(
         with guard.item(keys[0], inputs[keys[0]]):
             raise
         return [None]
-
-
-def some(names: Iterable[str]) -> str:
-    """The first names of many."""
-    listed = sorted(names)
-    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    return ", ".join(listed[:LISTED]) + more

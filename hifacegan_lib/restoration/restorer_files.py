@@ -54,14 +54,8 @@ def results(folder: Path) -> Model:
     Raises:
         ValueError: no image in it, or two of one key.
     """
-    found: dict[str, Path] = {}
-    digest = hashlib.sha256()
-    for file in inputs.images_in(folder).files:
-        key = file.relative_to(folder).with_suffix("").as_posix()
-        if key in found:
-            raise ValueError(f"{found[key]} and {file}: two results for one face, {key}")
-        found[key] = file
-        digest.update(f"{key}\0{sha256(file)}\n".encode())
+    found = inputs.files_by_name(inputs.images_in(folder))
+    digest = hashlib.sha256("".join(f"{key}\0{sha256(file)}\n" for key, file in found.items()).encode())
 
     def refuse(_: NDArray[np.float32]) -> NDArray[np.float32]:
         raise ValueError(f"{folder}: a folder of results restores no other faces; a network is expected here")

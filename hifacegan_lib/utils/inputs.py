@@ -8,7 +8,7 @@ Files are compared by device and inode: so a link to an input, or its name in an
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from hifacegan_lib.utils.item_guard import printable
 Identity = tuple[int, int]
 """Device and inode."""
 NAMED = 20  # files that are left aside
+LISTED = 5  # names in an error
 
 
 class Sources(NamedTuple):
@@ -59,6 +60,34 @@ def images_in(source: Path, out: Path | None = None) -> Sources:
     if not images:
         raise ValueError(f"{source}: no image file below it ({', '.join(sorted(SUFFIXES))})")
     return Sources(images, source, [path for path in found if path.suffix.lower() not in SUFFIXES])
+
+
+def files_by_name(sources: Sources) -> dict[str, Path]:
+    """Path below the folder without suffix -> image file.
+
+    Raises:
+        ValueError: two images of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sources.files:
+        name = path.relative_to(sources.root).with_suffix("").as_posix()
+        if (other := found.setdefault(name, path)) != path:
+            raise ValueError(f"{path} and {other.name}: two pictures of one name, which of them counts?")
+    return found
+
+
+def unpaired(here: str, mine: Collection[str], there: str, theirs: Collection[str]) -> str:
+    """Both sides' names that the other lacks, a line each; empty when there is none."""
+    only = {here: set(mine) - set(theirs), there: set(theirs) - set(mine)}
+    lines = [f"  only in {side} ({len(names)}): {some(names) or 'none'}" for side, names in only.items()]
+    return "\n".join(lines) if any(only.values()) else ""
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of many names, sorted, and how many more there are."""
+    listed = sorted(names)
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return ", ".join(listed[:LISTED]) + more
 
 
 def files_below(root: Path, out: Path | None = None) -> list[Path]:

@@ -13,7 +13,7 @@ from PIL import Image
 from hifacegan_lib.evaluation import folder_pairs
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
 from hifacegan_lib.utils.images import save_image
-from hifacegan_lib.utils.inputs import images_in
+from hifacegan_lib.utils.inputs import files_by_name, images_in
 
 
 def face(seed: int, height: int = 24, width: int = 20) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
 
 
 def test_iterating_again_gives_the_same(three: tuple[Path, Path]) -> None:
-    out, clean = (folder_pairs.files_by_name(images_in(folder)) for folder in three)
+    out, clean = (files_by_name(images_in(folder)) for folder in three)
     pairs = FolderPairs(clean, {"restored": out}, crop=1)
     first, second = list(pairs), list(pairs)
     assert first[0]["key"] == second[0]["key"] and torch.equal(first[0]["clean"], second[0]["clean"])

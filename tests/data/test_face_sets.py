@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.data.face_sets import SetCard, damaged, open_set, set_cards
 from hifacegan_lib.degradations.folders import degrade_folder
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.evaluation.face_sets import SetCard, damaged, open_set, set_cards
 from hifacegan_lib.utils.images import load_image, save_image
 
 

@@ -25,10 +25,9 @@ from pydantic import Field, PositiveInt
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Trace
-from hifacegan_lib.evaluation.folder_pairs import files_by_name, unpaired
 from hifacegan_lib.utils.files import read_json, sha256, write_json
 from hifacegan_lib.utils.images import SUFFIXES, load_image, save_image
-from hifacegan_lib.utils.inputs import images_in
+from hifacegan_lib.utils.inputs import files_by_name, images_in, unpaired
 from hifacegan_lib.utils.item_guard import reason
 from hifacegan_lib.utils.records import Record
 
