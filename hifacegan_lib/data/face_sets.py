@@ -209,7 +209,7 @@ def _remarks(card: SetCard, count: int, fingerprint: str, shapes: Mapping[str, t
         found.append(f"{card.name} has faces of {card.frame} x {card.frame} pixels, this folder {_counted(shapes)}")
     if card.fingerprint and fingerprint != card.fingerprint:
         found.append(
-            f"the files are not those of the card {card.name}: fingerprint {fingerprint[:12]}, expected "
+            f"The files are not those of the card {card.name}: fingerprint {fingerprint[:12]}, expected "
             f"{card.fingerprint[:12]}; numbers of other folders of this name may not be compared"
         )
     return found

@@ -166,7 +166,9 @@ class Benchmark:
             texts = {method: cell(row_of(e), m, metric.digits) for method, e in self.of(name).items() if m in row_of(e)}
             ranked = self.ranks[name][m]
             columns[metric.title] = {k: f"{text} #{ranked[k]}" if k in ranked else text for k, text in texts.items()}
-        return pd.DataFrame(columns).reindex(list(self.cards)).fillna("failed").rename_axis(name)
+        table = pd.DataFrame(columns).reindex(list(self.cards)).fillna("").rename_axis(name)
+        table.loc[[method for method in self.cards if (name, method) in self.failed]] = "failed"
+        return table
 
     def differences(self, name: str, metric: str, over: str = "") -> pd.DataFrame:
         """Each method minus ``over`` (by default the best) on a set, face by face: mean, low, high and n.

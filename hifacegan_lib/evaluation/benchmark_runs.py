@@ -144,7 +144,8 @@ def _judge(
                     evaluations[name, label] = _evaluated(found, pictures, restorer.card, place, a, bar.update)
                     files[name, label] = pictures
             if (name, label) not in files:
-                failed[name, label] = guard.failed.get(f"{label} on {name}") or guard.failed[label]
+                why = guard.failed.get(f"{label} on {name}") or guard.failed[label]
+                failed[name, label] = why.removesuffix(" (ValueError)")
             bar.update(end - bar.n)
     return Benchmark(out, a, dict(faces), cards, evaluations, files, failed)
 
