@@ -6,12 +6,13 @@ A profile is a folder of files ``params/<profile>/<notebook>.yaml``. The message
 value out of range names the file, the key and the allowed values. The defaults suit two CPU cores.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hifacegan_lib.names import NOTEBOOK_NAMES, ParamsError
 
@@ -27,7 +28,7 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 MAY_CHANGE = {
     *("profile", "run_name", "data_dir", "resume", "overwrite", "progress"),
     *("device", "workers", "accumulate", "activation_checkpointing"),
-    *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints"),
+    *("log_every", "picture_every", "checkpoint_every", "keep_checkpoints", "flow_steps"),
 }
 """Parameters that may change when a run is resumed: the weights do not depend on them, but for rounding."""
 
@@ -190,6 +191,12 @@ class Training(Params):
     recipe: str = param("report", "a shipped recipe's name or a JSON file")
     crop_min: float = param(0.9, "smallest random crop, share of the side", gt=0, le=1)
     flip_probability: Fraction = param(0.5, "chance of a left-right flip of the clean face")
+    network: str = param(
+        "hifacegan",
+        "hifacegan, or a class of spandrel.architectures: spandrel:NAFNet",
+        pattern=r"^(hifacegan|spandrel:.+)$",
+    )
+    network_options: str = param("", "more options of the network, a JSON object; the names below are hifacegan's")
     suppression: Literal["inner_product", "lip", "conv"] = param("inner_product", "suppression operator of the encoder")
     guidance: Literal["features", "image"] = param("features", "input of SPADE: encoder features or degraded image")
     start: Literal["image", "features"] = param("image", "input of the decoder: subsampled image or last features")
@@ -212,6 +219,12 @@ class Training(Params):
     lr_discriminator: float = param(0.004, "learning rate of the discriminator; paper 4e-4", gt=0, le=1)
     beta1: float = param(0.9, "Adam's first beta; paper 0", ge=0, lt=1)
     beta2: float = param(0.99, "Adam's second beta; paper 0.9", ge=0, lt=1)
+    objective: Literal["pixels", "adversarial", "flow"] = param(
+        "adversarial", "pixels: without discriminator; flow: a loss of its own, and none of the losses below"
+    )
+    flow_mean: str = param("", "flow: the frozen restorer before it, shipped weights or a checkpoint")
+    flow_sigma: Weight = param(0.1, "flow: standard deviation of the noise that is added to the mean; white is 1")
+    flow_steps: Count = param(10, "flow: network passes for a face, in the strip and in evaluations")
     adversarial: Literal["lsgan", "hinge", "non_saturating"] = param("lsgan", "kind of adversarial loss; paper lsgan")
     adversarial_weight: Weight = param(1.0, "weight of the adversarial loss; paper 1; 0 trains no discriminator")
     adversary_from: int = param(350, "first step with adversarial loss; paper 0", ge=0)
@@ -240,13 +253,28 @@ class Training(Params):
     resume: bool = param(True, "continue from the run's last checkpoint")
     overwrite: bool = param(False, "delete the run's files and start again")
 
+    @field_validator("network_options", mode="before")
+    @classmethod
+    def _is_json_object(cls, value: Any) -> Any:
+        """A mapping, which YAML makes of an unquoted JSON object, as JSON text."""
+        text = json.dumps(value) if isinstance(value, dict) else value
+        try:
+            if text and not isinstance(json.loads(text), dict):
+                raise ValueError
+        except (TypeError, ValueError):
+            raise ValueError('expected a JSON object such as {"width": 24}') from None
+        return text
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         for key, most in (("decay_steps", "steps"), ("discriminator_warmup", "adversary_from")):
             if getattr(self, key) > getattr(self, most):
                 raise ValueError(f"{key} = {getattr(self, key)} must not exceed {most} = {getattr(self, most)}")
-        weights = [f"{name}_weight" for name in ("adversarial", "feature_matching", "perceptual", "l1", "charbonnier")]
-        if not any(getattr(self, weight) for weight in weights):
+        if self.objective == "flow" and not self.flow_mean:
+            raise ValueError("flow_mean must name shipped weights or a checkpoint when objective is 'flow'")
+        weights = [f"{name}_weight" for name in ("perceptual", "l1", "charbonnier")]
+        weights += [f"{name}_weight" for name in ("adversarial", "feature_matching") if self.objective == "adversarial"]
+        if self.objective != "flow" and not any(getattr(self, weight) for weight in weights):
             raise ValueError(f"no loss: one of {', '.join(weights)} must be above 0")
         return self
 

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from hifacegan_lib import first_networks
 from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.models import checkpoints, published
+from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import (
     MAY_CHANGE,
@@ -40,7 +41,6 @@ from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.runs import REMOVED_FOLDERS, data_folder, load_notebook, open_run, project_path, run_folder, shown
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
-from hifacegan_lib.training.state import Networks
 from hifacegan_lib.utils.files import read_json, sha256, write_json
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.machine import find_device
@@ -146,15 +146,13 @@ def _train(
         write_json(folder / "strip.json", {"traces": traces})
         show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
     vgg = str(project_path(p.perceptual_file)) if p.perceptual_file else ""
-    networks = initial_networks(p, fabric.device)
-    if generator is not None:
-        networks = generator.to(fabric.device), (networks or loop.build(p, fabric.device))[1]
+    made = first_networks.make(p, fabric.device, strip["degraded"][:2], generator)
     last = loop.train(
         p.model_copy(update={"perceptual_file": vgg}),
         lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
         strip,
         folder,
-        networks,
+        made,
         fabric,
         dependencies(p),
         show,
@@ -184,8 +182,9 @@ def dependencies(p: Training) -> dict[str, Any]:
             **{split: len(manifest.files(split)) for split in ("train", "valid")},
             "sha256": hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest(),
         },
-        "init_from": sha256(_weights_file(p.init_from)) if p.init_from else None,
+        "init_from": sha256(first_networks.weights_file(p.init_from)) if p.init_from else None,
         "perceptual_file": sha256(project_path(p.perceptual_file)) if p.perceptual_file else None,
+        **({"flow_mean": sha256(first_networks.mean_file(p.flow_mean))} if p.objective == "flow" else {}),
     }
 
 
@@ -203,36 +202,6 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
                 "choose another run_name, or overwrite = true"
             )
     shutil.copyfile(manifest.folder / "manifest.json", kept)
-
-
-def initial_networks(p: Training, device: torch.device) -> Networks | None:
-    """The generator and discriminator in ``init_from``; None if it is empty.
-
-    A file (ours, or published) gives the generator, and the discriminator is new: ``discriminator_warmup`` trains it
-    before it influences the generator. The folder of a training checkpoint gives both.
-
-    Raises:
-        ParamsError: the folder's discriminator has another width.
-    """
-    if not p.init_from:
-        return None
-    loaded, _ = published.read_any(_weights_file(p.init_from))
-    generator, discriminator = loop.build(p, device, loaded.config)
-    generator.load_state_dict(loaded.state_dict())
-    if (folder := project_path(p.init_from)).is_dir():
-        try:
-            discriminator.load_state_dict(checkpoints.load_state(folder, device)["discriminator"])
-        except RuntimeError:
-            raise ParamsError(
-                f"init_from = {p.init_from!r}: its discriminator is not of discriminator_width = "
-                f"{p.discriminator_width}; name its generator.safetensors to begin with a new discriminator"
-            ) from None
-    return generator, discriminator
-
-
-def _weights_file(init_from: str) -> Path:
-    path = project_path(init_from)
-    return path / "generator.safetensors" if path.is_dir() else path
 
 
 def write_result(p: Training, folder: Path, last: Path, network: nn.Module | None = None) -> None:

@@ -16,7 +16,17 @@ FLOORS = [
     {"evaluation"},
     {"reports"},
     {"training", "widgets"},
-    {"runs", "pipeline", "sweeps", "sweep_cells", "sweep_tables", "api", "commands", "cli"},  # the top level
+    {
+        "runs",
+        "first_networks",
+        "pipeline",
+        "sweeps",
+        "sweep_cells",
+        "sweep_tables",
+        "api",
+        "commands",
+        "cli",
+    },  # the top level
 ]
 """A wing may import its own floor and those before it."""
 

@@ -8,7 +8,7 @@ import published
 import pytest
 import torch
 
-from hifacegan_lib import pipeline
+from hifacegan_lib import first_networks, pipeline
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
 from hifacegan_lib.reports.progress import Progress
@@ -188,7 +188,7 @@ def test_other_images_under_the_same_name_are_refused_and_counted(home: Path) ->
 
 
 def first_picture(p: Training) -> torch.Tensor:
-    networks = pipeline.initial_networks(p, torch.device("cpu"))
+    networks = first_networks.initial_networks(p, torch.device("cpu"))
     assert networks is not None
     return networks[0].eval()(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
 
@@ -199,7 +199,7 @@ def test_a_run_goes_on_from_a_file_with_a_fresh_discriminator(home: Path) -> Non
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     loaded, _ = checkpoints.load_generator(file)
     torch.testing.assert_close(first_picture(p), loaded(image))  # its width counts, not ours
-    generator, discriminator = pipeline.initial_networks(p, torch.device("cpu"))
+    generator, discriminator = first_networks.initial_networks(p, torch.device("cpu"))
     fresh = loop.build(p, torch.device("cpu"), generator.config)[1]
     assert all(torch.equal(a, b) for a, b in zip(discriminator.parameters(), fresh.parameters(), strict=True))
     folder = pipeline.train_model(p)
@@ -209,11 +209,11 @@ def test_a_run_goes_on_from_a_file_with_a_fresh_discriminator(home: Path) -> Non
 
 def test_a_checkpoint_s_folder_gives_its_discriminator_too(home: Path) -> None:
     folder = home / "runs/run/checkpoints/step_000004"
-    _, discriminator = pipeline.initial_networks(parameters(init_from=str(folder)), torch.device("cpu"))
+    _, discriminator = first_networks.initial_networks(parameters(init_from=str(folder)), torch.device("cpu"))
     kept = checkpoints.load_state(folder)["discriminator"]
     assert all(torch.equal(value, kept[name]) for name, value in discriminator.state_dict().items())
     with pytest.raises(ParamsError, match="its discriminator is not of discriminator_width = 8; name its generator"):
-        pipeline.initial_networks(parameters(init_from=str(folder), discriminator_width=8), torch.device("cpu"))
+        first_networks.initial_networks(parameters(init_from=str(folder), discriminator_width=8), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("variant", ["spade", "lipspade", "hifacegan"])
@@ -227,7 +227,7 @@ def test_a_published_network_is_fine_tuned(tmp_path: Path, variant: str) -> None
         folder = pipeline.train_model(p)
     tuned, _ = checkpoints.load_generator(checkpoints.latest_generator(folder))
     assert tuned.config.published and tuned.config.norm == "batch"
-    start = pipeline.initial_networks(p, torch.device("cpu"))[0]
+    start = first_networks.initial_networks(p, torch.device("cpu"))[0]
     assert not torch.equal(next(tuned.parameters()), next(start.parameters()))
 
 

@@ -1,13 +1,13 @@
 """Weights on disk: files are written atomically, and reading them runs no code from the file.
 
-A generator is a safetensors file. Its metadata hold the ``GeneratorConfig`` and information about the training. For a
-network of another class the metadata hold the name of the class, and the weights are loaded into a given network of
-that class. A training checkpoint is a folder ``step_000500/`` with ``generator.safetensors``, ``ema.safetensors`` and
-``state.pt`` (optimizers, discriminator, random numbers, step: see :mod:`hifacegan_lib.training.state`). The folder is
-written under a temporary name and renamed, so a killed process does not damage the previous checkpoint.
+A generator is a safetensors file. Its metadata hold information about the training, and the values from which
+:mod:`hifacegan_lib.models.networks` builds the network. For a class of the reader's own they hold the class's name,
+and the weights are loaded into a given network of that class. A training checkpoint is a folder ``step_000500/`` with
+``generator.safetensors``, ``ema.safetensors`` and ``state.pt`` (optimizers, discriminator, random numbers, step: see
+:mod:`hifacegan_lib.training.state`). The folder is written under a temporary name and renamed, so a killed process does
+not damage the previous checkpoint.
 """
 
-import dataclasses
 import io
 import json
 import re
@@ -22,8 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from hifacegan_lib.models import eight_bits
-from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models import eight_bits, networks
 from hifacegan_lib.utils import files
 
 FORMAT = "hifacegan-generator-1"
@@ -38,12 +37,7 @@ def save_tensors(
     path: str | Path, generator: nn.Module, tensors: Mapping[str, Tensor], info: dict[str, Any] | None = None
 ) -> Path:
     """As :func:`save_generator`, with the generator's weights in another form, see :mod:`eight_bits`."""
-    description: dict[str, Any] = {"format": FORMAT, "config": None, "info": info or {}}
-    if type(generator) is Generator:
-        description["config"] = dataclasses.asdict(generator.config)
-    else:
-        description["class"] = type(generator).__name__
-    return write(path, tensors, description)
+    return write(path, tensors, {"format": FORMAT, **networks.describe(generator), "info": info or {}})
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
@@ -59,20 +53,18 @@ def load_generator(
     """A generator in ``eval()`` on ``device``, and the info that was saved with it.
 
     Args:
-        network: a network of the file's class, into which the weights are loaded. Without it the file must hold a
-            ``Generator``, which is built from the config in the file.
+        network: for a class of the reader's own: a network of that class, into which the weights are loaded. Of a flow
+            it may be the trained network alone.
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: the file does not exist. ImportError: the network needs spandrel, which is not installed.
         ValueError: the workbench did not write the file, the class is different, or the weights do not fit.
     """
     description, tensors = read(path)
-    stored = description.get("class", Generator.__name__)
-    if network is None and stored == Generator.__name__:
-        network = Generator(GeneratorConfig.from_dict(description["config"]))
-    if network is None:
-        raise ValueError(f"{path}: weights of the class {stored!r}; expected network={stored}(...), to load them into")
-    if stored != type(network).__name__:
-        raise ValueError(f"{path}: weights of the class {stored!r}, expected {type(network).__name__!r}")
+    with torch.random.fork_rng(devices=[]):  # the random weights are replaced
+        try:
+            network = networks.rebuild(description, network)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     try:
         network.load_state_dict(_unpacked(tensors))
     except RuntimeError as error:

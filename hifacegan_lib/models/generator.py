@@ -201,7 +201,7 @@ class Generator(nn.Module):
                 x = self._run(self.middle, x, guides[n])
         x = F.pixel_shuffle(self.draw(F.leaky_relu(x, 0.2)), self.config.patch)  # N, 3 (+ 3), H, W
         x = _mix(self._padded(image), x[:, 3:]) + x[:, :3] if self.config.skip else torch.tanh(x)
-        return _Clip.apply(x[:, :, : image.shape[2], : image.shape[3]])
+        return clip(x[:, :, : image.shape[2], : image.shape[3]])
 
     def _run(self, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """``layer(*inputs)``; with ``checkpointing`` only the inputs are kept, and the backward pass runs it again."""
@@ -261,9 +261,12 @@ def _mix(image: Tensor, gains: Tensor) -> Tensor:
     return mixed
 
 
-class _Clip(torch.autograd.Function):
+def clip(x: Tensor) -> Tensor:
     """Clip to [0, 1]; the gradient passes unchanged, so that training can bring back pixels outside the range."""
+    return _Clip.apply(x)
 
+
+class _Clip(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:
         return x.clamp(0, 1)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models import checkpoints, flow
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
@@ -134,16 +134,16 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
             group["lr"] = rate * decay(step, p.steps, p.decay_steps)
     active = discriminator_active(p, step)
     run.generator.train()
-    if isinstance(run.generator, Generator):
-        run.generator.step_spectral_norm()
+    if isinstance(run.trained, Generator):
+        run.trained.step_spectral_norm()
     for first in range(0, run.part_size * p.accumulate, run.part_size):
         part = {name: batch[name][first:][: run.part_size] for name in ("degraded", "clean")}
         degraded, clean = (_to_device(faces, run.device) for faces in part.values())
         with run.fabric.autocast():  # one pass of each network
-            restored = run.generator(degraded)
+            restored, losses = forward(run, degraded, clean)
             picture = restored.detach().requires_grad_()  # the generator's graph is cut here
             # before the discriminator's pass, because the order of the passes is the order in which gradients are added
-            image_losses = {name: loss(picture, clean, degraded) for name, (_, loss) in run.losses.items()}
+            image_losses = {name: (w, loss(picture, clean, degraded)) for name, (w, loss) in losses.items()}
             answers = None
             if active:
                 run.discriminator.train(first == 0)  # spectral norm is updated once a step
@@ -163,6 +163,14 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
     return means, norms
 
 
+def forward(run: Run, degraded: Tensor, clean: Tensor) -> tuple[Tensor, Mapping[str, Weighted]]:
+    """The generator's faces and their losses; a flow draws them from its own noise, and has one loss more."""
+    if not isinstance(run.generator, flow.Flow):
+        return run.generator(degraded), run.losses
+    restored, weights = run.generator.predict(degraded, clean)
+    return restored, {**run.losses, "flow": (1.0, lambda r, c, _: flow.loss(r, c, weights))}
+
+
 def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: AnswerPair) -> dict[str, Tensor]:
     """The discriminator's losses for its outputs; adds their gradients to those of the discriminator's weights."""
     p = run.p
@@ -178,13 +186,13 @@ def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, ans
 
 
 def generator_step(
-    run: Run, step: int, picture: Tensor, image_losses: Mapping[str, Tensor], answers: AnswerPair | None
+    run: Run, step: int, picture: Tensor, image_losses: Mapping[str, tuple[float, Tensor]], answers: AnswerPair | None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The generator's losses on a restored image, and the gradient of their weighted sum with respect to that image."""
     p = run.p
     with run.fabric.autocast():
-        losses = dict(image_losses)
-        weights = {name: weight for name, (weight, _) in run.losses.items()}
+        losses = {name: value for name, (_, value) in image_losses.items()}
+        weights = {name: weight for name, (weight, _) in image_losses.items()}
         if answers:
             restored_answers, clean_answers = answers
             losses["adversarial"] = generator_loss(p.adversarial, restored_answers)

@@ -30,7 +30,19 @@ Weighted = tuple[float, Loss]
 
 NAMES = ("l1", "charbonnier", "perceptual", "adversarial", "feature_matching")
 """The generator's losses; each has a ``<name>_weight`` among the parameters."""
-RESERVED = (*NAMES, "discriminator", "r1", "step", "seconds", "lr", "psnr", "droplets", "d_margin", "d_accuracy")
+RESERVED = (
+    *NAMES,
+    "flow",
+    "discriminator",
+    "r1",
+    "step",
+    "seconds",
+    "lr",
+    "psnr",
+    "droplets",
+    "d_margin",
+    "d_accuracy",
+)
 """Keys of metrics.jsonl: not allowed as names of your own losses, as is the prefix ``cast_``."""
 
 

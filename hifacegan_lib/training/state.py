@@ -10,25 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models import checkpoints, networks
 from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
-from hifacegan_lib.params import Training
+from hifacegan_lib.params import ParamsError, Training
 from hifacegan_lib.training import distributed, health, losses
 
 Networks = tuple[nn.Module, nn.Module]
 """Generator, N x 3 x H x W in [0, 1] -> same shape and range; discriminator with the interface of ``Discriminator``."""
 
 
+def with_objective(p: Training) -> Training:
+    """The parameters with weight 0 for the losses that the objective leaves out."""
+    left_out = {"adversarial": (), "pixels": ("adversarial", "feature_matching"), "flow": losses.NAMES}[p.objective]
+    return p.model_copy(update={f"{name}_weight": 0.0 for name in left_out})
+
+
 class Run:
     """The objects that a training step reads and changes: networks, averaged weights, optimizers, losses, monitor."""
 
     def __init__(self, p: Training, fabric: Any, networks: Networks, own: Mapping[str, losses.Weighted]) -> None:
-        self.p, self.fabric, self.device = p, fabric, fabric.device
+        self.p = p = with_objective(p)
+        self.fabric, self.device = fabric, fabric.device
         self.part_size = distributed.part_size(p.batch_size, fabric.world_size, p.accumulate)
         self.generator, self.discriminator = networks
-        if isinstance(self.generator, Generator):
-            self.generator.checkpointing = p.activation_checkpointing
+        self.trained = self.generator.network if isinstance(self.generator, Flow) else self.generator
+        if isinstance(self.trained, Generator):
+            self.trained.checkpointing = p.activation_checkpointing
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         betas = (p.beta1, p.beta2)
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), p.lr_generator, betas, fused=True)
@@ -66,7 +75,11 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
     state, parts = checkpoints.load_state(found[-1], run.device), run.state()
     if lacking := sorted({*parts, "seconds", "identity"} - set(state)):
         raise ValueError(f"{found[-1]}: written by another version of the workbench; missing: {', '.join(lacking)}")
-    checkpoints.refuse_differences(str(found[-1]), json.loads(state["identity"]), identity)
+    saved = json.loads(state["identity"])
+    if "parameters" in saved:  # of a run that is older than a parameter
+        newer = identity.get("parameters", {}).keys() - saved["parameters"].keys()
+        saved["parameters"] |= {name: Training.model_fields[name].default for name in newer}
+    checkpoints.refuse_differences(str(found[-1]), saved, identity)
     for network, name in ((run.generator, "generator"), (run.average, "ema")):
         checkpoints.load_generator(found[-1] / f"{name}.safetensors", run.device, network)
     for name, part in parts.items():
@@ -74,16 +87,27 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
     return state["step"], state["seconds"]
 
 
-def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Generator, Discriminator]:
+def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Any, Discriminator]:
     """Both networks of a run, initialised by its seed; the state of PyTorch's global random generator is kept.
 
-    ``config`` is the generator's shape, by default taken from ``p``.
+    ``config`` is a ``Generator``'s shape; by default ``p`` names the network and its shape.
+
+    Raises:
+        ParamsError: the network's name or an option is unknown, or its package is missing.
     """
-    names = (field.name for field in dataclasses.fields(GeneratorConfig))
-    values = {name: getattr(p, name) for name in names if name in type(p).model_fields}
+    if config:
+        name, options = networks.OURS, dataclasses.asdict(config)
+    else:
+        name, options = p.network, json.loads(p.network_options or "{}")
+        if name == networks.OURS:
+            fields = (field.name for field in dataclasses.fields(GeneratorConfig))
+            options = {field: getattr(p, field) for field in fields if field in type(p).model_fields} | options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(p.seed)
-        generator = Generator(config or GeneratorConfig(**values))
+        try:
+            generator = networks.build(name, options)
+        except (ImportError, ValueError) as error:
+            raise ParamsError(str(error)) from None
         discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
     layout = torch.channels_last
     return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
