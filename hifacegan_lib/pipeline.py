@@ -23,7 +23,7 @@ from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
 from hifacegan_lib.models import checkpoints
-from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.params import (
     MAY_CHANGE,
     DataPreparation,
@@ -230,16 +230,21 @@ def write_result(p: Training, folder: Path, last: Path, network: nn.Module | Non
     write_json(folder / "result.json", result)
 
 
-def find_model(p: Evaluation) -> tuple[Generator, dict[str, Any]]:
+def find_model(p: Evaluation) -> tuple[Any, dict[str, Any]]:
     """Notebook 05: the model to evaluate, in ``eval()``, and the info in its file (image size, recipe, step).
 
     It is ``p.checkpoint``; if that is empty, the newest checkpoint of ``p.run_name``, which is trained when missing.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: the file holds no generator.
+        FileNotFoundError: no such file. ValueError: the file holds no generator; ``flow_steps`` of no flow.
     """
     path = pretrained.find(p.checkpoint) or (project_path(p.checkpoint) if p.checkpoint else _newest(p))
-    return checkpoints.load_generator(path, find_device(p.device))
+    model, info = checkpoints.load_generator(path, find_device(p.device))
+    if p.flow_steps:
+        if not isinstance(model, Flow):
+            raise ParamsError(f"flow_steps = {p.flow_steps}: {path.name} is no flow; expected 0")
+        model.steps = p.flow_steps
+    return model, info
 
 
 def training_record(p: Evaluation) -> TrainingRecord | None:

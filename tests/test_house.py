@@ -124,4 +124,5 @@ def test_every_wing_keeps_its_size() -> None:
         lines["top level" if path.parent == PACKAGE else path.parent.name] += length
         modules[path.parent] = modules.get(path.parent, 0) + (path.stem != "__init__")
     assert {wing: n for wing, n in lines.items() if n > BUDGET[wing]} == {}
-    assert {folder.name: n for folder, n in modules.items() if n > 14} == {}
+    most = {"models": 16}  # networks of three kinds, on three kinds of machine; of others 14
+    assert {folder.name: n for folder, n in modules.items() if n > most.get(folder.name, 14)} == {}

@@ -16,6 +16,7 @@ def restore(
     *,
     weights: Annotated[str, Parameter(["--weights", "--checkpoint"])] = "compact-256",
     blend: float = 0.0,
+    steps: int | None = None,
     detector: Literal["auto", "yunet", "haar"] = "auto",
     strength: float = 1.0,
     scale: Literal["auto", 1, 2, 4] = "auto",
@@ -47,6 +48,7 @@ def restore(
         weights: a shipped name, realesrgan-x4plus once fetched, or a file: .safetensors, .pth, .pt or .ckpt of ours, of
             the published HiFaceGAN, of what spandrel recognises (GFPGAN, CodeFormer, SwinIR, ...), or .onnx.
         blend: for shipped weights: from 0, fidelity, to 1, realism.
+        steps: for flows: network passes for a face (as in the training).
         detector: face detector; auto: YuNet if it was fetched, else haar.
         strength: share of the network's change, 0 to 1.
         scale: factor of enlargement; Lanczos outside of the faces. auto: the least that keeps all detail
@@ -72,7 +74,7 @@ def restore(
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
-    model = pretrained.load_model(weights, blend, device, precision)
+    model = pretrained.load_model(weights, blend, device, precision, steps)
     if model.results is not None:
         raise ValueError(f"{weights}: a folder of results restores no other faces; a name or a file is expected here")
     if film:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import load_recipe
-from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models import checkpoints, networks
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.published import read_any, variant
 from hifacegan_lib.models.replenishment import Norm
@@ -49,6 +49,8 @@ def command(
         ValueError: what :func:`hifacegan_lib.models.published.read_published` refuses.
     """
     generator, info = read_any(checkpoint, norm)
+    if not isinstance(generator, Generator):
+        raise ValueError(f"{checkpoint}: {networks.title(generator)}; the doctor examines HiFaceGAN alone")
     batch = sample_images(folder, size or info.get("image_size") or 256, count)
     lines = [f"checkpoint    {checkpoint}", f"read as       {info['source']}", describe(examine(generator, batch))]
     if out is not None:

@@ -1,4 +1,4 @@
-"""A generator for programs that know nothing of it: ONNX for other runtimes, ``torch.export`` for PyTorch alone.
+"""A network for programs that know nothing of it: ONNX for other runtimes, ``torch.export`` for PyTorch alone.
 
 Both hold the picture of ``generator.eval()`` in ordinary operators and float32, spectral norms divided and statistics
 frozen. One input, ``image``, N x 3 x H x W in [0, 1]; one output, ``restored``, of the same shape.
@@ -21,7 +21,9 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from hifacegan_lib.models import onnx_network
+from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.models.networks import title
 from hifacegan_lib.models.published import read_any
 from hifacegan_lib.models.torch_network import folded
 from hifacegan_lib.utils.files import atomic, write_bytes
@@ -32,7 +34,7 @@ OPSET = 18  # the oldest that torch.onnx.export writes without conversion
 
 
 def export(
-    generator: Generator, path: str | Path, size: int = 512, sizes: Sizes = "any", info: dict[str, Any] | None = None
+    generator: nn.Module, path: str | Path, size: int = 512, sizes: Sizes = "any", info: dict[str, Any] | None = None
 ) -> Path:
     """Write ``path`` by its suffix, whole or not at all.
 
@@ -49,7 +51,7 @@ def export(
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
     program = exported(generator, size, sizes)
-    written = _as_onnx(program, generator.config.block, info) if path.suffix == ".onnx" else None
+    written = _as_onnx(program, block_of(generator), info) if path.suffix == ".onnx" else None
     with atomic(path) as partial:
         if written:
             written.save(partial, external_data=False)
@@ -58,7 +60,7 @@ def export(
     return path
 
 
-def export_graph(generator: Generator, path: str | Path) -> Path:
+def export_graph(generator: nn.Module, path: str | Path) -> Path:
     """Write the graph of a network as ONNX, without its weights: :class:`onnx_network.OnnxNetwork` is given them.
 
     They are those of ``folded(generator)``; a network without spectral norms and batch statistics is folded already.
@@ -67,8 +69,8 @@ def export_graph(generator: Generator, path: str | Path) -> Path:
         ImportError: without the packages onnx and onnxscript.
     """
     weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
-    program = exported(generator, 8 * generator.config.block)
-    model = _as_onnx(program, generator.config.block, None, weights).model_proto
+    program = exported(generator, 8 * block_of(generator))
+    model = _as_onnx(program, block_of(generator), None, weights).model_proto
     for tensor in model.graph.initializer:
         if tensor.name in weights:
             tensor.ClearField("raw_data")
@@ -84,23 +86,34 @@ def export_graph(generator: Generator, path: str | Path) -> Path:
 def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
     """``hifacegan export``: the file of a checkpoint, ours or a published one, and a line about it."""
     generator, info = read_any(checkpoint)
-    block = generator.config.block
+    block = block_of(generator)
     # by default the nearest that its blocks divide, and that leaves the sides open
     example = size or max(2, round((info.get("image_size") or 256) / block)) * block
-    export(generator, out, example, sizes, info)
+    export(generator, out, example, sizes, {**info, "architecture": title(generator)})
     takes = f"sides in multiples of {block} pixels" if sizes == "any" else f"{example} x {example} pixels"
     return f"{out}: image, N x 3 x H x W in [0, 1] -> restored; {takes}; {out.stat().st_size / 2**20:.1f} MB"
 
 
-def exported(generator: Generator, size: int = 512, sizes: Sizes = "any") -> ExportedProgram:
-    """The network as a graph of PyTorch's operators."""
-    block = generator.config.block
+def block_of(network: nn.Module) -> int:
+    """What the sides of exported pictures are multiples of, pixels: 1 for networks that are not ``Generator``."""
+    return network.config.block if isinstance(network, Generator) else 1
+
+
+def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> ExportedProgram:
+    """The network as a graph of PyTorch's operators; a flow with the noise of its size as a constant.
+
+    Raises:
+        ValueError: a size that does not suit the network, or none of its own graphs is for any size.
+    """
+    block = block_of(generator)
     if sizes not in ("any", "fixed"):
         raise ValueError(f"sizes is any or fixed, got {sizes!r}")
     if size < 1 or size % block:
         raise ValueError(f"size {size}: exported networks take sides that are multiples of {block} pixels")
     if sizes == "any" and size // block < 2:
         raise ValueError(f"size {size}: an example of any size must be larger than one block of {block} pixels")
+    if sizes == "any" and isinstance(generator, Flow):
+        raise ValueError("a flow holds the noise of one size: export it with --fixed, sizes='fixed'")
     network = folded(generator).cpu()
     shape = {0: Dim("images", min=1)}
     if sizes == "any":
@@ -108,18 +121,28 @@ def exported(generator: Generator, size: int = 512, sizes: Sizes = "any") -> Exp
     example = torch.zeros(2, 3, size, size)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is to come in later versions of the exporter
-        return torch.export.export(_Drawn(network), (example,), dynamic_shapes=(shape,))
+        try:
+            return torch.export.export(_Drawn(network, size), (example,), dynamic_shapes=(shape,))
+        except torch._dynamo.exc.UserError as error:  # the network's code asks for the sizes
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"{title(generator)} has no graph for any size: --fixed, sizes='fixed' ({reason})"
+            ) from None
 
 
 class _Drawn(nn.Module):
-    """Gives the one input its name."""
+    """Gives the one input its name, and a flow its noise."""
 
-    def __init__(self, network: Generator) -> None:
+    noise: torch.Tensor
+
+    def __init__(self, network: nn.Module, size: int) -> None:
         super().__init__()
         self.network = network
+        if isinstance(network, Flow):
+            self.register_buffer("noise", network.noise(size, size))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.network(image)
+        return self.network.sample(image, self.noise) if isinstance(self.network, Flow) else self.network(image)
 
 
 def _as_onnx(

@@ -67,10 +67,13 @@ class Flow(nn.Module):
         mean = self._mean(degraded)
         t = torch.rand(len(clean), 1, 1, 1, device=clean.device)
         start = mean + self.sigma * torch.randn_like(clean)
-        return self._clean(torch.lerp(start, clean, t), t, mean), (1 - t).clamp_min(NEAREST) ** -2
+        return self._clean(torch.lerp(start, clean, t), t.expand_as(clean[:, :1]), mean), (1 - t).clamp_min(
+            NEAREST
+        ) ** -2
 
     def forward(self, degraded: Tensor) -> Tensor:
-        return self.sample(degraded, self.noise(*degraded.shape[2:], degraded.device))
+        height, width = degraded.shape[2:]
+        return self.sample(degraded, self.noise(height, width, degraded.device))
 
     def noise(self, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
         """The standard normal noise of pictures of a size, 1 x 3 x H x W."""
@@ -81,7 +84,7 @@ class Flow(nn.Module):
         mean = self._mean(degraded)
         z = mean + self.sigma * noise
         for step in range(self.steps):
-            t = z.new_full((len(z), 1, 1, 1), step / self.steps)
+            t = torch.full_like(z[:, :1], step / self.steps)
             z = torch.lerp(z, self._clean(z, t, mean).float(), 1 / (self.steps - step))  # v / steps added
         return z
 
@@ -90,7 +93,7 @@ class Flow(nn.Module):
         return self.mean(degraded).float()
 
     def _clean(self, z: Tensor, t: Tensor, mean: Tensor) -> Tensor:
-        return self.network(self.enter(torch.cat([z, t.expand_as(z[:, :1]), mean], 1)))
+        return self.network(self.enter(torch.cat([z, t, mean], 1)))
 
 
 def loss(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:

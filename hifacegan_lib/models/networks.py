@@ -119,6 +119,15 @@ def rebuild(description: Mapping[str, Any], own: nn.Module | None = None) -> nn.
     return build(OURS, description["config"])
 
 
+def title(network: nn.Module) -> str:
+    """What the network is, in a few words: for a flow, with its steps."""
+    if isinstance(network, Flow):
+        return f"{title(network.network)}, a flow in {network.steps} steps from {title(network.mean)}"
+    if isinstance(network, Generator):
+        return "HiFaceGAN, this workbench's"
+    return network.name if isinstance(network, SpandrelModel) else type(network).__name__
+
+
 def check(network: nn.Module, image: Tensor) -> None:
     """Try a copy of a network in ``eval()``, before it is trained.
 

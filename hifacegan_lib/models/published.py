@@ -61,8 +61,8 @@ ENCODERS: dict[str, _Names] = {
 }
 
 
-def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """A generator of this workbench or of the published code, in ``eval()``, and its description.
+def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Any, dict[str, Any]]:
+    """A network of this workbench, or a generator of the published code, in ``eval()``, and its description.
 
     ``info["source"]`` names the program that wrote the file. For ``norm`` and errors see :func:`read_published`.
     """

@@ -3,6 +3,7 @@
 The network is a copy without moving parts: spectral norms are divided into the weights, running statistics are frozen.
 """
 
+import copy
 import dataclasses
 from typing import Any, Literal
 
@@ -38,8 +39,18 @@ def chosen_dtype(precision: Precision, device: str | torch.device) -> torch.dtyp
 
 
 @torch.no_grad()
-def folded(generator: Generator) -> Generator:
-    """A copy in ``eval()`` without moving parts: spectral norms divided, running statistics frozen."""
+def folded(network: nn.Module) -> nn.Module:
+    """A copy in ``eval()``: of ``Generator``, also within a flow, spectral norms divided, running statistics frozen."""
+    if isinstance(network, Generator):
+        return _folded(network)
+    still = copy.deepcopy(network).eval().requires_grad_(False)
+    for name, child in network.named_children():  # of a flow
+        if isinstance(child, Generator):
+            setattr(still, name, _folded(child))
+    return still
+
+
+def _folded(generator: Generator) -> Generator:
     state = {name: value.clone() for name, value in generator.state_dict().items() if ".parametrizations." not in name}
     for name, layer in generator.named_modules():
         if parametrize.is_parametrized(layer):
@@ -57,20 +68,22 @@ class TorchNetwork:
     Arrays give float32 arrays, tensors give float32 tensors on the generator's device.
 
     Args:
-        generator: on its device; stays as it is. For what a published network draws in ``train()``, the way its authors
-            test it, give ``train_eval.eval_safe`` of it.
-        precision: ``bfloat16`` draws the features in it (autocast) and the picture itself in float32; ``auto`` takes it
-            where the device multiplies it faster.
+        generator: any network of such faces, on its device; stays as it is. For what a published network draws in
+            ``train()``, the way its authors test it, give ``train_eval.eval_safe`` of it.
+        precision: ``bfloat16`` draws the features in it (autocast), and :class:`Generator` the picture itself in
+            float32; ``auto`` takes it where the device multiplies it faster.
         compiled: by ``torch.compile``, which needs a C++ compiler and takes minutes at the first picture of a size.
     Raises:
         ValueError: another precision; in a call, what :class:`Generator` refuses.
     """
 
-    def __init__(self, generator: Generator, precision: Precision = "float32", compiled: bool = False) -> None:
-        self.device = generator.draw.weight.device
+    def __init__(self, generator: nn.Module, precision: Precision = "float32", compiled: bool = False) -> None:
+        self.device = next(generator.parameters()).device
         self.dtype = chosen_dtype(precision, self.device)
         self.network = folded(generator).to(memory_format=torch.channels_last)
-        self.network.draw = InFloat32(self.network.draw)  # type: ignore[assignment]
+        for part in list(self.network.modules()):
+            if isinstance(part, Generator):
+                part.draw = InFloat32(part.draw)  # type: ignore[assignment]
         if compiled:
             self.network.compile()
 

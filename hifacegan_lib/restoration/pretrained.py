@@ -65,7 +65,12 @@ def find(name: str) -> Path | None:
 
 
 def load_model(
-    weights: str | Path = DEFAULT, blend: float = 0.0, device: str = "cpu", precision: Precision = "float32"
+    weights: str | Path = DEFAULT,
+    blend: float = 0.0,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    steps: int | None = None,
+    network: Any = None,
 ) -> Model:
     """A restorer, ready to draw.
 
@@ -76,13 +81,20 @@ def load_model(
         blend: 0 is fidelity, 1 realism; of shipped weights alone.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the features; bfloat16 is PyTorch's autocast, auto takes it where the device is made for it.
+        steps: of a flow: its network's passes for a face; None: as it was trained.
+        network: an ``nn.Module`` for the weights of a class of your own.
     Returns:
         ``.restore(faces)`` restores faces of any size, uint8 H x W x 3; ``.card`` says what it is.
     Raises:
-        FileNotFoundError: no such name, file or folder. ValueError: no such blend; a file that no reader recognises
-            (the message says what was tried), that is cut off, or that holds code; an ``.onnx`` file elsewhere than on
-            the CPU in float32.
+        FileNotFoundError: no such name, file or folder. ValueError: no such blend, steps of no flow; a file that no
+            reader recognises (the message says what was tried), that is cut off, or that holds code; an ``.onnx`` file
+            elsewhere than on the CPU in float32.
     """
+    found = _load(weights, blend, device, precision, network)
+    return found if steps is None else restorer_files.with_steps(found, steps)
+
+
+def _load(weights: str | Path, blend: float, device: str, precision: Precision, network: Any) -> Model:
     if not 0 <= blend <= 1:
         raise ValueError(f"blend = {blend}: expected 0 (fidelity) to 1 (realism)")
     name, path = str(weights), expanded(weights)
@@ -96,7 +108,7 @@ def load_model(
     if not path.exists():
         shipped = f"shipped are {', '.join(names()) or 'none here'}; fetched can be {', '.join(FETCHED)}"
         raise FileNotFoundError(f"weights {name!r}: {shipped}; and no file or folder has this path")
-    return restorer_files.load(path, device, precision)
+    return restorer_files.load(path, device, precision, network)
 
 
 def is_name(weights: str) -> bool:

@@ -31,8 +31,8 @@ OURS = "HiFaceGAN, this workbench's"
 PUBLISHED_SIZE = 512  # pixels; at which the published HiFaceGAN was trained
 
 
-def load(path: Path, device: str, precision: Any) -> Model:
-    """The restorer of a folder or file.
+def load(path: Path, device: str, precision: Any, network: Any = None) -> Model:
+    """The restorer of a folder or file; ``network`` is of a file's class, where that is none of this project.
 
     Raises:
         ValueError: nothing recognises it (the message says what was tried), or an ``.onnx`` file elsewhere than on the
@@ -41,7 +41,7 @@ def load(path: Path, device: str, precision: Any) -> Model:
     if path.is_dir():
         return results(path)
     if path.suffix != ".onnx":
-        return _by_torch(path, find_device(device), precision)
+        return _by_torch(path, find_device(device), precision, network)
     device = "cpu" if device == "auto" else find_device(device)
     if (device, precision) != ("cpu", "float32"):
         raise ValueError(f"{path}: an .onnx file is drawn on the CPU in float32; got {device}, {precision}")
@@ -72,17 +72,19 @@ def onnx_engine() -> str:
 def _by_onnx(path: Path) -> Model:
     network = OnnxNetwork(path)
     size = network.fixed_size or (network.info.get("image_size", FRAME) if network.ours else None)
-    architecture, licence = OURS if network.ours else "ONNX graph", network.info.get("license")
+    architecture = network.info.get("architecture", OURS if network.ours else "ONNX graph")
+    licence = network.info.get("license")
     card = Card(path.name, architecture, None, sha256(path), licence, size, network.scale, bool(network.fixed_size))
     return Model(network, card, onnx_engine())
 
 
-def _by_torch(path: Path, device: str, precision: Any) -> Model:
-    from hifacegan_lib.models import checkpoints  # here: loading PyTorch takes seconds
+def _by_torch(path: Path, device: str, precision: Any, network: Any) -> Model:
+    from hifacegan_lib.models import checkpoints, networks  # here: loading PyTorch takes seconds
 
     if _has_our_description(path):
-        generator, info = checkpoints.load_generator(path, device)
-        about = Card(path.name, OURS, None, sha256(path), info.get("license"), info.get("image_size", FRAME))
+        generator, info = checkpoints.load_generator(path, device, network)
+        architecture, size = networks.title(generator), info.get("image_size", FRAME)
+        about = Card(path.name, architecture, None, sha256(path), info.get("license"), size)
         return of_generator(generator, about, precision)
     tensors = _ncnn(path) or checkpoints.read_foreign(path)
     tried = ["a generator of this workbench: the file has no description of one"]
@@ -117,7 +119,7 @@ def _ncnn(path: Path) -> dict[str, Any]:
 
 
 def of_generator(generator: Any, card: Card, precision: Any) -> Model:
-    """A :class:`hifacegan_lib.models.generator.Generator` on its device, drawn by PyTorch.
+    """A network on its device, drawn by PyTorch.
 
     Args:
         card: what is known but for the count of parameters.
@@ -127,6 +129,23 @@ def of_generator(generator: Any, card: Card, precision: Any) -> Model:
     network = TorchNetwork(generator, precision)
     parameters = sum(values.numel() for values in generator.parameters())
     return Model(network, dataclasses.replace(card, parameters=parameters), _torch_engine(network))
+
+
+def with_steps(model: Model, steps: int) -> Model:
+    """A flow that is drawn in another number of steps; ``model`` becomes it.
+
+    Raises:
+        ValueError: the model is no flow, or no step.
+    """
+    from hifacegan_lib.models import networks
+    from hifacegan_lib.models.flow import Flow
+
+    flow = getattr(model.network, "network", None)
+    if not isinstance(flow, Flow) or steps < 1:
+        raise ValueError(f"steps = {steps}: expected 1 or more for a flow, and none for another network ({model.name})")
+    flow.steps = steps
+    card = dataclasses.replace(model.card, name=f"{model.name} ({steps} steps)", architecture=networks.title(flow))
+    return dataclasses.replace(model, card=card)
 
 
 def _published(tensors: Mapping[str, Any], card: Card, device: str, precision: Any) -> Model:
