@@ -9,7 +9,7 @@ PACKAGE = ROOT / "hifacegan_lib"
 
 FLOORS = [
     {"names"},
-    {"params"},  # the models of parameters: they import nothing of the project, and anyone may read them
+    {"params", "parameter_messages"},  # the models of parameters: they import nothing of the project, and anyone may read them
     {"utils", "models"},
     {"degradations", "restoration"},
     {"data", "metrics"},
@@ -32,17 +32,17 @@ FLOORS = [
 
 BUDGET = {
     "utils": 1700,
-    "models": 2240,
+    "models": 2530,
     "degradations": 1500,
-    "restoration": 2240,
+    "restoration": 2270,
     "data": 1420,
     "metrics": 1760,
     "evaluation": 2480,
     "reports": 1540,
-    "training": 1010,
+    "training": 1060,
     "widgets": 730,
     "commands": 790,
-    "top level": 1730,
+    "top level": 1820,
 }
 """Lines of Python; raised only with the reason in the commit."""
 
