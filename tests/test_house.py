@@ -37,7 +37,7 @@ BUDGET = {
     "restoration": 2270,
     "data": 1420,
     "metrics": 1760,
-    "evaluation": 2480,
+    "evaluation": 2460,
     "reports": 1540,
     "training": 1060,
     "widgets": 730,

@@ -31,7 +31,6 @@ from hifacegan_lib.utils.item_guard import ItemGuard
 
 INPUT = "input"
 """The damaged faces as they are, the first row of every benchmark."""
-BATCH = 8  # faces drawn at a time
 RECORD = "method.json"
 _WORD = re.compile(r"(?:(?P<label>[^@=/\\]+)=)?(?P<name>.+?)(?:@(?P<settings>[^@/\\]*))?")
 
@@ -193,27 +192,12 @@ def outputs(
     files, guard = {key: folder / "outputs" / f"{key}.png" for key in inputs}, ItemGuard()
     missing = [key for key, path in files.items() if not path.exists()]
     tick(len(files) - len(missing))
-    for start in range(0, len(missing), BATCH):
-        keys = missing[start : start + BATCH]
-        for key, drawn in zip(keys, _drawn(restorer, inputs, keys, guard), strict=True):
-            if drawn is not None:
-                save_image(files[key], drawn)
-        tick(len(keys))
+    for key in missing:  # one by one: no output depends on its neighbours, or on where a run was stopped
+        with guard.item(key, inputs[key]):
+            (drawn,) = restorer.draw([load_image(inputs[key])])  # type: ignore[misc]
+            save_image(files[key], drawn)
+        tick(1)
     if guard.failed:
         why = next(iter(guard.failed.values()))
         raise ValueError(f"no output for {len(guard.failed)} of {len(files)} faces: {some(guard.failed)}: {why}")
     return files
-
-
-def _drawn(
-    restorer: Restorer, inputs: Mapping[str, Path], keys: Sequence[str], guard: ItemGuard
-) -> list[Pixels | None]:
-    """Faces of some keys; if they fail together, one by one, and None for each that fails alone."""
-    try:
-        return list(restorer.draw([load_image(inputs[key]) for key in keys]))  # type: ignore[misc]
-    except Exception:
-        if len(keys) > 1:
-            return [face for key in keys for face in _drawn(restorer, inputs, [key], guard)]
-        with guard.item(keys[0], inputs[keys[0]]):
-            raise
-        return [None]
