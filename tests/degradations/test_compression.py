@@ -106,3 +106,11 @@ def test_a_trace_compresses_on_its_grid(face: Pixels) -> None:
 @pytest.mark.parametrize("name", golden.operations_of(compression))
 def test_the_recorded_pixels(name: str) -> None:
     golden.check_operation(name)
+
+
+@pytest.mark.parametrize(("grain", "kept"), [(0.4, True), (0.5, True), (0.6, False), (1.0, False)])
+def test_stripes_of_one_pixel_keep_their_colours_on_a_grid_of_half_pixels(grain: float, kept: bool) -> None:
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2], stripes[:, 1::2] = (200, 60, 60), (60, 100, 200)
+    red = compression.jpeg(stripes, 95, grain)[..., 0].astype(int)
+    assert (np.abs(np.diff(red)).min() > 100) == kept

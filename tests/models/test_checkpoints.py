@@ -89,3 +89,12 @@ def test_state_is_read_without_running_code(tmp_path: Path) -> None:
     torch.save({"step": Path("a path is no plain value")}, folder / "state.pt")
     with pytest.raises(Exception, match="Weights only load failed"):
         checkpoints.load_state(folder)
+
+
+def test_differences_have_dotted_keys() -> None:
+    saved, asked = {"a": {"b": [1, 2], "c": 3}, "d": 4}, {"a": {"b": [1, 5], "c": 3}, "e": 4}
+    assert checkpoints.differences(saved, asked) == [
+        "a.b.1: 2 saved, 5 requested",
+        "e: 'nothing' saved, 4 requested",
+        "d: 4 saved, 'nothing' requested",
+    ]
