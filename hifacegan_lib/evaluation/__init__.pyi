@@ -3,6 +3,7 @@ from . import identity_drift as identity_drift
 from . import pictures as pictures
 from . import robustness as robustness
 from . import scoring as scoring
+from . import tradeoff as tradeoff
 from .benchmark_results import Benchmark as Benchmark
 from .comparison import EvaluatedRun as EvaluatedRun
 from .comparison import compare as compare

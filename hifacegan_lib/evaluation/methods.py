@@ -1,6 +1,7 @@
 """The methods of a benchmark, each given by a word; their outputs, drawn once and kept.
 
     compact-256@blend=1            shipped weights, a file of weights, a folder of somebody's results
+    flow.safetensors@steps=5       a flow, drawn in another number of steps
     realesrgan-x4plus@size=64      faces are shown to the network at 64 pixels
     bicubic@factor=3               a classical restorer of evaluation/baselines.py
     mine=runs/a/ema.safetensors    any of them, under a label of your own
@@ -88,7 +89,7 @@ def parse(text: str, label: str = "") -> Word:
             f"({', '.join(baselines.DEFAULTS)})"
         )
     known, settings = (
-        list(classical or {}) or ([] if expanded(name).is_dir() else ["blend", "size"]),
+        list(classical or {}) or ([] if expanded(name).is_dir() else ["blend", "steps", "size"]),
         dict[str, float](),
     )
     for part in given.split(",") if given else ():
@@ -101,8 +102,9 @@ def parse(text: str, label: str = "") -> Word:
             raise ValueError(f"method {text!r}: {part!r}: expected {key}=NUMBER") from None
     if not 0 <= settings.get("blend", 0) <= 1:
         raise ValueError(f"method {text!r}: blend = {settings['blend']:g}: expected 0 (fidelity) to 1 (realism)")
-    if not (size := settings.get("size", 16)) >= 16 or size % 1:
-        raise ValueError(f"method {text!r}: size = {size:g}: expected a whole number of pixels, at least 16")
+    for key, least, unit in (("size", 16, " of pixels"), ("steps", 1, "")):
+        if not (value := settings.get(key, least)) >= least or value % 1:
+            raise ValueError(f"method {text!r}: {key} = {value:g}: expected a whole number{unit}, at least {least}")
     path = expanded(name)
     short = name if classical is not None or named else path.resolve().name if path.is_dir() else path.stem
     label = label or own or short + (f"@{given}" if given else "")
@@ -129,7 +131,8 @@ def open_method(word: Word, device: str = "cpu", tuned: Mapping[str, Tuned] | No
         chosen = {**baselines.DEFAULTS[word.name], **(best.setting if best else {}), **word.settings}
         how = "given" if word.settings else "tuned on training faces" if best else "default"
         return classical(word.label, word.name, chosen, how)
-    model = pretrained.load_model(word.name, word.settings.get("blend", 0.0), device)
+    steps = int(word.settings["steps"]) if "steps" in word.settings else None
+    model = pretrained.load_model(word.name, word.settings.get("blend", 0.0), device, steps=steps)
     if "size" in word.settings:
         if model.card.square:
             raise ValueError(

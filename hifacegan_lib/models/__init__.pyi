@@ -2,6 +2,7 @@ from . import checkpoints as checkpoints
 from . import suppression as suppression
 from .discriminator import Discriminator as Discriminator
 from .exporting import export as export
+from .flow import Flow as Flow
 from .generator import PRESETS as PRESETS
 from .generator import PUBLISHED as PUBLISHED
 from .generator import Generator as Generator

@@ -10,8 +10,8 @@ The network draws the clean face x from Z_t, t and mean(y), and the velocity fol
 
 For the loss 1 - t is at least ``NEAREST``: where Z_t is nearly the clean face, the error that is left is rounding and
 clipping, and without the bound its weight would have no limit. Euler's method draws a face: Z += v / steps from t = 0.
-Its last step ends at x, so a face is in [0, 1] if the network's pictures are. One step gives the mean of the possible
-sharp faces; more steps give one of these faces.
+Its last step ends at x, so a face is in [0, 1] if the network's pictures are. More steps give faces that are sharper
+and less certain.
 """
 
 from typing import Any, Self
@@ -71,6 +71,11 @@ class Flow(nn.Module):
             NEAREST
         ) ** -2
 
+    @staticmethod
+    def loss(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
+        """Mean over faces of the mean square error times a face's weight; all of :meth:`predict`."""
+        return (weights * (restored - clean).square()).mean()
+
     def forward(self, degraded: Tensor) -> Tensor:
         height, width = degraded.shape[2:]
         return self.sample(degraded, self.noise(height, width, degraded.device))
@@ -94,8 +99,3 @@ class Flow(nn.Module):
 
     def _clean(self, z: Tensor, t: Tensor, mean: Tensor) -> Tensor:
         return self.network(self.enter(torch.cat([z, t, mean], 1)))
-
-
-def loss(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:
-    """Mean over faces of the mean square error times a face's weight, see :meth:`Flow.predict`."""
-    return (weights * (restored - clean).square()).mean()

@@ -90,6 +90,20 @@ def _dots(axis: Any, x: Any, y: Any, bad: Any) -> None:
     axis.grid(alpha=0.25)
 
 
+def tradeoff(found: Evaluation, metrics: Sequence[str] = ("lpips", "identity")) -> Figure:
+    """The settings of one restorer: a panel for each metric that was measured, its mean against that of PSNR."""
+    names = [name for name in metrics if name in found.available] or ["ssim"]
+    figure, axes = canvas(1, len(names), figsize=(4.6 * len(names), 3.4))
+    rows = [row for row in found.rows if row["method"] != "degraded"]
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.plot([row["psnr"] for row in rows], [row[name] for row in rows], "o-", color="C0", linewidth=1)
+        for row in rows:
+            axis.annotate(row["method"], (row["psnr"], row[name]), (5, 5), textcoords="offset points", fontsize=9)
+        axis.set(xlabel="PSNR, dB", xmargin=0.2)
+        axis.set_title(f"{found.metrics[name].title}, {found.direction(name)}", fontsize=10.5, loc="left")
+    return figure
+
+
 def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
     """A heat map for each metric: severity to the right, kinds below each other.
 

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from hifacegan_lib.models import checkpoints, flow
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
@@ -165,10 +166,10 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
 
 def forward(run: Run, degraded: Tensor, clean: Tensor) -> tuple[Tensor, Mapping[str, Weighted]]:
     """The generator's faces and their losses; a flow draws them from its own noise, and has one loss more."""
-    if not isinstance(run.generator, flow.Flow):
+    if not isinstance(run.generator, Flow):
         return run.generator(degraded), run.losses
     restored, weights = run.generator.predict(degraded, clean)
-    return restored, {**run.losses, "flow": (1.0, lambda r, c, _: flow.loss(r, c, weights))}
+    return restored, {**run.losses, "flow": (1.0, lambda r, c, _: Flow.loss(r, c, weights))}
 
 
 def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: AnswerPair) -> dict[str, Tensor]:

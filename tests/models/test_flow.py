@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hifacegan_lib.models import flow
 from hifacegan_lib.models.flow import NEAREST, Flow
 
 FACES = torch.rand(3, 3, 6, 5, generator=torch.Generator().manual_seed(0))
@@ -39,7 +38,7 @@ def test_a_prediction_and_its_weight_by_hand() -> None:
     velocity = (restored - z) / (1 - t)
     assert t.max() < 1 - NEAREST
     expected = (velocity - (CLEAN - z0)).square().mean()
-    torch.testing.assert_close(flow.loss(restored, CLEAN, weights), expected)
+    torch.testing.assert_close(Flow.loss(restored, CLEAN, weights), expected)
 
 
 def test_the_weight_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +77,7 @@ def test_the_mean_is_frozen_and_the_rest_learns() -> None:
     made = Flow(nn.Sequential(Half(), nn.Dropout()), Half()).train()
     assert not any(part.training for part in made.mean.modules()) and made.network.training
     restored, weights = made.predict(FACES, CLEAN)
-    flow.loss(restored, CLEAN, weights).backward()
+    Flow.loss(restored, CLEAN, weights).backward()
     assert made.mean[0].factor.grad is None and made.network.factor.grad != 0 and made.enter.weight.grad.abs().sum() > 0
 
 
@@ -121,7 +120,7 @@ def test_of_two_modes_the_mean_gives_neither_and_the_flow_both() -> None:
 
         def loss_of(y: Tensor, x: Tensor) -> Tensor:
             drawn, weights = made.predict(y, x)
-            return flow.loss(drawn, x, weights)
+            return Flow.loss(drawn, x, weights)
 
         fit(made, loss_of, 400)
         damaged, clean = two_modes()
