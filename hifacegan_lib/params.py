@@ -145,7 +145,7 @@ class Training(Params):
         "hifacegan, or a class of spandrel.architectures: spandrel:NAFNet",
         pattern=r"^(hifacegan|spandrel:.+)$",
     )
-    network_options: str = param("", "more options of the network, a JSON object; the names below are hifacegan's")
+    network_options: str = param("", "options of a network of spandrel, a JSON object; hifacegan has those below")
     suppression: Literal["inner_product", "lip", "conv"] = param("inner_product", "suppression operator of the encoder")
     guidance: Literal["features", "image"] = param("features", "input of SPADE: encoder features or degraded image")
     start: Literal["image", "features"] = param("image", "input of the decoder: subsampled image or last features")

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 import hifacegan_lib as hf
-from hifacegan_lib import cli, pipeline
+from hifacegan_lib import cli, pipeline, sweeps
 from hifacegan_lib.evaluation import doctor
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
+from hifacegan_lib.training import loop
 from hifacegan_lib.utils.images import load_image, save_image
 
 FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid_size": 8}
@@ -241,3 +242,31 @@ def test_a_run_that_is_older_than_a_parameter_goes_on() -> None:
     torch.save({**state, "identity": json.dumps(identity)}, file)
     with pytest.raises(ValueError, match=r"belongs to another run \(parameters.network_options: '\{\}' saved, '' req"):
         pipeline.train_model(p)
+
+
+def test_one_sweep_compares_networks_and_objectives() -> None:
+    given = ["network=hifacegan,spandrel:NAFNet", f"network_options={NAFNET}", "objective=pixels,adversarial"]
+    sweep, cells = sweeps.plan("04_training", "demo", sweeps.read_grid(given), "both")
+    assert len(cells) == 4 and json.loads(sweep.fixed["network_options"]) == json.loads(NAFNET)
+    built = [
+        loop.build(parameters(**sweep.cells[cell], network_options=NAFNET), torch.device("cpu"))[0] for cell in cells
+    ]
+    assert [type(network).__name__ for network in built] == ["Generator"] * 2 + ["SpandrelModel"] * 2
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "width"])
+def test_options_that_are_no_json_object_are_refused(text: str) -> None:
+    with pytest.raises(ParamsError, match=r"network_options = .*: expected a JSON object such as \{\"width\": 24\}"):
+        parameters(network_options=text)
+    assert parameters(network_options={"width": 4}).network_options == '{"width": 4}'  # as YAML reads it
+
+
+def test_a_flow_needs_a_mean() -> None:
+    with pytest.raises(
+        ParamsError, match="flow_mean must name shipped weights or a checkpoint when objective is 'flow'"
+    ):
+        parameters(objective="flow")
+    with pytest.raises(
+        ParamsError, match="no loss: one of perceptual_weight, l1_weight, charbonnier_weight must be above"
+    ):
+        parameters(objective="pixels", l1_weight=0.0)

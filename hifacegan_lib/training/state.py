@@ -95,13 +95,11 @@ def build(p: Training, device: torch.device, config: GeneratorConfig | None = No
     Raises:
         ParamsError: the network's name or an option is unknown, or its package is missing.
     """
-    if config:
-        name, options = networks.OURS, dataclasses.asdict(config)
-    else:
-        name, options = p.network, json.loads(p.network_options or "{}")
-        if name == networks.OURS:
-            fields = (field.name for field in dataclasses.fields(GeneratorConfig))
-            options = {field: getattr(p, field) for field in fields if field in type(p).model_fields} | options
+    name, options = (p.network, json.loads(p.network_options or "{}")) if config is None else (networks.OURS, {})
+    if name == networks.OURS:
+        fields = (field.name for field in dataclasses.fields(GeneratorConfig))
+        taken = {field: getattr(p, field) for field in fields if field in type(p).model_fields}
+        options = dataclasses.asdict(config or GeneratorConfig(**taken))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(p.seed)
         try:
