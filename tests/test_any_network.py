@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import hifacegan_lib as hf
 from hifacegan_lib import cli, pipeline, sweeps
-from hifacegan_lib.evaluation import doctor
+from hifacegan_lib.evaluation import doctor, methods
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
@@ -138,6 +138,7 @@ def test_other_steps_of_a_flow_for_evaluation_and_photographs(home: Path, tmp_pa
         assert f"a flow in {steps} steps from HiFaceGAN" in model.card.architecture
         np.testing.assert_allclose(model.network(faces.numpy()), drawn[steps].numpy(), atol=1e-5)
     assert not torch.equal(drawn[1], drawn[6])
+    assert "6 steps" in methods.open_method(methods.parse(f"{file}@steps=6")).card["architecture"]
     assert torch.equal(drawn[3], checkpoints.load_generator(file)[0](faces))
     save_image(tmp_path / "in" / "face.png", np.full((16, 16, 3), 100, np.uint8))
     command = [

@@ -103,8 +103,8 @@ def parse(text: str, label: str = "") -> Word:
     if not 0 <= settings.get("blend", 0) <= 1:
         raise ValueError(f"method {text!r}: blend = {settings['blend']:g}: expected 0 (fidelity) to 1 (realism)")
     for key, least, unit in (("size", 16, " of pixels"), ("steps", 1, "")):
-        if not (value := settings.get(key, least)) >= least or value % 1:
-            raise ValueError(f"method {text!r}: {key} = {value:g}: expected a whole number{unit}, at least {least}")
+        if not (number := settings.get(key, least)) >= least or number % 1:
+            raise ValueError(f"method {text!r}: {key} = {number:g}: expected a whole number{unit}, at least {least}")
     path = expanded(name)
     short = name if classical is not None or named else path.resolve().name if path.is_dir() else path.stem
     label = label or own or short + (f"@{given}" if given else "")

@@ -51,6 +51,7 @@ def test_a_word_is_a_label_a_name_and_settings(
         ("compact-256@blend", "expected blend=NUMBER"),
         ("compact-256@size=8", "size = 8: expected a whole number of pixels, at least 16"),
         ("compact-256@size=nan", "size = nan: expected a whole number"),
+        ("compact-256@steps=1.5", "steps = 1.5: expected a whole number, at least 1"),
         ("bicubic@sharp=2", "unknown setting 'sharp'; there are: factor"),
         ("input=bicubic", "label 'input' cannot be used"),
     ],
