@@ -10,8 +10,8 @@ The network draws the clean face x from Z_t, t and mean(y), and the velocity fol
 
 For the loss 1 - t is at least ``NEAREST``: where Z_t is nearly the clean face, the error that is left is rounding and
 clipping, and without the bound its weight would have no limit. Euler's method draws a face: Z += v / steps from t = 0.
-Its last step ends at x, so a face is in [0, 1] if the network's pictures are. More steps give faces that are sharper
-and further from the mean.
+Its last step ends at x, so a face is in [0, 1] if the network's pictures are. More steps follow the path more exactly:
+one step of a flow that learned long enough ends at the mean of the possible faces, many steps at one of these faces.
 """
 
 from typing import Any, Self
