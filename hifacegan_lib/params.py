@@ -158,12 +158,16 @@ class Training(Params):
     skip: bool = param(True, "predict a correction of the degraded image; paper false")
     spectral_norm: bool = param(False, "spectral normalization of the generator's decoder; paper true")
     init_from: str = param("", "checkpoint to start from, ours or published; replaces the architecture above")
+    discriminator: Literal["patch", "unet"] = param("patch", "patch: scores of patches, paper; unet: of each pixel")
     discriminator_width: int = param(16, "channels of the discriminator's first layer", ge=4, le=256)
     discriminator_detail: Weight = param(0.0, "gain of extra channels with fine detail; paper 0: none")
+    augment: Literal["none", "diffaugment"] = param("none", "diffaugment: change the discriminator's inputs at random")
     batch_size: Count = param(8, "pairs in a step")
     accumulate: Count = param(1, "parts of a batch, computed one after another: less memory, the same step")
     steps: Count = param(400, "optimizer steps in all")
-    decay_steps: int = param(200, "number of last steps, in which the learning rates fall linearly", ge=0)
+    decay_steps: int = param(200, "number of last steps, in which the learning rates fall", ge=0)
+    schedule: Literal["linear", "cosine"] = param("linear", "shape of that fall")
+    warmup_steps: int = param(0, "number of first steps, in which the learning rates rise linearly", ge=0)
     lr_generator: float = param(0.002, "learning rate of the generator; paper 1e-4", gt=0, le=1)
     lr_discriminator: float = param(0.004, "learning rate of the discriminator; paper 4e-4", gt=0, le=1)
     beta1: float = param(0.9, "Adam's first beta; paper 0", ge=0, lt=1)
@@ -216,7 +220,11 @@ class Training(Params):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        for key, most in (("decay_steps", "steps"), ("discriminator_warmup", "adversary_from")):
+        for key, most in (
+            ("decay_steps", "steps"),
+            ("warmup_steps", "steps"),
+            ("discriminator_warmup", "adversary_from"),
+        ):
             if getattr(self, key) > getattr(self, most):
                 raise ValueError(f"{key} = {getattr(self, key)} must not exceed {most} = {getattr(self, most)}")
         if self.objective == "flow" and not self.flow_mean:

@@ -32,14 +32,14 @@ FLOORS = [
 
 BUDGET = {
     "utils": 1700,
-    "models": 2530,
+    "models": 2570,
     "degradations": 1500,
     "restoration": 2270,
     "data": 1420,
     "metrics": 1760,
     "evaluation": 2500,
     "reports": 1550,
-    "training": 1060,
+    "training": 1110,
     "widgets": 730,
     "commands": 790,
     "top level": 1820,

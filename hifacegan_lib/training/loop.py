@@ -8,11 +8,12 @@ this image, and only that gradient is propagated back through the generator. Bot
 weights before the step. Processes may share a batch and process it in parts: every loss is a mean over pairs, so
 gradients are added in equal shares, and the step is that of the whole batch.
 
-The caller supplies the pairs, :class:`hifacegan_lib.params.Training` all settings. The loop uses no random numbers; the
-states of PyTorch's random generators, which a network may use, are kept in the checkpoint. On the CPU a run that was
-killed and resumed ends with bit-identical weights.
+The caller supplies the pairs, :class:`hifacegan_lib.params.Training` all settings. The states of PyTorch's random
+generators, which a network and ``augment`` may use, are kept in the checkpoint. On the CPU a run that was killed and
+resumed ends with bit-identical weights.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,7 @@ from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.reports.run_log import Journal
-from hifacegan_lib.training import distributed, health
+from hifacegan_lib.training import augmentation, distributed, health
 from hifacegan_lib.training.losses import (
     Answers,
     Weighted,
@@ -44,6 +45,7 @@ from hifacegan_lib.training.state import Networks, Run, build, restore, save
 from hifacegan_lib.utils import images, stop_signals
 
 Batch = Mapping[str, Any]
+Judge = Callable[[Tensor], Answers]
 AnswerPair = tuple[Answers, Answers]
 """The discriminator's outputs for the restored faces and for the clean faces."""
 
@@ -132,7 +134,7 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
     p, means = run.p, dict[str, Tensor]()
     for optimizer, rate in ((run.g_optimizer, p.lr_generator), (run.d_optimizer, p.lr_discriminator)):
         for group in optimizer.param_groups:
-            group["lr"] = rate * decay(step, p.steps, p.decay_steps)
+            group["lr"] = rate * rate_factor(p, step)
     active = discriminator_active(p, step)
     run.generator.train()
     if isinstance(run.trained, Generator):
@@ -148,11 +150,12 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
             answers = None
             if active:
                 run.discriminator.train(first == 0)  # spectral norm is updated once a step
+                judge = augmentation.judge(run.discriminator, p.augment, degraded)
                 with parametrize.cached():  # and is computed once for both batches of faces
-                    answers = run.discriminator(degraded, picture), run.discriminator(degraded, clean)
+                    answers = judge(picture), judge(clean)
         values, gradient_of_picture = generator_step(run, step, picture, image_losses, answers)
         if answers:
-            values |= discriminator_step(run, step, clean, degraded, answers)
+            values |= discriminator_step(run, step, clean, judge, answers)
         restored.backward(gradient_of_picture)  # the discriminator's graph is already freed
         means = {name: means.get(name, 0) + value.detach() / p.accumulate for name, value in values.items()}
     norms = {}
@@ -172,7 +175,7 @@ def forward(run: Run, degraded: Tensor, clean: Tensor) -> tuple[Tensor, Mapping[
     return restored, {**run.losses, "flow": (1.0, lambda r, c, _: Flow.loss(r, c, weights))}
 
 
-def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, answers: AnswerPair) -> dict[str, Tensor]:
+def discriminator_step(run: Run, step: int, clean: Tensor, judge: Judge, answers: AnswerPair) -> dict[str, Tensor]:
     """The discriminator's losses for its outputs; adds their gradients to those of the discriminator's weights."""
     p = run.p
     losses = {"discriminator": discriminator_loss(p.adversarial, *answers)}
@@ -180,7 +183,7 @@ def discriminator_step(run: Run, step: int, clean: Tensor, degraded: Tensor, ans
     if p.r1_weight and step % p.r1_every == 0:  # rare steps with a larger weight (lazy regularisation)
         run.discriminator.eval()
         clean = clean.clone().requires_grad_()
-        losses["r1"] = r1_penalty(run.discriminator(degraded, clean), clean)
+        losses["r1"] = r1_penalty(judge(clean), clean)
         total = total + p.r1_weight * p.r1_every * losses["r1"]
     run.scaler.scale(total / p.accumulate).backward(inputs=list(run.discriminator.parameters()))
     return losses
@@ -213,9 +216,10 @@ def discriminator_active(p: Training, step: int) -> bool:
     return needed and step >= p.adversary_from - p.discriminator_warmup
 
 
-def decay(step: int, steps: int, decay_steps: int) -> float:
-    """Factor on the learning rates: 1, then a linear decay that ends just above 0."""
-    return min(1.0, (steps - step) / (decay_steps + 1))
+def rate_factor(p: Training, step: int) -> float:
+    """Factor on the learning rates: a linear rise to 1, then 1, then a linear or a cosine's fall to just above 0."""
+    rise, fall = min(1.0, (step + 1) / (p.warmup_steps + 1)), min(1.0, (p.steps - step) / (p.decay_steps + 1))
+    return rise * (fall if p.schedule == "linear" else (1 - math.cos(math.pi * fall)) / 2)
 
 
 @torch.no_grad()

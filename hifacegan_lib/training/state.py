@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hifacegan_lib.models import checkpoints, networks
-from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.models.discriminator import KINDS
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.params import ParamsError, Training
@@ -87,7 +87,7 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
     return state["step"], state["seconds"]
 
 
-def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Any, Discriminator]:
+def build(p: Training, device: torch.device, config: GeneratorConfig | None = None) -> tuple[Any, nn.Module]:
     """Both networks of a run, initialised by its seed; the state of PyTorch's global random generator is kept.
 
     ``config`` is a ``Generator``'s shape; by default ``p`` names the network and its shape.
@@ -106,7 +106,7 @@ def build(p: Training, device: torch.device, config: GeneratorConfig | None = No
             generator = networks.build(name, options)
         except (ImportError, ValueError) as error:
             raise ParamsError(str(error)) from None
-        discriminator = Discriminator(p.discriminator_width, detail=p.discriminator_detail)
+        discriminator = KINDS[p.discriminator](p.discriminator_width, detail=p.discriminator_detail)
     layout = torch.channels_last
     return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from hifacegan_lib.models.discriminator import Discriminator, _PixelStatistics
+from hifacegan_lib.models.discriminator import Discriminator, UNetDiscriminator, _PixelStatistics
 
 
 def build(**options: float) -> Discriminator:
@@ -109,3 +109,48 @@ def test_layers_have_the_widths_and_strides_of_pix2pixhd() -> None:
     assert [c.out_channels for c in convolutions] == [2, 4, 8, 16, 16, 16, 1]
     assert [c.stride[0] for c in convolutions] == [2, 2, 2, 2, 2, 1, 1]
     assert [c.bias is not None for c in convolutions] == [True, False, False, False, False, False, True]
+
+
+def unet(**options: float) -> UNetDiscriminator:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return UNetDiscriminator(width=4, **options)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 30)])
+def test_the_unet_scores_each_pixel_with_all_that_surrounds_it(size: tuple[int, int]) -> None:
+    damaged, face = faces(1, 3, *size), faces(1, 3, *size, seed=1).requires_grad_()
+    (scale,) = unet().eval()(damaged, face)
+    assert scale[-1].shape == (1, 1, *size) and len(scale) == 10
+    scale[-1][0, 0, 4, 4].backward()
+    assert face.grad is not None and face.grad[0, :, :8, :8].all()
+
+
+def test_every_inner_convolution_of_the_unet_is_spectrally_normalised() -> None:
+    network = unet(detail=2.0).train()
+    for _ in range(60):  # one power iteration a pass
+        network(faces(1, 3, 16, 16), faces(1, 3, 16, 16))
+    network.eval()
+    inner = [*network.down, *network.up, *network.refine]
+    assert [abs(torch.linalg.matrix_norm(layer.weight.flatten(1), 2) - 1) < 0.05 for layer in inner] == [True] * 8
+
+
+def test_the_unet_of_real_esrgan_has_4_4_million_parameters() -> None:
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in UNetDiscriminator().parameters())
+    assert parameters == 4_376_897 + 3 * 64 * 9  # theirs sees the face alone: three channels fewer
+
+
+def test_the_unet_learns_to_separate_pixels() -> None:
+    """Right halves of restored faces are wrong: scores fall there, and not in the left halves."""
+    network, clean = unet(), faces(4, 3, 16, 16)
+    wrong = clean.clone()
+    wrong[..., 8:] = 1 - wrong[..., 8:]
+    adam = torch.optim.Adam(network.parameters(), 0.01, (0.5, 0.9))
+    for _ in range(60):
+        real, fake = (network(clean, face)[0][-1] for face in (clean, wrong))
+        ((real - 1).square().mean() + fake[..., 8:].square().mean() + (fake[..., :8] - 1).square().mean()).backward()
+        adam.step()
+        adam.zero_grad()
+    good = network.eval()(clean, wrong)[0][-1] > 0.5
+    assert good[..., :8].float().mean() > 0.9 and good[..., 8:].float().mean() < 0.1

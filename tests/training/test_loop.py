@@ -346,11 +346,35 @@ def test_a_gradient_that_is_not_finite_stops_the_run_though_its_loss_is(tmp_path
     assert checkpoints.list_complete(tmp_path / "checkpoints")[-1].name == "step_000004"
 
 
+def rates(**changes: object) -> list[float]:
+    p = TINY.model_copy(update={"steps": 10, "decay_steps": 4, **changes})
+    return [loop.rate_factor(p, step) for step in range(10)]
+
+
 def test_the_rate_is_constant_then_a_straight_line() -> None:
-    factors = [loop.decay(step, 10, 4) for step in range(10)]
-    assert factors[:6] == [1.0] * 6
-    assert factors[6:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
-    assert loop.decay(9, 10, 0) == 1.0
+    assert rates()[:6] == [1.0] * 6
+    assert rates()[6:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert rates(decay_steps=0) == [1.0] * 10
+
+
+def test_the_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
+    cosine = [(1 + np.cos(np.pi * done / 5)) / 2 for done in range(1, 5)]
+    assert rates(schedule="cosine", warmup_steps=3) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, *cosine])
+
+
+@pytest.mark.parametrize("discriminator", ["patch", "unet"])
+def test_a_run_of_few_faces_resumes_to_the_bit(tmp_path: Path, discriminator: Any) -> None:
+    changes = {"augment": "diffaugment", "discriminator": discriminator, "schedule": "cosine", "warmup_steps": 2}
+    changes |= {"r1_weight": 0.1, "r1_every": 2}
+
+    def until_the_cut(start: int) -> Iterator[dict]:
+        yield from (pair(step) for step in range(start, 5))
+        raise PowerCut
+
+    with pytest.raises(PowerCut):
+        loop.train(TINY.model_copy(update=changes), until_the_cut, pair(999), tmp_path / "cut")
+    assert weights(run(tmp_path / "cut", **changes)) == weights(run(tmp_path / "whole", **changes))
+    assert weights(run(tmp_path / "cut", **changes)) != weights(run(tmp_path / "plain", **changes, seed=1))
 
 
 def test_the_average_follows_the_weights() -> None:
