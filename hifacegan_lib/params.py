@@ -33,6 +33,10 @@ MAY_CHANGE = {
 }
 """Parameters that may change when a run is resumed: the weights do not depend on them, but for rounding."""
 
+PICTURE_LOSSES = ("l1", "charbonnier", "perceptual", "lpips", "focal", "parts", "identity")
+ADVERSARIAL_LOSSES = ("adversarial", "feature_matching")
+"""The generator's losses; each has a ``<name>_weight`` among the parameters of notebook 04."""
+
 _PLAIN = (str, int, float, list, dict, type(None))
 
 
@@ -187,6 +191,10 @@ class Training(Params):
     feature_matching_weight: Weight = param(10.0, "weight of multi-scale feature matching; paper 10")
     perceptual_weight: Weight = param(0.0, "weight of the VGG-19 loss; paper 10; needs downloaded weights")
     perceptual_file: str = param("", "safetensors file with VGG-19's first layers; empty: torchvision's VGG-19")
+    lpips_weight: Weight = param(0.0, "weight of LPIPS with VGG-16; needs downloaded weights")
+    focal_weight: Weight = param(0.0, "weight of the focal frequency loss")
+    parts_weight: Weight = param(0.0, "weight of L1 around eyes and mouth; needs YuNet")
+    identity_weight: Weight = param(0.0, "weight of 1 - cosine of SFace's embeddings; needs YuNet, SFace and onnx")
     l1_weight: Weight = param(100.0, "weight of the L1 loss; paper 0")
     charbonnier_weight: Weight = param(0.0, "weight of the Charbonnier loss, which is L1 made smooth at 0")
     charbonnier_epsilon: float = param(
@@ -229,8 +237,8 @@ class Training(Params):
                 raise ValueError(f"{key} = {getattr(self, key)} must not exceed {most} = {getattr(self, most)}")
         if self.objective == "flow" and not self.flow_mean:
             raise ValueError("flow_mean must name shipped weights or a checkpoint when objective is 'flow'")
-        weights = [f"{name}_weight" for name in ("perceptual", "l1", "charbonnier")]
-        weights += [f"{name}_weight" for name in ("adversarial", "feature_matching") if self.objective == "adversarial"]
+        weights = [f"{name}_weight" for name in PICTURE_LOSSES]
+        weights += [f"{name}_weight" for name in ADVERSARIAL_LOSSES if self.objective == "adversarial"]
         if self.objective != "flow" and not any(getattr(self, weight) for weight in weights):
             raise ValueError(f"no loss: one of {', '.join(weights)} must be above 0")
         return self

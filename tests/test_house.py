@@ -36,13 +36,13 @@ BUDGET = {
     "degradations": 1500,
     "restoration": 2270,
     "data": 1420,
-    "metrics": 1760,
+    "metrics": 1770,
     "evaluation": 2500,
     "reports": 1550,
-    "training": 1110,
+    "training": 1400,
     "widgets": 730,
     "commands": 790,
-    "top level": 1820,
+    "top level": 1830,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -50,11 +50,12 @@ class Lpips:
     def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
         check(image, clean, LPIPS_SIDE)
         if self._network is None:
-            self._network = self._load()
+            self._network = self.load()
         with torch.no_grad():  # normalize: for inputs in [0, 1]
             return self._network.to(image.device)(image, clean, normalize=True).flatten()
 
-    def _load(self) -> Any:
+    def load(self) -> Any:
+        """The network of the package lpips, for faces in [-1, 1], or in [0, 1] with ``normalize=True``."""
         file = weights(self.backbone)  # torch does not verify a cached file
         import lpips
 

@@ -85,14 +85,19 @@ def align(image: Pixels, points: NDArray[np.floating]) -> Pixels:
     Raises:
         ValueError: all landmarks lie in one place.
     """
+    turn, move = similarity(points)
+    matrix = np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
+    return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+
+
+def similarity(points: NDArray[np.floating]) -> tuple[complex, complex]:
+    """a and b of the module's text, for landmarks and errors as in :func:`align`."""
     z, t = points @ (1, 1j), TEMPLATE @ (1, 1j)
     spread = float((abs(z - z.mean()) ** 2).sum())
     if spread < 1e-6:
         raise ValueError("five landmarks in one place have no size")
-    turn = (np.conj(z - z.mean()) * (t - t.mean())).sum() / spread
-    move = t.mean() - turn * z.mean()
-    matrix = np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
-    return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    turn = complex((np.conj(z - z.mean()) * (t - t.mean())).sum() / spread)
+    return turn, complex(t.mean() - turn * z.mean())
 
 
 def yunet_row(face: Detection) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The losses; the perceptual loss is in ``perceptual``.
+"""The losses; the VGG-19 loss is in ``perceptual``, those of eyes, mouth and identity are in ``face_losses``.
 
 r and c are D's scores of restored and clean faces; each expectation is over patches and faces:
 
@@ -6,6 +6,9 @@ r and c are D's scores of restored and clean faces; each expectation is over pat
     hinge             D: E max(0, 1 + r) + E max(0, 1 - c)       G: - E r
     non_saturating    D: - E ln σ(-r) - E ln σ(c)                G: - E ln σ(r)            goes with R1
     feature matching  L1 between D's features of restored and clean, mean over scales      10
+    focal             mean |F|^a |F|² / max |F|^a, F: Fourier transform of restored - clean, a = 1;                0
+                      frequencies with a large error count more
+    lpips             LPIPS 0.1 with VGG-16's features                                                          0
     pixel             L1, or Charbonnier's smooth one; the paper has neither, its author   0
                       suggests L1 against colour casts
 
@@ -20,28 +23,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hifacegan_lib.params import Training
-from hifacegan_lib.training import perceptual
+from hifacegan_lib.params import ADVERSARIAL_LOSSES, PICTURE_LOSSES, Training
+from hifacegan_lib.training import face_losses, perceptual
 
 Answers = Sequence[Sequence[Tensor]]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Restored, clean and degraded faces, each N x 3 x H x W in [0, 1], to a scalar: a mean over the N pairs."""
 Weighted = tuple[float, Loss]
 
-NAMES = ("l1", "charbonnier", "perceptual", "adversarial", "feature_matching")
-"""The generator's losses; each has a ``<name>_weight`` among the parameters."""
+NAMES = (*PICTURE_LOSSES, *ADVERSARIAL_LOSSES)
 RESERVED = (
-    *NAMES,
-    "flow",
-    "discriminator",
-    "r1",
-    "step",
-    "seconds",
-    "lr",
-    "psnr",
-    "droplets",
-    "d_margin",
-    "d_accuracy",
+    *(*NAMES, "flow", "discriminator", "r1"),
+    *("step", "seconds", "lr", "psnr", "droplets", "d_margin", "d_accuracy"),
 )
 """Keys of metrics.jsonl: not allowed as names of your own losses, as is the prefix ``cast_``."""
 
@@ -54,9 +47,9 @@ def image_losses(
     Args:
         own: additional losses, in the same form. Each must be a mean over the pairs, so that a batch can be processed
             in parts.
-        device: the device for VGG-19.
+        device: the device of the networks in losses.
     Raises:
-        FileNotFoundError: ``perceptual_weight`` is above 0 and the weights of VGG-19 are missing.
+        FileNotFoundError: a loss needs a network whose weights are missing. ImportError: identity without onnx.
         ValueError: a name is in use, or a weight is NaN or infinite.
     """
     found: dict[str, Weighted] = {"l1": (p.l1_weight, lambda restored, clean, _: F.l1_loss(restored, clean))}
@@ -65,6 +58,18 @@ def image_losses(
     if p.perceptual_weight:
         vgg = perceptual.load(p.perceptual_file).to(device)
         found["perceptual"] = (p.perceptual_weight, lambda restored, clean, _: vgg(restored, clean))
+    if p.focal_weight:
+        found["focal"] = (p.focal_weight, _exact(lambda restored, clean, _: focal_frequency(restored, clean)))
+    if p.lpips_weight:
+        distance = perceptual.lpips_loss(device)
+        found["lpips"] = (p.lpips_weight, _exact(lambda restored, clean, _: distance(restored, clean)))
+    if p.parts_weight or p.identity_weight:
+        points = face_losses.Landmarks()
+    if p.parts_weight:
+        found["parts"] = (p.parts_weight, lambda r, c, _: face_losses.parts(r, c, points(c)))
+    if p.identity_weight:
+        sface = face_losses.sface(device)
+        found["identity"] = (p.identity_weight, _exact(lambda r, c, _: face_losses.identity(r, c, points(c), sface)))
     for name, (weight, loss) in (own or {}).items():
         if name in RESERVED or name.startswith("cast_"):
             raise ValueError(f"loss {name!r}: the name is in use; in use are {', '.join(RESERVED)} and cast_...")
@@ -72,6 +77,16 @@ def image_losses(
             raise ValueError(f"loss {name!r}: the weight is {weight}, expected a finite number")
         found[name] = (weight, _scalar(name, loss))
     return found
+
+
+def _exact(loss: Loss) -> Loss:
+    """The loss in float32 whatever the precision: sums of squares overflow float16."""
+
+    def exact(restored: Tensor, clean: Tensor, degraded: Tensor) -> Tensor:
+        with torch.autocast(restored.device.type, enabled=False):
+            return loss(restored.float(), clean.float(), degraded.float())
+
+    return exact
 
 
 def _scalar(name: str, loss: Loss) -> Loss:
@@ -155,6 +170,17 @@ def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tenso
     mean, which PSNR rewards.
     """
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
+
+
+def focal_frequency(restored: Tensor, clean: Tensor, alpha: float = 1.0) -> Tensor:
+    """Focal frequency loss (Jiang 2021, arXiv 2012.12821): two batches N x 3 x H x W -> scalar.
+
+    The squared error of each frequency, weighted by its size to the power ``alpha``. The weights have no gradient; the
+    largest of each face and channel is 1. The transform is orthonormal, so with ``alpha`` 0 this is the mean square.
+    """
+    power = torch.view_as_real(torch.fft.fft2(restored - clean, norm="ortho")).square().sum(-1)  # N x 3 x H x W
+    weight = power.detach() ** (alpha / 2)
+    return (weight / weight.amax((2, 3), keepdim=True).clamp_min(1e-12) * power).mean()
 
 
 def _float32(scores: Tensor) -> Tensor:

@@ -9,7 +9,7 @@
 of its channels has mean 1 over natural images. Its weights differ, so the two losses have different scales.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hifacegan_lib.metrics.learned_distance import Lpips
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.utils import files, weight_registry
 
@@ -139,3 +140,14 @@ def _fitting(path: str | Path, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     except RuntimeError as error:
         raise ValueError(f"{path}: {error}") from None
     return found
+
+
+def lpips_loss(device: torch.device | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    """LPIPS 0.1 with VGG-16, mean over two batches N x 3 x H x W in [0, 1]; gradients reach the first.
+
+    Raises:
+        MissingWeights: VGG-16 is not downloaded.
+    """
+    weight_registry.verify("vgg16")
+    network = Lpips("vgg").load().to(device).requires_grad_(False)
+    return lambda restored, clean: network(restored, clean, normalize=True).mean()

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from skimage import data
+from standins import real
 from torch.nn.utils import parametrize
 
 from hifacegan_lib.models import checkpoints
@@ -344,6 +347,17 @@ def test_a_gradient_that_is_not_finite_stops_the_run_though_its_loss_is(tmp_path
     with pytest.raises(FloatingPointError, match=r"step 5: gradient of the generator is (inf|nan) on \['a', 'b'\]"):
         loop.train(TINY, batches, pair(999), tmp_path, (generator, discriminator))
     assert checkpoints.list_complete(tmp_path / "checkpoints")[-1].name == "step_000004"
+
+
+@real("yunet", "sface", "vgg16")
+def test_a_run_with_every_loss_of_the_picture(tmp_path: Path) -> None:
+    face = cv2.resize(data.astronaut()[0:256, 96:352], (32, 32), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    clean = torch.from_numpy(face.copy())[None].expand(2, 3, 32, 32) / 255
+    given = {"clean": clean, "degraded": 0.8 * clean, "key": ["a", "b"]}
+    names = ("l1", "lpips", "focal", "parts", "identity")
+    changes = {**{f"{name}_weight": 1.0 for name in names}, "adversary_from": 9, "steps": 2, "log_every": 1}
+    loop.train(TINY.model_copy(update=changes), lambda _: iter([given] * 2), given, tmp_path)
+    assert all(line[name] > 0 for line in lines(tmp_path) for name in names)
 
 
 def rates(**changes: object) -> list[float]:

@@ -1,15 +1,20 @@
 """Each loss against numbers worked out by hand or by an expression of NumPy's alone."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import golden
 import numpy as np
 import pytest
 import torch
+from standins import real
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from hifacegan_lib.metrics.learned_distance import Lpips
 from hifacegan_lib.models.discriminator import Discriminator
+from hifacegan_lib.params import Training
 from hifacegan_lib.training import losses
 
 
@@ -248,3 +253,48 @@ def test_the_recorded_losses_of_features() -> None:
     ]
     assert found[0].item() == pytest.approx(np.mean(by_numpy))
     golden.check("training: feature matching and R1", torch.stack(found))
+
+
+def test_focal_frequency_by_hand() -> None:
+    """A constant c and a wave a cos(2 pi x / 4) over 4 x 4 pixels: F is 4 c at 0, and 2 a at two frequencies."""
+    c, a = 0.5, 0.25
+    difference = c + a * torch.cos(torch.pi / 2 * torch.arange(4.0)).expand(1, 3, 4, 4)
+    expected = (2.0**2 + 2 * 0.5**2 * (0.5 / 2.0)) / 16  # the largest, 2, has the weight 1
+    assert losses.focal_frequency(difference, torch.zeros(1, 3, 4, 4)).item() == pytest.approx(expected)
+
+
+def test_focal_frequency_by_numpy_and_without_focus_the_mean_square() -> None:
+    a, b = torch.rand(2, 2, 3, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    size = np.abs(np.fft.fft2((a - b).numpy(), norm="ortho"))
+    expected = (size**3 / size.max((2, 3), keepdims=True)).mean()
+    assert losses.focal_frequency(a, b).item() == pytest.approx(expected)
+    assert losses.focal_frequency(a, b, alpha=0.0).item() == pytest.approx((a - b).square().mean().item())
+    equal = a.clone().requires_grad_()
+    losses.focal_frequency(equal, a).backward()
+    assert equal.grad is not None and not equal.grad.any()
+
+
+@real("vgg16")
+def test_the_lpips_loss_is_the_metric_with_a_gradient() -> None:
+    restored, clean = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    p = Training.checked({"lpips_weight": 2.0}, "test")
+    weight, loss = losses.image_losses(p)["lpips"]
+    value = loss(restored.requires_grad_(), clean, clean)
+    assert weight == 2.0 and value.item() == pytest.approx(Lpips("vgg")(restored.detach(), clean).mean().item())
+    value.backward()
+    assert restored.grad is not None and restored.grad.any()
+
+
+@pytest.mark.parametrize("name", ["lpips", "parts", "identity"])
+def test_a_loss_whose_network_is_missing_names_the_command(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"run `hifacegan weights fetch (vgg16|yunet)`"):
+        losses.image_losses(Training.checked({f"{name}_weight": 1.0}, "test"))
+
+
+def test_losses_of_sums_of_squares_are_exact_in_any_precision() -> None:
+    p = Training.checked({"focal_weight": 1.0}, "test")
+    a, b = torch.rand(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    loss = losses.image_losses(p)["focal"][1]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(a, b, b).item() == pytest.approx(losses.focal_frequency(a, b).item())
