@@ -41,7 +41,7 @@ def initial_networks(p: Training, device: torch.device) -> Networks | None:
     before it influences the generator. The folder of a training checkpoint gives both.
 
     Raises:
-        ParamsError: the folder's discriminator has another width.
+        ParamsError: the folder's discriminator is of another kind or width.
     """
     if not p.init_from:
         return None
@@ -58,8 +58,8 @@ def initial_networks(p: Training, device: torch.device) -> Networks | None:
             discriminator.load_state_dict(checkpoints.load_state(folder, device)["discriminator"])
         except RuntimeError:
             raise ParamsError(
-                f"init_from = {p.init_from!r}: its discriminator is not of discriminator_width = "
-                f"{p.discriminator_width}; name its generator.safetensors to begin with a new discriminator"
+                f"init_from = {p.init_from!r}: its discriminator is not of discriminator = {p.discriminator!r} and "
+                f"discriminator_width = {p.discriminator_width}; name its generator.safetensors to begin with a new one"
             ) from None
     return generator, discriminator
 

@@ -181,6 +181,7 @@ class Training(Params):
     )
     flow_mean: str = param("", "flow: the frozen restorer before it, shipped weights or a checkpoint")
     flow_sigma: Weight = param(0.1, "flow: standard deviation of the noise that is added to the mean; white is 1")
+    flow_clip: Weight = param(1.0, "flow: largest gradient norm, in the place of gradient_clip; 0 is off")
     flow_steps: Count = param(10, "flow: network passes for a face, in the strip and in evaluations")
     adversarial: Literal["lsgan", "hinge", "non_saturating"] = param("lsgan", "kind of adversarial loss; paper lsgan")
     adversarial_weight: Weight = param(1.0, "weight of the adversarial loss; paper 1; 0 trains no discriminator")

@@ -22,9 +22,10 @@ Networks = tuple[nn.Module, nn.Module]
 
 
 def with_objective(p: Training) -> Training:
-    """The parameters with weight 0 for the losses that the objective leaves out."""
+    """The parameters with weight 0 for the losses that the objective leaves out, and a flow's gradient clipping."""
     left_out = {"adversarial": (), "pixels": ("adversarial", "feature_matching"), "flow": losses.NAMES}[p.objective]
-    return p.model_copy(update={f"{name}_weight": 0.0 for name in left_out})
+    clip = {"gradient_clip": p.flow_clip} if p.objective == "flow" else {}
+    return p.model_copy(update={f"{name}_weight": 0.0 for name in left_out} | clip)
 
 
 class Run:

@@ -1,5 +1,6 @@
 """The state of a run: what it is built from, what a checkpoint holds, and what is refused."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import GeneratorConfig
 from hifacegan_lib.params import Training
 from hifacegan_lib.training import distributed, loop
@@ -114,3 +116,21 @@ def test_another_run_and_another_version_are_refused(fabric: Any, tmp_path: Path
     torch.save({name: part for name, part in state.items() if name not in ("watch", "seconds")}, file)
     with pytest.raises(ValueError, match="another version of the workbench; missing: seconds, watch"):
         restore(run, tmp_path, {"a": 1})
+
+
+@pytest.mark.parametrize("given", [{}, {"flow_clip": 0.0}, {"flow_clip": 0.5, "gradient_clip": 9.0}])
+def test_a_flow_is_clipped_by_default(fabric: Any, given: dict[str, float]) -> None:
+    flow = {"objective": "flow", "flow_mean": "any", "skip": False}  # without skip, times near 1 have large gradients
+    p = Training.checked({**SETTINGS, **flow, **given}, "test")
+    clean, most = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), 0.0
+    for seed in range(4):
+        network, discriminator = build(p, torch.device("cpu"))
+        run = Run(p, fabric, (Flow(copy.deepcopy(network), network), discriminator), {})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            _, norms = loop.train_step(run, 0, {"clean": clean, "degraded": 0.8 * clean, "key": ["a", "b"]})
+        moments = [state["exp_avg"] for state in run.g_optimizer.state.values()]  # (1 - beta1) times the gradient
+        used, norm = torch.nn.utils.get_total_norm(moments).item() / (1 - p.beta1), max(norms.values()).item()
+        assert used == pytest.approx(min(norm, p.flow_clip or norm), rel=1e-4)
+        most = max(most, norm)
+    assert most > 2  # or nothing was clipped
