@@ -28,13 +28,14 @@ FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid
 NAFNET = '{"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}'
 KINDS: dict[str, dict[str, Any]] = {
     "nafnet": {"network": "spandrel:NAFNet", "network_options": NAFNET},
-    "flow": {"objective": "flow", "flow_mean": "runs/mean/checkpoints/step_000012", "flow_steps": 3},
+    "flow": {"objective": "flow", "flow_mean": "runs/mean/checkpoints/step_000012", "flow_steps": 2},
 }
 SHORT = {"steps": 4, "checkpoint_every": 4, "picture_every": 4}
 
 
 def parameters(**changes: Any) -> Training:
     values: dict[str, Any] = {"data_dir": "data/tiny", "image_size": 16, "width": 4, "hidden": 4, "batch_size": 4}
+    values |= {"suppression": "conv", "stages": 1}
     values |= {"discriminator_width": 4, "steps": 12, "decay_steps": 2, "adversary_from": 0, "progress": "none"}
     values |= {"log_every": 1, "picture_every": 12, "checkpoint_every": 2, "device": "cpu"}
     if mean := changes.get("flow_mean"):
@@ -118,7 +119,7 @@ def test_pixels_is_adversarial_without_the_weights_of_the_discriminator(home: Pa
 def test_the_mean_of_a_flow_stays_as_it_was(home: Path) -> None:
     made, info = checkpoints.load_generator(newest(home, "flow"))
     mean, _ = checkpoints.load_generator(newest(home, "mean"))
-    assert info["step"] == 12 and (made.sigma, made.steps) == (0.1, 3)
+    assert info["step"] == 12 and (made.sigma, made.steps) == (0.1, 2)
     for name, value in mean.state_dict().items():
         assert torch.equal(value, made.mean.state_dict()[name]), name
     first = Flow(mean, mean)
@@ -129,7 +130,7 @@ def test_other_steps_of_a_flow_for_evaluation_and_photographs(home: Path, tmp_pa
     file = newest(home, "flow")
     faces = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     drawn = {}
-    for steps in (1, 3, 6):
+    for steps in (1, 2, 6):
         made, _ = pipeline.find_model(Evaluation.checked({"checkpoint": str(file), "flow_steps": steps}, "test"))
         with torch.no_grad():
             drawn[steps] = made(faces)
@@ -139,7 +140,7 @@ def test_other_steps_of_a_flow_for_evaluation_and_photographs(home: Path, tmp_pa
         np.testing.assert_allclose(model.network(faces.numpy()), drawn[steps].numpy(), atol=1e-5)
     assert not torch.equal(drawn[1], drawn[6])
     assert "6 steps" in methods.open_method(methods.parse(f"{file}@steps=6")).card["architecture"]
-    assert torch.equal(drawn[3], checkpoints.load_generator(file)[0](faces))
+    assert torch.equal(drawn[2], checkpoints.load_generator(file)[0](faces))
     save_image(tmp_path / "in" / "face.png", np.full((16, 16, 3), 100, np.uint8))
     command = [
         "restore",
@@ -191,7 +192,7 @@ def test_a_network_of_the_reader_s_own_learns_a_flow(home: Path) -> None:
     p = parameters(run_name="own", **SHORT, **KINDS["flow"])
     file = checkpoints.latest_generator(pipeline.train_model(p, generator=Own()))
     model = hf.load_model(file, network=Own())
-    assert "Own, a flow in 3 steps" in model.card.architecture
+    assert "Own, a flow in 2 steps" in model.card.architecture
     assert model.restore([np.full((20, 18, 3), 100, np.uint8)])[0].shape == (20, 18, 3)
     assert json.loads((home / "runs" / "own" / "result.json").read_text())["faces"] == 8
 
