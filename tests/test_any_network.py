@@ -256,6 +256,13 @@ def test_one_sweep_compares_networks_and_objectives() -> None:
     assert [type(network).__name__ for network in built] == ["Generator"] * 2 + ["SpandrelModel"] * 2
 
 
+def test_a_command_takes_options_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["params", "demo", "04_training", "-p", "seed", "3", "-p", "network_options", NAFNET, "-p", "width", "8"]
+    assert cli.main(line) == 0
+    said = capsys.readouterr().out
+    assert f"network_options: '{NAFNET}'" in said and "seed: 3 " in said and "width: 8 " in said
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "width"])
 def test_options_that_are_no_json_object_are_refused(text: str) -> None:
     with pytest.raises(ParamsError, match=r"network_options = .*: expected a JSON object such as \{\"width\": 24\}"):

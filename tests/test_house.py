@@ -41,7 +41,7 @@ BUDGET = {
     "reports": 1550,
     "training": 1400,
     "widgets": 730,
-    "commands": 790,
+    "commands": 800,
     "top level": 1830,
 }
 """Lines of Python; raised only with the reason in the commit."""

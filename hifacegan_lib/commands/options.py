@@ -5,8 +5,16 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+
+def _as_written(_: Any, tokens: Sequence[Any]) -> list[tuple[str, str]]:
+    """Keys and values: cyclopts would read a pair with a value such as {"width": 24} as one JSON object."""
+    texts = [token.value for token in tokens]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
 Pairs = Annotated[
-    list[tuple[str, str]] | None, Parameter("-p", json_list=False, help="KEY VALUE: set one parameter; repeatable")
+    list[tuple[str, str]] | None,
+    Parameter("-p", json_list=False, converter=_as_written, help="KEY VALUE: set one parameter; repeatable"),
 ]
 Words = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 

@@ -42,7 +42,9 @@ def save_tensors(
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
     """Write tensors as safetensors; the description, JSON values with a ``format``, is metadata."""
-    values = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    values = {  # copies: safetensors refuses weights that layers share
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
+    }
     metadata = {"hifacegan": json.dumps(description)}  # one entry: safetensors writes several entries in random order
     return files.write_bytes(path, save(values, metadata))
 

@@ -72,6 +72,13 @@ def test_the_reader_s_own_class_is_given_also_within_a_flow(tmp_path: Path) -> N
         checkpoints.load_generator(file, network=nn.Identity())
 
 
+def test_layers_that_share_weights_are_saved(tmp_path: Path) -> None:
+    tied = nn.Sequential(Own(), Own())
+    tied[1].layer = tied[0].layer
+    file, other = checkpoints.save_generator(tmp_path / "n.safetensors", tied), nn.Sequential(Own(), Own())
+    assert torch.equal(checkpoints.load_generator(file, network=other)[0](FACES), tied(FACES))
+
+
 def test_ours_takes_the_fields_of_its_config() -> None:
     assert networks.build("hifacegan", {"width": 4, "window": 5}).config == GeneratorConfig(width=4, window=5)
 
