@@ -275,7 +275,5 @@ def test_a_flow_needs_a_mean() -> None:
         ParamsError, match="flow_mean must name shipped weights or a checkpoint when objective is 'flow'"
     ):
         parameters(objective="flow")
-    with pytest.raises(
-        ParamsError, match="no loss: one of perceptual_weight, l1_weight, charbonnier_weight must be above"
-    ):
+    with pytest.raises(ParamsError, match=r"no loss: one of l1_weight, .* must be above 0"):
         parameters(objective="pixels", l1_weight=0.0)
