@@ -102,6 +102,10 @@ LINES = {
     r"benchmark .*--out (?P<out>\S+)( .*)?": How(
         "run", "--metrics psnr ssim", ("{out}/benchmark.html", "{out}/benchmark.md")
     ),
+    r"benchmark .* realesrgan-x4plus@size=64 .*": How(  # a download, and minutes
+        *("run", "--metrics psnr ssim", ("runs/benchmark/benchmark.html",), ()),
+        ("realesrgan-x4plus@size=64", "ema.safetensors"),
+    ),
     r"benchmark --methods .*": How("run", "--metrics psnr ssim", ("runs/benchmark/benchmark.html",)),
     r"restore .* --aligned .*": How("run", "", ("restored/0001.png", "restored/restored.jsonl")),
     r"restore clip.mp4 .*": How("run", "", ("restored/clip.mp4",)),
