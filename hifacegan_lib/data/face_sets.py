@@ -145,7 +145,7 @@ def _card_of(name: str, source: Source, recipe: bool) -> SetCard:
         return SetCard(name=name, kind="clean", source="a list of files")
     pairs = any((Path(source) / part).is_dir() for part in PARTS)
     kind: Kind = "pairs" if pairs else "clean" if recipe else "no originals"
-    return SetCard(name=name, kind=kind, source=f"the folder {Path(source).name}")
+    return SetCard(name=name, kind=kind, source=f"The folder {Path(source).name}.")
 
 
 def _listed(card: SetCard, source: Source, out: Path | None) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
