@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 WINGS = ("models", "degradations", "data", "training", "metrics", "evaluation")
 HOME = ROOT / "build" / "mutants"
 SOURCE = HOME / "source"  # a copy of the repository as it is at the start: the repository may change during the run
-ON_A_GPU = {"suppression_triton"}  # its kernels run on a GPU only
+ON_A_GPU = {"triton_kernels"}  # its kernels run on a GPU only
 PRELOADED = (
     *("cv2", "lightning_fabric", "numpy", "onnx", "onnxruntime", "pandas", "pydantic", "scipy.stats", "skimage.data"),
     *("jinja2", "safetensors.torch", "torch.utils.tensorboard", "torchvision", "tqdm", "yaml"),
@@ -92,7 +92,7 @@ def sample(count: int, seed: int, only: str) -> Iterator[Mutant]:
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.operators.provider import _OPERATORS
 
-    files = (p for wing in WINGS for p in sorted((SOURCE / "hifacegan_lib" / wing).glob("*.py")))
+    files = (p for wing in WINGS for p in sorted((SOURCE / "hifacegan_lib" / wing).rglob("*.py")))
     chosen = (
         p for p in files if p.stem != "__init__" and p.stem not in ON_A_GPU and only in str(p.relative_to(SOURCE))
     )
@@ -105,12 +105,12 @@ def sample(count: int, seed: int, only: str) -> Iterator[Mutant]:
 
 
 def own_tests(path: str) -> str:
-    return f"tests/{Path(path).parts[-2]}/test_{Path(path).stem}.py"
+    return f"tests/{Path(path).parts[1]}/test_{Path(path).stem}.py"
 
 
 def tests_of(path: str) -> list[str]:
     """Test files of a module: its own, then those of its wing that import it or a name of it; else the whole wing's."""
-    wing, nodes = Path(path).parts[-2], ast.parse((SOURCE / path).read_text(encoding="utf-8")).body
+    wing, nodes = Path(path).parts[1], ast.parse((SOURCE / path).read_text(encoding="utf-8")).body
     names = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     words = "|".join([Path(path).stem, *(name for name in names if not name.startswith("_"))])
     imports = re.compile(rf"^(from|import) .*\b({words})\b|^    ({words}),$", re.MULTILINE)

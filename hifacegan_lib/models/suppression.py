@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hifacegan_lib.models.suppression_cpu import ModulatedConv2d
+from hifacegan_lib.models.fused.strips import ModulatedConv2d
 
 Kind = Literal["inner_product", "lip", "conv"]
 
@@ -82,8 +82,8 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
 def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """The paper's convolution: :func:`correlation_maps` of g and then :func:`inner_product_conv2d`, fused.
 
-    The fused forms never store K^2 copies of all features: the CPU form works strip by strip (``suppression_cpu``), the
-    CUDA form, from compute capability 8.0, uses Triton kernels (``suppression_triton``). On other devices and in
+    The fused forms never store K^2 copies of all features: the CPU form works strip by strip (``fused.strips``), the
+    CUDA form, from compute capability 8.0, uses Triton kernels (``fused.triton_kernels``). On other devices and in
     exported graphs the two functions are called.
 
     Args:
@@ -108,9 +108,9 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
         fused = not torch.compiler.is_compiling()  # an exported graph needs ordinary operators
         if fused and _has_triton(f):
-            from hifacegan_lib.models import suppression_triton
+            from hifacegan_lib.models.fused import triton_kernels
 
-            y = suppression_triton.InnerProduct.apply(f, g, kernel, stride)
+            y = triton_kernels.InnerProduct.apply(f, g, kernel, stride)
         else:
             h = correlation_maps(g, weight.shape[2], stride)
             if fused and kind == "cpu":

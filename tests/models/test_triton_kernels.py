@@ -21,7 +21,7 @@ import triton.language as tl
 
 AGAINST_THE_CPU = """
 from triton.runtime import interpreter
-from hifacegan_lib.models import suppression_triton
+from hifacegan_lib.models.fused import triton_kernels
 from hifacegan_lib.models.suppression import correlation_maps, inner_product_conv2d
 
 plain = interpreter.InterpreterBuilder.create_dot
@@ -49,7 +49,7 @@ def compare(n, c, d, out, window, height, width, stride, dtype, bound):
         if kind == torch.float64:
             y = inner_product_conv2d(x[0], correlation_maps(x[1], window, stride), x[2], None, stride)
         else:
-            y = suppression_triton.InnerProduct.apply(*x, stride)
+            y = triton_kernels.InnerProduct.apply(*x, stride)
         pull = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype).to(kind)
         results.append([y, *torch.autograd.grad(y, x, pull)])
         assert all(t.dtype == kind for t in results[-1])
@@ -58,7 +58,7 @@ def compare(n, c, d, out, window, height, width, stride, dtype, bound):
         assert off < bound, (off, n, c, d, out, window, height, width, stride, dtype)
 
 
-suppression_triton.PIXELS, suppression_triton.CHANNELS = 16, 16  # several tiles
+triton_kernels.PIXELS, triton_kernels.CHANNELS = 16, 16  # several tiles
 for case in (
     (2, 5, 3, 7, 3, 7, 6, 1),
     (1, 20, 8, 18, 3, 7, 6, 2),
@@ -77,7 +77,7 @@ COMPILED = """
 import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from hifacegan_lib.models import suppression_triton as kernels
+from hifacegan_lib.models.fused import triton_kernels as kernels
 
 for capability, kind, stride in ((80, "fp32", 2), (90, "bf16", 1), (90, "fp16", 2)):
     tiles = {"TP": kernels.PIXELS, "TC": kernels.CHANNELS, "TO": kernels.CHANNELS}

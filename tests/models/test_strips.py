@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hifacegan_lib.models import suppression_cpu
+from hifacegan_lib.models.fused import strips
 from hifacegan_lib.models.suppression import correlation_maps, inner_product_conv2d, suppress
 
 
@@ -31,7 +31,7 @@ def unfolded(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor, stride: int
 def test_equals_the_unfolded_form_forward_and_backward(
     window: int, stride: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 2000)  # several strips an image
+    monkeypatch.setattr(strips, "STRIP_BYTES", 2000)  # several strips an image
     given = inputs(2, 4, 3, 6, window, *size)
     expected = unfolded(*given, stride)
     found = suppress(*given, None, stride)
@@ -42,7 +42,7 @@ def test_equals_the_unfolded_form_forward_and_backward(
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gradients_are_those_of_finite_differences(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 1000)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 1000)
     given = inputs(2, 2, 3, 3, 3, 4, 5)
     assert torch.autograd.gradcheck(lambda *x: suppress(*x, None, stride), given)
 
@@ -51,7 +51,7 @@ def test_strips_of_any_height_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     given = inputs(1, 3, 2, 4, 3, 11, 7)
     whole = suppress(*given)
     for size in (1, 3000, 10**9):
-        monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", size)
+        monkeypatch.setattr(strips, "STRIP_BYTES", size)
         torch.testing.assert_close(suppress(*given), whole)
 
 
@@ -118,7 +118,7 @@ def test_nothing_warns() -> None:
 
 def test_many_strips_are_added_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """600 rows of ones: a sum in bfloat16 stands still at 256 or 512."""
-    monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", 1)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 1)
     f, g = torch.ones(1, 1, 600, 2, dtype=torch.bfloat16), torch.zeros(1, 1, 600, 2, dtype=torch.bfloat16)
     weight = torch.ones(1, 1, 3, 3, dtype=torch.bfloat16, requires_grad=True)
     suppress(f, g, weight).sum().backward()
@@ -130,13 +130,13 @@ def test_many_strips_are_added_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_strip_is_as_large_as_its_limit_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row of copies has 8 x 9 x 4 numbers of 8 bytes."""
     f, g, _ = inputs(1, 4, 2, 3, 3, 11, 8)
-    h = suppression_cpu._by_window(correlation_maps(g, 3), 3)[0]
-    padded = suppression_cpu._padded(f[0], 3)
+    h = strips._by_window(correlation_maps(g, 3), 3)[0]
+    padded = strips._padded(f[0], 3)
     for limit, rows in ((1, 1), (2304, 1), (2 * 2304 - 1, 1), (2 * 2304, 2), (10**9, 11)):
-        monkeypatch.setattr(suppression_cpu, "STRIP_BYTES", limit)
-        strips = list(suppression_cpu._strips(padded, h, 1))
-        assert [len(strip.copies) for strip in strips] == [rows] * (11 // rows) + [11 % rows] * (11 % rows > 0)
-        assert [strip.first for strip in strips] == list(range(0, 11, rows))
+        monkeypatch.setattr(strips, "STRIP_BYTES", limit)
+        made = list(strips._strips(padded, h, 1))
+        assert [len(strip.copies) for strip in made] == [rows] * (11 // rows) + [11 % rows] * (11 % rows > 0)
+        assert [strip.first for strip in made] == list(range(0, 11, rows))
 
 
 def test_a_second_derivative_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Suppression in fused forms: strips on the CPU, Triton kernels on CUDA."""
