@@ -38,7 +38,7 @@ def run(profile: str, /, *, only: Words = None, verbose: bool = False, p: Pairs 
         found = Evaluation.load(numbers)
         print(f"{len(found.keys)} faces of {found.conditions['image_size']}, mean [95 % interval]")
         titles = [found.available[name].title for name in ("psnr", "ssim") if name in found.available]
-        print(found.summary()[titles].to_string() + "\n")
+        print(found.summary().loc[found.frame().index, titles].to_string() + "\n")
     for what, part in (("page", "report.html"), ("pictures", "figures"), ("numbers", "metrics.json")):
         if (folder / part).exists():
             print(f"{what:10}{folder / part}")
