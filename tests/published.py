@@ -1,14 +1,17 @@
-"""The published networks restated, function by function, over a dictionary of tensors: the oracle of test_foreign.
+"""The published networks restated, function by function, over a dictionary of tensors: the oracle of test_published.
 
 Written from the facts of the architecture alone, with PyTorch's functions and no layer of ours; names are the published
 files'. ``training`` is what the authors test with: batch statistics and one power iteration for every weight.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from hifacegan_lib.models.generator import Generator, GeneratorConfig
 
 Tensors = dict[str, Tensor]
 
@@ -22,6 +25,19 @@ BLOCKS = {  # name -> channels in and out, in widths
     "ups.3": (2, 1),
 }
 GUIDES = (16, 16, 16, 8, 4, 2, 1)
+
+
+def faces(*shape: int) -> Tensor:
+    """Random faces in [0, 1], the same in each call."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def ours(**changes: object) -> Generator:
+    """A small generator of this workbench, its weights drawn by seed 0."""
+    config = dataclasses.replace(GeneratorConfig(width=4, stages=2, hidden=4), **changes)  # type: ignore[arg-type]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Generator(config).eval()
 
 
 def tensors(variant: str, width: int, seed: int = 0, spectral: bool = True, norm: str = "batch") -> Tensors:

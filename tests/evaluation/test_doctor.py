@@ -1,4 +1,3 @@
-import dataclasses
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -7,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from published import tensors
+from published import faces, ours, tensors
 
 from hifacegan_lib import cli
 from hifacegan_lib.evaluation import doctor
 from hifacegan_lib.models import checkpoints, published, train_eval
-from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.utils import images
 
 
@@ -30,17 +29,6 @@ def experiment() -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
-
-
-def faces(*shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
-
-
-def ours(**changes: object) -> Generator:
-    config = dataclasses.replace(GeneratorConfig(width=4, stages=2, hidden=4), **changes)  # type: ignore[arg-type]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Generator(config).eval()
 
 
 def state(generator: Generator) -> dict[str, torch.Tensor]:

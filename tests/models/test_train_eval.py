@@ -6,26 +6,15 @@ import golden
 import numpy as np
 import pytest
 import torch
-from published import tensors
+from published import faces, ours, tensors
 
 from hifacegan_lib.models import published, train_eval
-from hifacegan_lib.models.generator import Generator, GeneratorConfig
+from hifacegan_lib.models.generator import Generator
 
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     return published.import_state(tensors("hifacegan", 4))[0]
-
-
-def faces(*shape: int) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
-
-
-def ours(**changes: object) -> Generator:
-    config = dataclasses.replace(GeneratorConfig(width=4, stages=2, hidden=4), **changes)  # type: ignore[arg-type]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Generator(config).eval()
 
 
 def test_true_sigma_is_the_largest_singular_value(generator: Generator) -> None:
