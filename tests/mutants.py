@@ -208,7 +208,8 @@ class Seconds:
 
     @property
     def known(self) -> dict[str, float]:
-        return {name.split()[0]: took for name, took in self.all.items() if name == self.key(name.split()[0])}
+        here = {name: name.split()[0] for name in self.all if (SOURCE / name.split()[0]).is_file()}
+        return {file: self.all[name] for name, file in here.items() if name == self.key(file)}
 
     def note(self, file: str, took: float) -> None:
         self.all[self.key(file)] = took
