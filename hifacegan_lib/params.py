@@ -270,6 +270,7 @@ class PhotoRestoration(Params):
         "compact-256", "a shipped name, a file of any restorer (docs/restore.md); empty: the run's newest"
     )
     blend: Fraction = param(0.0, "of shipped weights: 0 is fidelity, 1 realism")
+    flow_steps: int = param(0, "of a flow: network passes for a face; 0: as in its training", ge=0)
     strength: Fraction = param(1.0, "share of the network's change that is applied")
     detector: Literal["auto", "yunet", "haar"] = param(
         "auto", "face detector; auto: YuNet if it was fetched, else haar"

@@ -264,7 +264,7 @@ def find_restorer(p: PhotoRestoration, blend: float | None = None) -> Model:
     """
     named = pretrained.is_name(p.weights) or not p.weights
     weights = p.weights or _newest(p) if named else project_path(p.weights)
-    return pretrained.load_model(weights, p.blend if blend is None else blend, p.device)
+    return pretrained.load_model(weights, p.blend if blend is None else blend, p.device, steps=p.flow_steps or None)
 
 
 def _newest(p: Evaluation | PhotoRestoration) -> Path:

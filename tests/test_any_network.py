@@ -20,7 +20,7 @@ from hifacegan_lib import cli, pipeline, sweeps
 from hifacegan_lib.evaluation import doctor, methods
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
-from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, Training
+from hifacegan_lib.params import DataPreparation, Evaluation, ParamsError, PhotoRestoration, Training
 from hifacegan_lib.training import loop
 from hifacegan_lib.utils.images import load_image, save_image
 
@@ -138,6 +138,8 @@ def test_other_steps_of_a_flow_for_evaluation_and_photographs(home: Path, tmp_pa
         assert model.name == f"ema.safetensors ({steps} steps)"
         assert f"a flow in {steps} steps from HiFaceGAN" in model.card.architecture
         np.testing.assert_allclose(model.network(faces.numpy()), drawn[steps].numpy(), atol=1e-5)
+        photos = pipeline.find_restorer(PhotoRestoration.checked({"weights": str(file), "flow_steps": steps}, "test"))
+        assert photos.card == model.card
     assert not torch.equal(drawn[1], drawn[6])
     assert "6 steps" in methods.open_method(methods.parse(f"{file}@steps=6")).card["architecture"]
     assert torch.equal(drawn[2], checkpoints.load_generator(file)[0](faces))

@@ -1,0 +1,242 @@
+"""Networks under objectives: the sweeps and tables of docs/ablation2.md.
+
+    python docs/ablation2.py cost                  # processor seconds of a step -> runs/ablation2/cost.json
+    python docs/ablation2.py train                 # all sweeps, in the order of PLAN; the same command goes on
+    python docs/ablation2.py tables                # measures new runs on the 100 validation faces, then prints
+
+Data: ``hifacegan prepare --profile folder64 -p source_path FACES`` (the faces of docs/ablation.md).
+
+A step of each network under each objective takes a time of its own. ``cost`` measures these times in turns, on one
+thread; the time to make the pairs is included. In a ``time`` sweep each network gets the steps that ``SECONDS`` of one
+core allow. In a ``steps`` sweep each network gets the steps of the paper's encoder. Each sweep has one network, one
+objective and the seeds. Two networks are compared face by face: for a seed all see the same faces and damage.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import hifacegan_lib as hf
+from hifacegan_lib import first_networks, pipeline
+from hifacegan_lib.models import checkpoints
+from hifacegan_lib.params import Training
+from hifacegan_lib.runs import run_folder
+from hifacegan_lib.training import distributed, loop
+from hifacegan_lib.training.state import Run
+from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.statistics import t_interval
+
+SECONDS = 660  # of one core, for each run of a ``time`` sweep
+SEEDS = (0, 1, 2)
+PAPER = "inner_product"
+NAFNET = {"width": 24, "enc_blk_nums": [1, 1, 1, 2], "middle_blk_num": 1, "dec_blk_nums": [1, 1, 1, 1]}
+NETWORKS: dict[str, dict[str, Any]] = {
+    **{operator: {"suppression": operator} for operator in (PAPER, "lip", "conv")},
+    "NAFNet": {"network": "spandrel:NAFNet", "network_options": json.dumps(NAFNET), "lr_generator": 0.001},
+}
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "pixels": {},
+    "flow": {"flow_mean": f"ablation2/time-pixels-{PAPER}/seed-0"},  # a run: its last checkpoint
+    "adversarial": {},
+}
+COMMON: dict[str, Any] = dict(  # noqa: C408 - shorter than a literal
+    image_size=128, recipe="face_renov", batch_size=8, crop_min=0.85, precision="bfloat16", device="cpu",
+    width=32, widest=4, stages=4, patch=2, hidden=32, discriminator_width=32,
+    l1_weight=0, charbonnier_weight=100, charbonnier_epsilon=0.1, lr_generator=0.002, lr_discriminator=0.002,
+    ema_decay=0.995, progress="none", log_every=50, picture_every=10000, keep_checkpoints=1,
+)  # fmt: skip
+PLAN = [(budget, objective) for objective in OBJECTIVES for budget in ("time", "steps")]
+METRICS = {"psnr": 2, "ssim": 4, "lpips": 4, "identity": 3}  # digits
+
+
+def parameters(network: str, objective: str, steps: int) -> dict[str, Any]:
+    """The parameters of notebook 04 that differ from folder64's."""
+    own = {"objective": objective, "steps": steps, "decay_steps": steps // 2, "adversary_from": steps // 2}
+    own |= {"checkpoint_every": max(1, steps // 4)}
+    chosen = {**COMMON, **own, **OBJECTIVES[objective], **NETWORKS[network]}
+    if mean := chosen.get("flow_mean", ""):
+        chosen["flow_mean"] = str(checkpoints.list_complete(run_folder(mean) / "checkpoints")[-1])
+    return chosen
+
+
+def sweep_name(budget: str, objective: str, network: str) -> str:
+    return f"ablation2/{budget}-{objective}-{network}"
+
+
+def sweeps(costs: dict[str, dict[str, float]]) -> Iterator[tuple[str, str, str, int]]:
+    """Budget, objective, network and steps of each sweep; the paper's encoder has both budgets in one."""
+    for budget, objective in PLAN:
+        for network in NETWORKS:
+            if budget == "time" or network != PAPER:
+                seconds = costs[objective][network if budget == "time" else PAPER]
+                yield budget, objective, network, 10 * round(SECONDS / seconds / 10)
+
+
+def train() -> int:
+    """Run each sweep that is not done, one after the other; the first exit code that is not 0 ends it."""
+    for budget, objective, network, steps in sweeps(read_json(run_folder("ablation2") / "cost.json")["seconds"]):
+        values = {**parameters(network, objective, steps), "seed": ",".join(map(str, SEEDS))}
+        command = ["hifacegan", "sweep", "04_training", "folder64", "--name", sweep_name(budget, objective, network)]
+        command += [
+            "--jobs",
+            "1",
+            *(word for key, value in values.items() for word in ("-p", f"{key}={quoted(value)}")),
+        ]
+        print(f"\n{time.strftime('%d %b %H:%M')}  {shlex.join(command)}", flush=True)
+        if code := subprocess.call([str(Path(sys.executable).parent / command[0]), *command[1:]]):
+            return code
+    return 0
+
+
+def quoted(value: Any) -> Any:
+    """A text as YAML reads it; JSON has commas, which separate a sweep's values."""
+    return f"'{value}'" if isinstance(value, str) and value.startswith("{") else value
+
+
+def cost(turns: int = 7) -> None:
+    """Write the medians of a step's processor seconds, all cells in turns.
+
+    Half of the steps of the adversarial objective have a discriminator.
+    """
+    runs: dict[tuple[str, str], Run] = {}
+    pairs: list[float] = []
+    mean = run_folder("ablation2") / "mean.safetensors"  # a new network costs as much as a trained one
+    for objective in OBJECTIVES:
+        for network in NETWORKS:
+            values = {
+                **COMMON,
+                **NETWORKS[network],
+                "objective": objective,
+                "steps": 1000,
+                "decay_steps": 500,
+                "adversary_from": 500,
+            }
+            p = hf.load_params(
+                "folder64", "04_training", **values, **({"flow_mean": str(mean)} if objective == "flow" else {})
+            )
+            assert isinstance(p, Training)
+            if not runs:
+                checkpoints.save_generator(mean, loop.build(p, torch.device("cpu"))[0])
+                batches = iter(pipeline.training_pairs(p).batches(0))
+                batch = next(batches)
+            fabric = distributed.launch("cpu", p.precision)
+            made = first_networks.make(p, fabric.device, batch["degraded"][:2], None)
+            runs[objective, network] = Run(p, fabric, made, {})
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for turn in range(turns + 1):
+        since = time.process_time()
+        batch = next(batches)
+        pairs.append(time.process_time() - since)
+        for (objective, network), run in runs.items():
+            for step in (0, 500) if objective == "adversarial" else (0,):
+                since = time.process_time()
+                loop.train_step(run, step, batch)
+                if turn:  # the first builds caches
+                    found.setdefault((objective, network, step), []).append(time.process_time() - since)
+    one = statistics.median(pairs)
+    seconds: dict[str, dict[str, float]] = {objective: {} for objective in OBJECTIVES}
+    for objective, network in runs:
+        parts = [statistics.median(times) for (o, n, _), times in found.items() if (o, n) == (objective, network)]
+        seconds[objective][network] = one + statistics.fmean(parts)
+    write_json(run_folder("ablation2") / "cost.json", {"seconds": seconds, "pairs": one, "turns": turns})
+    print(json.dumps(seconds, indent=2))
+
+
+def measured(folder: Path) -> dict[str, list[float]] | None:
+    """Each metric's values on the validation faces, for a finished run and its input; kept in faces.json."""
+    path = folder / "faces.json"
+    if not (folder / "result.json").exists():
+        return None
+    if not path.exists():
+        p = Training.checked(read_json(folder / "params.json"), "params.json")
+        last = checkpoints.list_complete(folder / "checkpoints")[-1]
+        model, _ = checkpoints.load_generator(last / "ema.safetensors", torch.device("cpu"))
+        found = hf.evaluate({"model": model}, hf.pairs(p), metrics=tuple(METRICS), device="cpu")
+        values = {
+            f"{name}{end}": found.scores[method][name].tolist()
+            for method, end in (("model", ""), ("degraded", "_degraded"))
+            for name in METRICS
+        }
+        write_json(path, values)
+    return read_json(path)
+
+
+def tables() -> None:
+    """Print the tables of each objective and budget: means over the seeds, and differences from the paper's encoder."""
+    costs = read_json(run_folder("ablation2") / "cost.json")["seconds"]
+    steps = {(b, o, n): count for b, o, n, count in sweeps(costs)}
+    for budget, objective in PLAN:
+        found: dict[str, dict[int, dict[str, list[float]]]] = {}
+        for network in NETWORKS:
+            place = "time" if network == PAPER else budget
+            done = {s: measured(run_folder(f"{sweep_name(place, objective, network)}/seed-{s}")) for s in SEEDS}
+            found[network] = {seed: values for seed, values in done.items() if values}
+        if any(found.values()):
+            print(f"## {objective}, equal {budget}\n")
+            print(
+                markdown(
+                    ["network", "steps", "seeds", *METRICS],
+                    [
+                        [
+                            n,
+                            str(steps[budget if n != PAPER else "time", objective, n]),
+                            str(len(runs)),
+                            *(mean(runs, m, d) for m, d in METRICS.items()),
+                        ]
+                        for n, runs in found.items()
+                        if runs
+                    ],
+                )
+            )
+            print(
+                markdown(
+                    ["less the paper's encoder", *METRICS],
+                    [
+                        [n, *(less(runs, found[PAPER], m, d) for m, d in METRICS.items())]
+                        for n, runs in found.items()
+                        if n != PAPER and runs.keys() & found[PAPER].keys()
+                    ],
+                )
+            )
+
+
+def mean(runs: dict[int, dict[str, list[float]]], metric: str, digits: int) -> str:
+    return f"{np.nanmean([values[metric] for values in runs.values()]):.{digits}f}"
+
+
+def less(runs: dict[int, Any], paper: dict[int, Any], metric: str, digits: int) -> str:
+    """Mean difference with its interval over faces, each face's mean over the seeds; then the mean of each seed."""
+    seeds = sorted(runs.keys() & paper.keys())
+    by_seed = np.array([runs[s][metric] for s in seeds], float) - np.array([paper[s][metric] for s in seeds], float)
+    each = np.nanmean(by_seed, 0)
+    over = t_interval(each[np.isfinite(each)])
+    parts = ", ".join(f"{value:+.{digits}f}" for value in np.nanmean(by_seed, 1))
+    return f"{over.mean:+.{digits}f} ± {over.high - over.mean:.{digits}f} ({parts})"
+
+
+def markdown(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", choices=("cost", "train", "tables"))
+    work = parser.parse_args().work
+    if work == "train":
+        return train()
+    cost() if work == "cost" else tables()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
