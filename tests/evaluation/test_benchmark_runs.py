@@ -182,6 +182,12 @@ def test_without_originals_outputs_are_compared_with_the_input(
     assert ">clean</option>" not in page and found.asked.recipe == ""
 
 
+def test_a_folder_of_one_s_own_without_originals_is_compared_with_the_input(tmp_path: Path) -> None:
+    found = run(["bicubic@factor=8"], {"mine": faces(tmp_path / "mine", 2, 128)}, tmp_path / "out",
+                Asked(metrics=("moved",), samples=100), progress=False)  # fmt: skip
+    assert found.frame().loc[("mine", "bicubic@factor=8"), "moved"] > 0
+
+
 def test_an_unreadable_face_is_left_out_for_all_methods_and_makes_the_run_incomplete(tmp_path: Path) -> None:
     folder = faces(tmp_path / "a", 3)
     (folder / "face 1.png").write_bytes(b"broken")

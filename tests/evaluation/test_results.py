@@ -122,3 +122,17 @@ def test_the_frames_and_the_files_hold_the_same(tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(lines) == 4 and all('""name"": ""mine""' in line for line in lines[1:])
     assert lines[0].startswith("method,n,psnr,psnr_low,psnr_high,niqe")
+
+
+def test_a_file_keeps_comparisons_with_the_input_for_every_method_but_the_input(tmp_path: Path) -> None:
+    metrics = standard(("psnr", "moved"))
+    scores = {"degraded": {"psnr": np.array([20.0])}, **{m: {n: np.array([1.0]) for n in metrics} for m in ("a", "z")}}
+    conditions = {"metrics": {name: metric.implementation for name, metric in metrics.items()}, "unavailable": {}}
+    rows = [{"method": method, "n": 1} for method in scores]
+    found = Evaluation(conditions, rows, ["a.png"], scores, metrics)
+    again = Evaluation.load(found.save(tmp_path / "metrics.json"))
+    assert {method: list(by) for method, by in again.scores.items()} == {
+        "degraded": ["psnr"],
+        "a": ["psnr", "moved"],
+        "z": ["psnr", "moved"],
+    }

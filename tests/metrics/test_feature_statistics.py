@@ -157,6 +157,7 @@ def test_unreadable_files_are_listed_and_few_pictures_refused(
             r"mu \(768,\), sigma .* statistics of other features; expected 2048",
         ),
         ({"mu": np.zeros(2048), "sigma": np.eye(64)}, "statistics of other features"),
+        ({"mu": np.zeros(2048), "sigma": np.zeros((2049, 1))}, "statistics of other features"),
         ({"mu": np.full(2048, np.nan), "sigma": np.eye(2048)}, "is not finite"),
         ({"mu": np.zeros(2048), "sigma": np.eye(2048), "network": "CLIP"}, "of another network: 'CLIP'"),
     ],

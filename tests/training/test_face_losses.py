@@ -43,6 +43,10 @@ def test_windows_end_at_the_border_and_none_is_left_of_a_face_outside() -> None:
     restored[:, :, :, :3] = 1  # the right eye's window, of which three columns are left
     assert face_losses.parts(restored, torch.zeros_like(restored), points).item() == pytest.approx(1 / 2)
     assert face_losses.parts(restored, torch.zeros_like(restored), points + 99).item() == 0
+    for height, width in ((16, 64), (64, 16)):  # the face lies below, or to the right
+        wide = torch.zeros(1, 3, height, width)
+        outside = points + np.array([40 * (width < height), 40 * (height < width)])
+        assert face_losses.parts(wide, wide, outside).item() == 0
 
 
 def test_a_face_is_aligned_as_for_the_metric() -> None:
