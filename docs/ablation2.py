@@ -42,7 +42,7 @@ PAPER = "inner_product"
 NAFNET = {"width": 24, "enc_blk_nums": [1, 1, 1, 2], "middle_blk_num": 1, "dec_blk_nums": [1, 1, 1, 1]}
 NETWORKS: dict[str, dict[str, Any]] = {
     **{operator: {"suppression": operator} for operator in (PAPER, "lip", "conv")},
-    "NAFNet": {"network": "spandrel:NAFNet", "network_options": json.dumps(NAFNET), "lr_generator": 0.001},
+    "NAFNet": {"network": "spandrel:NAFNet", "network_options": json.dumps(NAFNET)},
 }
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "pixels": {},
