@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -169,9 +170,12 @@ def test_steps_are_of_flows_alone(home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_other_programs_draw_what_the_checkpoint_draws(name: str, home: Path, tmp_path: Path) -> None:
+def test_other_programs_draw_what_the_checkpoint_draws(
+    name: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file, out = newest(home, name), tmp_path / "n.onnx"
-    assert cli.main(["export", str(file), str(out)]) != 0 and not out.exists()  # not for any size
+    assert cli.main(["export", str(file), str(out)]) != 0 and not out.exists()
+    assert re.search(r"(for any size|of one size): .*--fixed, sizes='fixed'( \(\w.*\))?$", capsys.readouterr().err)
     assert cli.main(["export", str(file), str(out), "--size", "24", "--fixed"]) == 0
     faces = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

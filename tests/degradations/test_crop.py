@@ -61,3 +61,9 @@ def test_a_square_may_reach_the_border_and_not_cross_it() -> None:
     for top, left in ((21, 10), (20, 11)):
         with pytest.raises(ValueError, match="does not hold"):
             Frame(top=top, left=left, side=10, flip=False, size=10).apply(IMAGE)
+
+
+@pytest.mark.parametrize(("height", "width", "corner"), [(64, 100, (0, 18)), (100, 64, (18, 0))])
+def test_without_random_crops_the_square_is_in_the_middle(height: int, width: int, corner: tuple[int, int]) -> None:
+    frame = draw_frame(height, width, 32, 1.0, 0.5, seed=3)
+    assert (frame.top, frame.left) == corner and frame.side == 64

@@ -86,3 +86,9 @@ def test_the_same_seed_marks_the_same_places_at_every_size(side: int) -> None:
 @pytest.mark.parametrize("name", golden.operations_of(print_damage))
 def test_the_recorded_pixels(name: str) -> None:
     golden.check_operation(name)
+
+
+def test_without_scratches_the_face_is_a_copy_of_itself() -> None:
+    face = np.full((8, 8, 3), 100, np.uint8)
+    found = print_damage.scratches(face, 0, 1.0, 1.0, 0)
+    assert found is not face and np.array_equal(found, face)

@@ -101,3 +101,9 @@ def test_noise_and_blur_of_a_small_face_are_in_its_own_pixels() -> None:
 @pytest.mark.parametrize("name", golden.operations_of(resampling))
 def test_the_recorded_pixels(name: str) -> None:
     golden.check_operation(name)
+
+
+def test_a_ratio_below_one_never_enlarges() -> None:
+    face = np.zeros((20, 10, 3), np.uint8)
+    assert resampling.resample(face, 0.9, "area", (20, 10), grain=0.5).shape == (20, 10, 3)
+    assert resampling.resample(face, 0.5, "area", (20, 10), grain=2.0).shape == (5, 2, 3)

@@ -289,3 +289,10 @@ def test_half_precision_is_measured_in_32_bits_and_keeps_its_dtype() -> None:
         found = score(image, clean)
         assert found.dtype == torch.float16
         torch.testing.assert_close(found.float(), score(image.float(), clean.float()), rtol=1e-3, atol=1e-3)
+
+
+def test_the_distance_from_the_input_in_grey_levels() -> None:
+    source = torch.zeros(2, 3, 4, 4)
+    image = source.clone()
+    image[1, 0, :2] = 0.5  # a sixth of all values
+    assert full_reference.moved(image, source).tolist() == pytest.approx([0, 255 / 12])

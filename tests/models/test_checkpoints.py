@@ -98,3 +98,10 @@ def test_differences_have_dotted_keys() -> None:
         "e: 'nothing' saved, 4 requested",
         "d: 4 saved, 'nothing' requested",
     ]
+
+
+def test_a_cut_file_s_message_has_the_reason(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(4)}, tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"cut.pth: not a file with only tensors \(PytorchStreamReader failed"):
+        checkpoints.read_foreign(tmp_path / "cut.pth")

@@ -1,5 +1,6 @@
 """Graphs by PyTorch against ONNX Runtime, with every operator; graphs that are not understood are refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,9 @@ def test_a_graph_of_two_inputs_is_refused(tmp_path: Path) -> None:
     onnx.save(model, file)
     with pytest.raises(ValueError, match="expected one input, found image, other"):
         OnnxGraph(file)
+
+
+def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"net.onnx: needs onnx; run `pip install 'hifacegan-workbench\[export\]'`"):
+        OnnxGraph(tmp_path / "net.onnx")
