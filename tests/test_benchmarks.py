@@ -140,6 +140,7 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
             ["inference.py", "--variant", "shipped", "--size", "64"],
             {"onnx_vs_torch", "bf16_vs_torch", "onnx_vs_authors"},
         ),
+        (["growth.py", "--only", "prepare"], {"prepare_growth"}),
         (["memory.py", "demo"], {"demo_gb"}),
         (["restorers.py", "--side", "64", "--methods", "nafnet", "codeformer"], {"vs_nafnet", "vs_codeformer"}),
         (
