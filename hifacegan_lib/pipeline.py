@@ -55,15 +55,17 @@ def upstream(notebook: str, p: Params) -> Any:
     return type(earlier).checked({**earlier.model_dump(), **shared}, notebook)
 
 
-def prepare_data(p: DataPreparation) -> Manifest:
+def prepare_data(p: DataPreparation, workers: int = 0) -> Manifest:
     """Notebook 01: the manifest in ``p.data_dir``, made when missing.
 
+    Args:
+        workers: processes that check the images; 0: one for each core. The manifest does not depend on it.
     Raises:
         FileExistsError, ValueError, OSError: as :func:`hifacegan_lib.data.preparation.prepare`.
     """
     source = str(project_path(p.source_path)) if p.source_path else ""
     values = p.model_dump(exclude={"profile"})
-    return prepare(**{**values, "source_path": source, "data_dir": data_folder(p.data_dir)})
+    return prepare(**{**values, "source_path": source, "data_dir": data_folder(p.data_dir)}, workers=workers)
 
 
 def find_data(p: Params) -> Manifest:

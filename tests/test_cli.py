@@ -183,6 +183,10 @@ def test_prepare_makes_a_manifest(
     assert cli.main([*command, "-p", "train_size", "1", "-p", "valid_size", "1"]) == 0
     assert (tmp_path / "home" / "data" / "x" / "manifest.json").exists()
     assert "1 train, 1 valid, 0 rejected" in capsys.readouterr().out
+    (faces / "one.png").write_bytes((faces / "one.png").read_bytes() + b" ")
+    again = [*command, "-p", "train_size", "1", "-p", "valid_size", "1", "--all"]
+    assert cli.main(again) == 1
+    assert "1 files differ from the manifest" in capsys.readouterr().err
     other = [*command[:-1], "data/y"]
     assert cli.main([*other, "-p", "train_size", "5", "-p", "valid_size", "1"]) == 1
     assert "there are 2" in capsys.readouterr().err

@@ -31,18 +31,18 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1700,
+    "utils": 1720,
     "models": 2570,
     "degradations": 1500,
     "restoration": 2270,
-    "data": 1420,
+    "data": 1610,
     "metrics": 1770,
     "evaluation": 2500,
     "reports": 1550,
     "training": 1400,
     "widgets": 730,
-    "commands": 800,
-    "top level": 1830,
+    "commands": 810,
+    "top level": 1840,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

@@ -1,14 +1,28 @@
 """``prepare`` chooses images and writes the manifest."""
 
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from hifacegan_lib.commands.options import Pairs, overrides
 
+SAMPLE = 100
+"""Files of an existing manifest whose bytes are compared, without ``--all``."""
 
-def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) -> int:
+
+def prepare(
+    *,
+    profile: str = "demo",
+    overwrite: bool = False,
+    workers: int = 0,
+    every: Annotated[bool, Parameter("--all")] = False,
+    p: Pairs = None,
+) -> int:
     """Choose images, split them into training and validation, write the manifest.
 
     An unusable image is rejected, and another takes its place. Rejected images are listed and make the exit code 1.
+    A preparation of a folder that was interrupted goes on. A manifest that is there is compared with its files.
 
     For example:
 
@@ -18,13 +32,16 @@ def prepare(*, profile: str = "demo", overwrite: bool = False, p: Pairs = None) 
     Args:
         profile: folder below params/ with the values of all other parameters.
         overwrite: replace the data folder's manifest.
+        workers: processes that check images; 0: one for each core. The manifest does not depend on it.
+        every: compare the bytes of every file with the manifest, not of a hundred.
     """
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.params import DataPreparation
 
     values = {**overrides(p), **({"overwrite": True} if overwrite else {})}
     chosen = runs.load_notebook(profile, "01_data_preparation", values)
-    manifest = pipeline.prepare_data(DataPreparation.checked(chosen.model_dump(), profile))
+    manifest = pipeline.prepare_data(DataPreparation.checked(chosen.model_dump(), profile), workers)
+    manifest.verify(None if every else SAMPLE)
     counts = ", ".join(f"{len(manifest.files(split))} {split}" for split in ("train", "valid"))
     print(f"{runs.data_folder(chosen.data_dir) / 'manifest.json'}: {counts}", end="")
     print(f", {len(manifest.rejected)} rejected, {len(manifest.near_duplicates)} near-duplicates across the split")

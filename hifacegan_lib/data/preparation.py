@@ -13,23 +13,23 @@ from typing import Any, Literal, NamedTuple
 from tqdm import tqdm
 
 from hifacegan_lib.data import sources
-from hifacegan_lib.data.duplicates import Hash, face_hash, near_duplicates
+from hifacegan_lib.data.checks import JOURNAL, Check, checks
+from hifacegan_lib.data.duplicates import near_duplicates
 from hifacegan_lib.data.manifest import NAME, Entry, Manifest, NearDuplicate, Rejected, Split
 from hifacegan_lib.utils.files import relative_path, sha256
 from hifacegan_lib.utils.folder_lock import scratch_folder
 from hifacegan_lib.utils.inputs import images_in
-from hifacegan_lib.utils.item_guard import ItemGuard, printable
+from hifacegan_lib.utils.item_guard import printable
 
 IMAGES = "images"  # folder below data_dir for drawn or downloaded images
 Pool = dict[str, Path]  # key -> file
 
 
 class _Face(NamedTuple):
-    """A decoded and accepted image, and the hashes of it and of its mirror image."""
+    """An accepted image."""
 
     entry: Entry
-    plain: Hash
-    mirrored: Hash
+    check: Check
 
 
 def sample(keys: Collection[str], train_size: int, valid_size: int, seed: int) -> dict[str, Split]:
@@ -68,16 +68,19 @@ def prepare(
     data_dir: str | Path,
     overwrite: bool = False,
     progress: bool = True,
+    workers: int = 0,
 ) -> Manifest:
     """Choose and check the images of both splits and write ``data_dir/manifest.json``; see params.DataPreparation.
 
     Every chosen image is decoded. Unusable images are listed under ``rejected`` with the reason, and the next images
     replace them. A manifest of the same parameters is returned unchanged. The manifest is written last: an interrupted
-    call leaves no manifest, or the old one.
+    call leaves no manifest, or the old one; with ``folder``, the next call does not check the same files again.
 
     Args:
         overwrite: prepare again; deletes the old manifest and the drawn or downloaded images that it lists, nothing
-        else.
+            else.
+        workers: processes that check the images; 0: one for each core, or none for short work. The manifest does not
+            depend on it.
     Raises:
         FileExistsError: ``data_dir`` holds other data, listed files are missing, or an unlisted file has a needed name.
         FileNotFoundError, ImportError, ValueError: no such folder or data set, or too few images.
@@ -98,8 +101,9 @@ def prepare(
     if source == "folder" and any(p.is_relative_to(Path(source_path).resolve()) for p in _generated_files(folder)):
         raise ValueError(f"source_path = {source_path}: overwrite would delete its images; choose another data_dir")
     with scratch_folder(folder / f".{IMAGES}.partial") as staging:
-        pools, rejected = _pools(asked, folder, staging, progress)
-        faces, bad = choose_images(pools, train_size, valid_size, seed, source, progress)
+        pools, rejected = _pools(asked, folder, staging, progress, workers)
+        journal = folder / JOURNAL if source == "folder" else None
+        faces, bad = choose_images(pools, train_size, valid_size, seed, source, journal, progress, workers)
         rejected |= bad
         if rejected and progress:
             tqdm.write(f"rejected images: {len(rejected)}, see {NAME}")
@@ -113,6 +117,7 @@ def prepare(
         )
         _install(staging, folder)
         manifest.save()
+        (folder / JOURNAL).unlink(missing_ok=True)
     return manifest
 
 
@@ -135,12 +140,12 @@ def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
 
 
 def _pools(
-    asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool
+    asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool, workers: int
 ) -> tuple[dict[Split, Pool], dict[str, str]]:
     """The available images of each split, and the files that the source rejected: file -> reason."""
     count = asked["train_size"] + asked["valid_size"]
     if asked["source"] == "synthetic":
-        pool = sources.draw_portraits(staging, count, asked["synthetic_size"], progress)
+        pool = sources.draw_portraits(staging, count, asked["synthetic_size"], progress, workers)
         return {"train": pool, "valid": pool}, {}
     if asked["source"] == "hub":
         path = folder / asked["source_path"] if asked["source_path"] else None
@@ -171,50 +176,61 @@ def _pools_by_glob(pool: Pool, train_glob: str, valid_glob: str) -> dict[Split, 
 
 
 def choose_images(
-    pools: Mapping[Split, Pool], train_size: int, valid_size: int, seed: int, source: str, progress: bool = True
+    pools: Mapping[Split, Pool],
+    train_size: int,
+    valid_size: int,
+    seed: int,
+    source: str,
+    journal: Path | None = None,
+    progress: bool = True,
+    workers: int = 0,
 ) -> tuple[list[_Face], dict[str, str]]:
-    """Sample the splits and decode their images; reject bad images and sample again until all are good.
+    """Sample the splits and check their images; reject bad images and sample again until all are good.
 
+    Args:
+        journal, workers: as in :func:`hifacegan_lib.data.checks.checks`.
     Returns:
         the chosen images, sorted by key; bad key -> reason.
     Raises:
         ValueError: too few usable images.
     """
     faces: dict[str, _Face] = {}
-    guard = ItemGuard()
-    with tqdm(total=train_size + valid_size, desc="check images", mininterval=1.0, disable=not progress) as bar:
+    rejected: dict[str, str] = {}
+    total = train_size + valid_size
+    with tqdm(total=total, desc="check images", unit=" images", mininterval=1.0, disable=not progress) as bar:
         while True:
-            train, valid = (pools[split].keys() - guard.failed.keys() for split in ("train", "valid"))
+            train, valid = (pools[split].keys() - rejected.keys() for split in ("train", "valid"))
             try:
                 if train == valid:
                     split = sample(train, train_size, valid_size, seed)
                 else:
                     split = sample(valid, 0, valid_size, seed) | sample(train, train_size, 0, seed)
             except ValueError as error:
-                bad = guard.sentences
+                bad = [printable(f"{key}: {reason}") for key, reason in rejected.items()]
                 some = f"; {len(bad)} more were rejected, for example {bad[0]}" if bad else ""
                 raise ValueError(f"{error}{some}") from None
-            fresh = [key for key in split if key not in faces]
+            fresh = sorted(key for key in split if key not in faces)
             if not fresh:
-                return [faces[key] for key in sorted(split)], guard.failed
-            for key in fresh:
-                path = pools[split[key]][key]
-                with guard.item(key, path):
-                    faces[key] = _check(key, path, split[key], source)
-                    bar.update()
+                return [faces[key] for key in sorted(split)], rejected
+            paths = [pools[split[key]][key] for key in fresh]
+            for key, path, check in zip(fresh, paths, checks(paths, journal, workers), strict=True):
+                if check.error:
+                    rejected[key] = check.error
+                    continue
+                faces[key] = _Face(_entry(key, path, split[key], source, check), check)
+                bar.update()
 
 
-def _check(key: str, path: Path, split: Split, source: str) -> _Face:
-    image = sources.load_face(path)
-    height, width = image.shape[:2]
+def _entry(key: str, path: Path, split: Split, source: str, check: Check) -> Entry:
     file = key if source == "folder" else f"{IMAGES}/{path.name}"
-    entry = Entry(key=key, file=file, sha256=sha256(path), split=split, source=source, height=height, width=width)
-    return _Face(entry, face_hash(image), face_hash(image[:, ::-1]))
+    return Entry(
+        key=key, file=file, sha256=check.sha256, split=split, source=source, height=check.height, width=check.width
+    )
 
 
 def _near_duplicates(faces: Collection[_Face]) -> list[NearDuplicate]:
-    train = {face.entry.key: face.plain for face in faces if face.entry.split == "train"}
-    valid = {face.entry.key: (face.plain, face.mirrored) for face in faces if face.entry.split == "valid"}
+    train = {face.entry.key: face.check.hashes[0] for face in faces if face.entry.split == "train"}
+    valid = {face.entry.key: face.check.hashes for face in faces if face.entry.split == "valid"}
     return [NearDuplicate(train=t, valid=v, distance=bits) for t, v, bits in near_duplicates(train, valid)]
 
 

@@ -85,12 +85,28 @@ def load_image(path: str | Path) -> Pixels:
         ValueError: the file cannot be decoded completely; the message names the file and the reason.
     """
     with contents(path) as data:
-        if tiffs.is_tiff(data):
-            tiff = tiffs.read_tiff(data, MOST_PIXELS)
-            if tiff is not None:
-                return of_tiff(tiff).shown
+        return decode_image(data)[0]
+
+
+def decode_image(data: bytes, least: int = 0) -> tuple[Pixels, tuple[int, int]]:
+    """Decode an image file's bytes as :func:`load_image` does: uint8 RGB, H x W x 3, and the full height and width.
+
+    Args:
+        least: a JPEG is decoded at a half, a quarter or an eighth of its size while no side is below ``least`` pixels:
+            all of its data are read, few pixels are computed. 0: at its full size.
+    Raises:
+        ValueError, and what decoders raise: SyntaxError, struct.error, ...
+    """
+    reduced = None
+    if tiffs.is_tiff(data) and (tiff := tiffs.read_tiff(data, MOST_PIXELS)) is not None:
+        image = of_tiff(tiff).shown
+    else:
         with opened(data) as file:
-            return decoded(file, data).shown
+            width, height = file.size
+            if least and width * height <= MOST_PIXELS and file.draft(None, (least, least)):
+                reduced = (width, height) if orientation(file) > 4 else (height, width)
+            image = decoded(file, data).shown
+    return image, reduced or (image.shape[0], image.shape[1])
 
 
 @contextmanager

@@ -138,3 +138,14 @@ def test_verify_names_what_changed_and_what_is_gone(data: Path) -> None:
     assert [entry.key for entry in manifest.missing()] == ["valid/c.png"]
     with pytest.raises(ValueError, match=r"2 files differ .*c\.png \(missing\).*a\.png \(changed\)"):
         manifest.verify()
+
+
+def test_verify_of_a_sample_reads_no_more_files(data: Path) -> None:
+    manifest = Manifest.load(data)
+    save_image(data.parent / "faces/train/a.png", NOISE[::-1])  # the last of three
+    manifest.verify(sample=1)
+    with pytest.raises(ValueError, match=r"1 files differ .*a\.png \(changed\)"):
+        manifest.verify(sample=3)
+    (data.parent / "faces/valid/c.png").unlink()
+    with pytest.raises(ValueError, match=r"c\.png \(missing\)"):
+        manifest.verify(sample=1)

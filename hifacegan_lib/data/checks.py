@@ -1,0 +1,105 @@
+"""Checks of image files: each file is read once, on all cores: bytes -> sha256, decoded image -> size, difference hash.
+
+The journal keeps finished checks. So a preparation that was interrupted does not check the same files again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hifacegan_lib.data.all_cores import in_order
+from hifacegan_lib.data.duplicates import SIDE, Hash, both_hashes
+from hifacegan_lib.utils.images import contents, decode_image
+from hifacegan_lib.utils.item_guard import reason
+
+SMALLEST_SIDE = 16  # pixels
+JOURNAL = ".checked_1.jsonl"
+"""In the data folder until the manifest is written. The number changes when the same file gets another check."""
+
+_LEAST = 8 * SIDE  # pixels of a reduced image; its hash is nearly that of the full image
+_SECONDS_PER_BYTE = 15e-9  # PNG and JPEG alike
+
+
+class Check(NamedTuple):
+    """What is known of a file: sha256, upright size in pixels, hashes of the image and its mirror image, hexadecimal.
+
+    ``error`` is the reason why the file cannot be used; then the rest is empty.
+    """
+
+    sha256: str = ""
+    height: int = 0
+    width: int = 0
+    plain: str = ""
+    mirrored: str = ""
+    error: str = ""
+
+    @property
+    def hashes(self) -> tuple[Hash, Hash]:
+        """Of the image and of its mirror image."""
+        plain, mirrored = (np.frombuffer(bytes.fromhex(text), np.uint64) for text in (self.plain, self.mirrored))
+        return plain, mirrored
+
+
+def check_face(path: Path) -> Check:
+    """Read, hash and decode a file; an exception becomes the check's ``error``."""
+    try:
+        with contents(path) as data:
+            image, (height, width) = decode_image(data, _LEAST)
+        check_size(path, height, width)
+        plain, mirrored = (words.tobytes().hex() for words in both_hashes(image))
+        return Check(hashlib.sha256(data).hexdigest(), height, width, plain, mirrored)
+    except Exception as error:  # MemoryError too
+        return Check(error=reason(error, path))
+
+
+def check_size(path: Path, height: int, width: int) -> None:
+    """Raise ValueError for a side below 16 pixels; the message names the file."""
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(f"{path}: {width} x {height} pixels, smallest side allowed is {SMALLEST_SIDE}")
+
+
+def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
+    """The check of each file, in the order of ``paths``.
+
+    Args:
+        journal: file to which finished checks are added, and whose checks of unchanged files are not made again.
+        workers: processes; see :func:`hifacegan_lib.data.all_cores.in_order`.
+    """
+    stamps = {path: _stamp(path) for path in paths}
+    known = {path: check for path, (stamp, check) in _read(journal).items() if stamps.get(path) == stamp}
+    fresh = [path for path in paths if path not in known]
+    seconds = _SECONDS_PER_BYTE * sum(stamps[path][0] for path in fresh)
+    found = in_order(check_face, fresh, workers, seconds)
+    for path in paths:
+        if path in known:
+            yield known[path]
+            continue
+        check = next(found)
+        if journal and not check.error:
+            with journal.open("ab") as file:  # the end of a line first: a killed process may have left half a line
+                file.write(b"\n" + json.dumps([str(path), *stamps[path], *check]).encode())
+        yield check
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change; zeros without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _read(journal: Path | None) -> dict[Path, tuple[tuple[int, int], Check]]:
+    found: dict[Path, tuple[tuple[int, int], Check]] = {}
+    for line in journal.read_bytes().splitlines() if journal and journal.exists() else ():
+        try:
+            name, size, changed, *check = json.loads(line)
+            found[Path(name)] = (size, changed), Check(*check)
+        except (ValueError, TypeError):  # the line that a killed process did not finish
+            continue
+    return found
