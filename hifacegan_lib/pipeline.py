@@ -18,6 +18,7 @@ from torch import nn
 from hifacegan_lib import first_networks
 from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
 from hifacegan_lib.data.manifest import Manifest
+from hifacegan_lib.data.mirrors import is_address
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate
@@ -56,13 +57,15 @@ def upstream(notebook: str, p: Params) -> Any:
 
 
 def prepare_data(p: DataPreparation, workers: int = 0) -> Manifest:
-    """Notebook 01: the manifest in ``p.data_dir``, made when missing.
+    """Notebook 01: the manifest in ``p.data_dir``, made when missing; that of shards at an address is read.
 
     Args:
         workers: processes that check the images; 0: one for each core. The manifest does not depend on it.
     Raises:
         FileExistsError, ValueError, OSError: as :func:`hifacegan_lib.data.preparation.prepare`.
     """
+    if is_address(p.data_dir):
+        return Manifest.load(data_folder(p.data_dir))
     source = str(project_path(p.source_path)) if p.source_path else ""
     values = p.model_dump(exclude={"profile"})
     return prepare(**{**values, "source_path": source, "data_dir": data_folder(p.data_dir)}, workers=workers)
@@ -176,7 +179,7 @@ def dependencies(p: Training) -> dict[str, Any]:
     """All that a run's weights depend on: parameters, recipe, and the hashes of images and initial weights."""
     manifest = find_data(p)
     recipe = json.loads(load_recipe(recipe_file(p.recipe)).to_json())
-    lines = sorted(f"{entry.split} {entry.key} {entry.sha256}" for entry in manifest.files())
+    lines = sorted(f"{entry.split} {entry.key} {entry.content}" for entry in manifest.files())
     return {
         "parameters": p.model_dump(exclude=MAY_CHANGE),
         "recipe": {k: v for k, v in recipe.items() if k not in ("description", "source", "license")},
@@ -195,7 +198,7 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
     kept = folder / "manifest.json"
     if kept.exists() and checkpoints.list_complete(folder / "checkpoints"):
         there, asked = (
-            {entry.key: f"{entry.split} {entry.sha256:.8}" for entry in files.files()}
+            {entry.key: f"{entry.split} {entry.content:.8}" for entry in files.files()}
             for files in (Manifest.load(folder), manifest)
         )
         if found := checkpoints.differences(there, asked):

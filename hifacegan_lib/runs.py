@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hifacegan_lib.data.mirrors import is_address, mirrored
 from hifacegan_lib.models.checkpoints import differences
 from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
 from hifacegan_lib.utils.files import expanded, read_json, write_bytes, write_json
@@ -88,9 +89,9 @@ def run_folder(name: str) -> Path:
     return home() / "runs" / name
 
 
-def data_folder(data_dir: str | Path) -> Path:
-    """A notebook's ``data_dir``, absolute."""
-    return home() / expanded(data_dir)
+def data_folder(data_dir: str) -> Path:
+    """A notebook's ``data_dir``, absolute; of an address, such as s3://bucket/faces, its mirror below data/."""
+    return mirrored(data_dir, home() / "data" / "mirrors") if is_address(data_dir) else home() / expanded(data_dir)
 
 
 def shown(path: Path) -> str:

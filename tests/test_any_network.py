@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import hifacegan_lib as hf
 from hifacegan_lib import cli, pipeline, sweeps
+from hifacegan_lib.data.shards import write_shards
 from hifacegan_lib.evaluation import doctor, methods
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
@@ -29,6 +30,7 @@ FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid
 NAFNET = '{"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}'
 KINDS: dict[str, dict[str, Any]] = {
     "nafnet": {"network": "spandrel:NAFNet", "network_options": NAFNET},
+    "shards": {"objective": "pixels", "data_dir": "data/tiny/shards-16-32"},
     "flow": {"objective": "flow", "flow_mean": "runs/mean/checkpoints/step_000012", "flow_steps": 2},
 }
 SHORT = {"steps": 4, "checkpoint_every": 4, "picture_every": 4}
@@ -50,7 +52,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(1)  # sums of several threads have other bits
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HIFACEGAN_HOME", str(folder))
-        pipeline.prepare_data(DataPreparation.checked(FACES, "test"))
+        faces = pipeline.prepare_data(DataPreparation.checked(FACES, "test"))
+        write_shards(faces, folder / KINDS["shards"]["data_dir"], 16, 0.9, side=32, shard=10_000, progress=False)
         pipeline.train_model(parameters(run_name="mean", objective="pixels", checkpoint_every=12))
         for name, kind in KINDS.items():
             pipeline.train_model(parameters(run_name=name, **kind))
@@ -169,7 +172,7 @@ def test_steps_are_of_flows_alone(home: Path) -> None:
         pipeline.find_model(Evaluation.checked({"checkpoint": str(newest(home, "mean")), "flow_steps": 2}, "test"))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ("nafnet", "flow"))
 def test_other_programs_draw_what_the_checkpoint_draws(
     name: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

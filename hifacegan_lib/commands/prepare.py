@@ -17,6 +17,8 @@ def prepare(
     overwrite: bool = False,
     workers: int = 0,
     every: Annotated[bool, Parameter("--all")] = False,
+    shards: bool = False,
+    side: int = 0,
     p: Pairs = None,
 ) -> int:
     """Choose images, split them into training and validation, write the manifest.
@@ -28,15 +30,20 @@ def prepare(
 
         hifacegan prepare -p source folder -p source_path ~/faces -p data_dir data/mine \\
             -p train_size 900 -p valid_size 100
+        hifacegan prepare --profile folder256 -p source_path ~/faces -p data_dir data/mine --shards
 
     Args:
         profile: folder below params/ with the values of all other parameters.
         overwrite: replace the data folder's manifest.
         workers: processes that check images; 0: one for each core. The manifest does not depend on it.
         every: compare the bytes of every file with the manifest, not of a hundred.
+        shards: also write the faces into tar files in the data folder, at the size for the profile's training, which
+            then decodes nothing; the last line names their folder, which is another data_dir.
+        side: shorter side of the training faces in shards, pixels; 0: twice what the smallest crop needs.
     """
     from hifacegan_lib import pipeline, runs
-    from hifacegan_lib.params import DataPreparation
+    from hifacegan_lib.data.shards import working_side, write_shards
+    from hifacegan_lib.params import DataPreparation, Training
 
     values = {**overrides(p), **({"overwrite": True} if overwrite else {})}
     chosen = runs.load_notebook(profile, "01_data_preparation", values)
@@ -47,4 +54,10 @@ def prepare(
     print(f", {len(manifest.rejected)} rejected, {len(manifest.near_duplicates)} near-duplicates across the split")
     for record in manifest.rejected:
         print(f"left out: {record.file}: {record.reason}", file=sys.stderr)
+    if shards:
+        training = Training.checked(runs.load_notebook(profile, "04_training", values).model_dump(), profile)
+        size, crop = training.image_size, training.crop_min
+        folder = manifest.folder / f"shards-{size}-{working_side(size, crop, side)}"
+        write_shards(manifest, folder, size, crop, side, workers)
+        print(f"shards, for -p data_dir: {folder}")
     return 1 if manifest.rejected else 0

@@ -26,6 +26,7 @@ from pydantic.dataclasses import dataclass
 from torch.utils.data import DataLoader, Dataset
 
 from hifacegan_lib.data.manifest import Entry, Manifest
+from hifacegan_lib.data.shards import load_stored
 from hifacegan_lib.degradations.crop import draw_frame
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, pair_seed
 from hifacegan_lib.utils.images import Pixels, load_image
@@ -180,13 +181,13 @@ def _planes(image: Pixels) -> torch.Tensor:
 
 
 def load_entry(entry: Entry) -> Pixels:
-    """Decode an image of a manifest.
+    """The pixels of an image of a manifest, uint8 H x W x 3: decoded from its file, or read from its shard.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it cannot be decoded, or its size differs from the manifest.
+        ValueError: it cannot be decoded, or its size differs from the manifest; or a shard is broken or changed.
     """
-    image = load_image(entry.path)
+    image = load_stored(entry) if entry.stored else load_image(entry.path)
     if image.shape[:2] != (entry.height, entry.width):
         raise ValueError(
             f"{entry.path}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {entry.width} x "

@@ -4,6 +4,7 @@
 so data and manifest can be moved together.
 """
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -11,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from hifacegan_lib.utils.files import read_json, sha256, write_text
+from hifacegan_lib.data.mirrors import NAME, origin, present
+from hifacegan_lib.utils.files import read_json, write_text
 from hifacegan_lib.utils.records import Record
 
-NAME = "manifest.json"
 Split = Literal["train", "valid"]
 
 
@@ -27,17 +28,58 @@ def _below_root(file: str) -> str:
     return file
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Stored(Record):
+    """The place of a face in a shard: bytes ``offset`` to ``offset + length``, and their sha256."""
+
+    offset: NonNegativeInt
+    length: PositiveInt
+    sha256: Digest
+
+
 class Entry(Record):
-    """One image of a split. ``path`` is absolute; height and width in pixels of the decoded image."""
+    """One image of a split. ``path`` is absolute; height and width in pixels of the decoded image.
+
+    In a manifest of shards, ``file`` is a shard, ``sha256`` is still that of the image file, which names the face.
+    """
 
     key: str
     file: Annotated[str, AfterValidator(_below_root)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
     split: Split
     source: str
     height: PositiveInt
     width: PositiveInt
+    stored: Stored | None = None
     path: Path = Field(default=Path(), exclude=True)  # set by Manifest.files
+
+    @property
+    def content(self) -> str:
+        """The sha256 of the bytes that are read."""
+        return self.stored.sha256 if self.stored else self.sha256
+
+    def read(self) -> bytes:
+        """The bytes of the face: of its file, or of its place in a shard, which are compared with their sha256.
+
+        Raises:
+            FileNotFoundError: no such file. OSError: the server of a shard cannot be reached.
+            ValueError: the shard is broken or changed; the message names shard and face.
+        """
+        if self.stored is None:
+            return self.path.read_bytes()
+        with present(self.path).open("rb") as shard:
+            shard.seek(self.stored.offset)
+            data = shard.read(self.stored.length)
+        if hashlib.sha256(data).hexdigest() == self.stored.sha256:
+            return data
+        if address := origin(self.path):
+            self.path.unlink(missing_ok=True)  # the next call copies it again
+        raise ValueError(
+            f"{address or self.path}: the face {self.key!r} is not the one that {NAME} lists: "
+            "the shard is broken or changed; copy it again, or write the shards again"
+        )
 
 
 class Rejected(Record):
@@ -85,7 +127,9 @@ class Manifest(Record):
 
     def save(self) -> Path:
         """Write ``folder/manifest.json`` atomically."""
-        return write_text(self.folder / NAME, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
+        return write_text(
+            self.folder / NAME, json.dumps(self.model_dump(by_alias=True, exclude_none=True), indent=1) + "\n"
+        )
 
     def files(self, split: str | None = None) -> list[Entry]:
         """The images of a split, or of both splits with None, in the order of their keys.
@@ -100,23 +144,29 @@ class Manifest(Record):
         return [entry.model_copy(update={"path": root / entry.file}) for entry in chosen]
 
     def missing(self) -> list[Entry]:
-        """The listed images without a file."""
-        return [entry for entry in self.files() if not entry.path.is_file()]
+        """The listed images without a file, here or at the address that a mirror copies."""
+        return [entry for entry in self.files() if not (entry.path.is_file() or origin(entry.path))]
 
     def verify(self, sample: int | None = None) -> None:
-        """Compare the sha256 of files with the manifest; their reading is shared by threads.
+        """Compare the sha256 of files, or of faces in shards, with the manifest; threads share the reading.
 
         Args:
-            sample: at most this number of files, spread over the list; None: all. Missing files are always named.
+            sample: at most this number of images, spread over the list; None: all. Missing files are always named.
         Raises:
             ValueError: missing or changed files; the message names them.
         """
-        entries = self.files()
+        entries, missing = self.files(), self.missing()
         chosen = entries if sample is None else entries[:: -(-len(entries) // sample) or 1]
-        bad = [f"{entry.path} (missing)" for entry in self.missing()]
-        there = [entry for entry in chosen if entry.path.is_file()]
+        bad = [f"{entry.path} (missing)" for entry in missing]
+        there = [entry for entry in chosen if entry.path not in {entry.path for entry in missing}]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = threads.map(sha256, (entry.path for entry in there))
-            bad += [f"{e.path} (changed)" for e, digest in zip(there, found, strict=True) if digest != e.sha256]
+            bad += [fault for fault in threads.map(_fault, there) if fault]
         if bad:
             raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from the manifest: {', '.join(bad[:5])}")
+
+
+def _fault(entry: Entry) -> str:
+    try:
+        return "" if hashlib.sha256(entry.read()).hexdigest() == entry.content else f"{entry.path} (changed)"
+    except ValueError:
+        return f"{entry.path}, {entry.key!r} (changed)"
