@@ -25,7 +25,9 @@ from skimage import data
 from hifacegan_lib import cli, runs, sweeps
 from hifacegan_lib.commands.options import overrides
 from hifacegan_lib.data.drawn_portraits import portrait
+from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.preparation import prepare
+from hifacegan_lib.data.shards import write_shards
 from hifacegan_lib.metrics import fid_kid
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
@@ -88,6 +90,7 @@ LINES = {
     r"train .*perceptual_file .*": How("run", TINY, ("runs/*/result.json",)),
     r"train .*": How("run", f"{TINY} {NO_FILES}", ("runs/*/result.json",)),
     r"params \S+( \S+)?": How("run"),
+    r"prepare .* --shards( .*)?": How("run", FEW, ("data/*/shards-*/manifest.json",), ("data",)),
     r"prepare .*": How("run", FEW, ("data/*/manifest.json",), ("data",)),
     r"degrade \S*faces/? damaged/ .*": How("run", "", ("damaged/0001.png", "damaged/traces.json"), ("damaged",)),
     r"replay \S+ \S*0001.png again.png": How("run", "", ("again.png",)),
@@ -188,6 +191,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
             source="synthetic", synthetic_size=32, train_size=4, valid_size=3, data_dir=root / "data" / name,
             progress=False,
         )  # fmt: skip
+    write_shards(Manifest.load(root / "data/mine"), root / "data/mine/shards-256-604", 256, 0.85, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         _live_in(root, patch)
         made = [

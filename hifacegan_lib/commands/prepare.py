@@ -30,7 +30,7 @@ def prepare(
 
         hifacegan prepare -p source folder -p source_path ~/faces -p data_dir data/mine \\
             -p train_size 900 -p valid_size 100
-        hifacegan prepare --profile folder256 -p source_path ~/faces -p data_dir data/mine --shards
+        hifacegan prepare --profile folder256 -p source_path FACES -p data_dir data/mine --shards
 
     Args:
         profile: folder below params/ with the values of all other parameters.

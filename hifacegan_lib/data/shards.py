@@ -4,11 +4,12 @@ A shard holds two members for each face: ``00000012.json`` names the face, ``000
 manifest of the shards is their index: key -> shard, offset, length, sha256. So any face is read alone, by its bytes.
 
     train   shorter side = side, where image_size / crop_min <= side; no face is enlarged
-    valid   the face as the loader makes it from the file, image_size pixels wide: the same pixels
+    valid   the square that the loader makes from the file, image_size pixels wide: the same pixels; train too if
+            crop_min = 1
 
 A crop of a face that was already resized is softer than a crop of the file: with side = 2 image_size / crop_min, 12 %
 of the energy above half of the highest frequency is lost, with image_size / crop_min a third. Pixels are stored
-uncompressed: decoding a PNG of this size takes longer than everything else that makes a pair.
+uncompressed: to decode a PNG of this size would take longer than everything else that makes a pair.
 """
 
 import hashlib
@@ -37,16 +38,19 @@ _SECONDS_PER_PIXEL = 25e-9  # to decode and resize
 
 
 class _Task(NamedTuple):
-    """A shard to write; ``first`` is the number of its first face in the split, ``size`` that of :func:`_fitted`."""
+    """A shard to write; ``first`` is the number of its first face in the split, the last two are of :func:`_fitted`."""
 
     path: Path
     first: int
     entries: Sequence[Entry]
     size: int
+    square: bool
 
 
 def working_side(image_size: int, crop_min: float, side: int = 0) -> int:
-    """The shorter side of the training faces in shards, pixels; 0: twice what the smallest crop needs.
+    """The shorter side of the training faces in shards, pixels.
+
+    With ``side`` = 0 it is twice what the smallest crop needs; ``image_size`` if no crop is smaller than the face.
 
     Raises:
         ValueError: ``side`` is smaller than the smallest crop needs, which then would be enlarged.
@@ -54,7 +58,7 @@ def working_side(image_size: int, crop_min: float, side: int = 0) -> int:
     least = math.ceil(image_size / crop_min)
     if 0 != side < least:
         raise ValueError(f"side = {side}: expected at least image_size / crop_min = {least}, so no crop is enlarged")
-    return side or 2 * least
+    return side or (2 * least if crop_min < 1 else image_size)
 
 
 def write_shards(
@@ -84,7 +88,7 @@ def write_shards(
         entries, count = manifest.files(split), max(1, shard // (3 * size * size))
         for number, first in enumerate(range(0, len(entries), count)):
             path = folder / f"{split}-{number:06d}.tar"
-            tasks.append(_Task(path, first, entries[first : first + count], size))
+            tasks.append(_Task(path, first, entries[first : first + count], size, size == image_size))
     faces = [entry for task in tasks for entry in task.entries]
     seconds = _SECONDS_PER_PIXEL * sum(entry.height * entry.width for entry in faces)
     stored: list[Entry] = []
@@ -109,15 +113,15 @@ def load_stored(entry: Entry) -> Pixels:
     return np.load(io.BytesIO(entry.read()), allow_pickle=False)
 
 
-def _fitted(entry: Entry, size: int) -> Pixels:
-    """A face from its file: for validation framed to ``size``, for training with ``size`` as shorter side."""
+def _fitted(entry: Entry, size: int, square: bool) -> Pixels:
+    """A face from its file, with ``size`` as shorter side, or its largest centred square; not enlarged."""
     with contents(entry.path) as data:
         image, (height, width) = decode_image(data)
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise ValueError(f"{entry.path}: the file changed; prepare again with overwrite = true")
     if min(height, width) <= size:
         return image
-    if entry.split == "valid":
+    if square:
         return whole_frame(image, size).apply(image)
     share = size / min(height, width)
     return resize(image, round(height * share), round(width * share))
@@ -126,14 +130,16 @@ def _fitted(entry: Entry, size: int) -> Pixels:
 def _write(task: _Task) -> list[Entry]:
     """Write a shard, unless it is there; its entries of the shards' manifest."""
     wanted = [
-        json.dumps({"key": entry.key, "split": entry.split, "sha256": entry.sha256, "size": task.size}).encode()
-        for entry in task.entries
+        json.dumps(
+            {"key": e.key, "split": e.split, "sha256": e.sha256, "size": task.size, "square": task.square}
+        ).encode()
+        for e in task.entries
     ]
     if not task.path.exists():
         with atomic(task.path) as partial, tarfile.open(partial, "w") as tar:
             for number, (entry, description) in enumerate(zip(task.entries, wanted, strict=True), task.first):
                 pixels = io.BytesIO()
-                np.save(pixels, np.ascontiguousarray(_fitted(entry, task.size)))
+                np.save(pixels, np.ascontiguousarray(_fitted(entry, task.size, task.square)))
                 for suffix, data in (("json", description), ("npy", pixels.getvalue())):
                     member = tarfile.TarInfo(f"{number:08d}.{suffix}")
                     member.size = len(data)

@@ -89,8 +89,15 @@ def test_validation_faces_are_the_pixels_that_the_loader_makes_from_files(data: 
         assert all(torch.equal(a[name], b[name]) for a, b in zip(stored, files, strict=True))
 
 
+def test_without_random_crops_training_faces_are_the_pixels_of_the_files_too(data: Path, tmp_path: Path) -> None:
+    whole = write_shards(Manifest.load(data), tmp_path / "whole", SIZE, 1.0, progress=False).folder
+    given = {"crop_min": 1.0, "flip_probability": 0.0}
+    for stored, files in zip(pairs(whole, **given), pairs(data, **given), strict=True):
+        assert stored["key"] == files["key"] and torch.equal(stored["degraded"], files["degraded"])
+
+
 def test_training_faces_have_the_working_side_and_no_crop_is_enlarged(shards: Path) -> None:
-    assert working_side(SIZE, CROP) == 64 and working_side(SIZE, CROP, 40) == 40
+    assert working_side(SIZE, CROP) == 64 and working_side(SIZE, CROP, 40) == 40 and working_side(SIZE, 1.0) == SIZE
     sizes = {(entry.height, entry.width) for entry in Manifest.load(shards).files("train")}
     assert sizes == {(80, 64)}
     with pytest.raises(ValueError, match=r"side = 31: expected at least image_size / crop_min = 32"):
