@@ -60,7 +60,7 @@ def prepare_data(p: DataPreparation, workers: int = 0) -> Manifest:
     """Notebook 01: the manifest in ``p.data_dir``, made when missing; that of shards at an address is read.
 
     Args:
-        workers: processes that check the images; 0: one for each core. The manifest does not depend on it.
+        workers: threads that check the images; 0: one for each core. The manifest does not depend on it.
     Raises:
         FileExistsError, ValueError, OSError: as :func:`hifacegan_lib.data.preparation.prepare`.
     """

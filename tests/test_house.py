@@ -35,7 +35,7 @@ BUDGET = {
     "models": 2570,
     "degradations": 1500,
     "restoration": 2270,
-    "data": 1900,
+    "data": 1850,
     "metrics": 1770,
     "evaluation": 2500,
     "reports": 1550,

@@ -35,7 +35,7 @@ def prepare(
     Args:
         profile: folder below params/ with the values of all other parameters.
         overwrite: replace the data folder's manifest.
-        workers: processes that check images; 0: one for each core. The manifest does not depend on it.
+        workers: threads that check images; 0: one for each core. The manifest does not depend on it.
         every: compare the bytes of every file with the manifest, not of a hundred.
         shards: also write the faces into tar files in the data folder, at the size for the profile's training, which
             then decodes nothing; the last line names their folder, which is another data_dir.

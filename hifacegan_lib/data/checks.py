@@ -1,17 +1,19 @@
 """Checks of image files: each file is read once, on all cores: bytes -> sha256, decoded image -> size, difference hash.
 
-The journal keeps finished checks. So a preparation that was interrupted does not check the same files again.
+Threads share the work, since decoding and hashing hold no lock of Python. The journal keeps finished checks. So a
+preparation that was interrupted does not check the same files again.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from joblib import cpu_count
 
-from hifacegan_lib.data.all_cores import in_order
 from hifacegan_lib.data.duplicates import SIDE, Hash, both_hashes
 from hifacegan_lib.utils.images import contents, decode_image
 from hifacegan_lib.utils.item_guard import reason
@@ -21,7 +23,18 @@ JOURNAL = ".checked_1.jsonl"
 """In the data folder until the manifest is written. The number changes when the same file gets another check."""
 
 _LEAST = 8 * SIDE  # pixels of a reduced image; its hash is nearly that of the full image
-_SECONDS_PER_BYTE = 15e-9  # PNG and JPEG alike
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(function: Callable[[Item], Result], items: Sequence[Item], workers: int = 0) -> Generator[Result]:
+    """The results of ``function`` for each item, in the order of the items, by threads; 0: one for each core."""
+    threads = ThreadPoolExecutor(workers or cpu_count())
+    try:
+        yield from threads.map(function, items)
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 class Check(NamedTuple):
@@ -67,13 +80,12 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
 
     Args:
         journal: file to which finished checks are added, and whose checks of unchanged files are not made again.
-        workers: processes; see :func:`hifacegan_lib.data.all_cores.in_order`.
+        workers: threads; 0: one for each core.
     """
     stamps = {path: _stamp(path) for path in paths}
     known = {path: check for path, (stamp, check) in _read(journal).items() if stamps.get(path) == stamp}
     fresh = [path for path in paths if path not in known]
-    seconds = _SECONDS_PER_BYTE * sum(stamps[path][0] for path in fresh)
-    found = in_order(check_face, fresh, workers, seconds)
+    found = in_order(check_face, fresh, workers)
     for path in paths:
         if path in known:
             yield known[path]

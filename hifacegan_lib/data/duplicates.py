@@ -26,17 +26,17 @@ Hash = NDArray[np.uint64]
 
 def face_hash(image: Pixels) -> Hash:
     """uint8 H x W x 3 -> 264 bits in 5 words."""
-    return _grey_hash(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return both_hashes(image)[0]
 
 
 def both_hashes(image: Pixels) -> tuple[Hash, Hash]:
     """The hashes of an image, uint8 H x W x 3, and of its mirror image."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return _grey_hash(grey), _grey_hash(cv2.flip(grey, 1))
-
-
-def _grey_hash(grey: NDArray[np.uint8]) -> Hash:
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return _growth(small), _growth(small[:, ::-1])
+
+
+def _growth(small: NDArray[np.uint8]) -> Hash:
     bits = np.concatenate([(small[:, 1:] > small[:, :-1]).ravel(), (small[1:] > small[:-1]).ravel()])
     return np.packbits(np.pad(bits, (0, -len(bits) % 64))).view(np.uint64)
 

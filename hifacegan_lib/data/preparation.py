@@ -79,8 +79,7 @@ def prepare(
     Args:
         overwrite: prepare again; deletes the old manifest and the drawn or downloaded images that it lists, nothing
             else.
-        workers: processes that check the images; 0: one for each core, or none for short work. The manifest does not
-            depend on it.
+        workers: threads that check the images; 0: one for each core. The manifest does not depend on it.
     Raises:
         FileExistsError: ``data_dir`` holds other data, listed files are missing, or an unlisted file has a needed name.
         FileNotFoundError, ImportError, ValueError: no such folder or data set, or too few images.
@@ -101,7 +100,7 @@ def prepare(
     if source == "folder" and any(p.is_relative_to(Path(source_path).resolve()) for p in _generated_files(folder)):
         raise ValueError(f"source_path = {source_path}: overwrite would delete its images; choose another data_dir")
     with scratch_folder(folder / f".{IMAGES}.partial") as staging:
-        pools, rejected = _pools(asked, folder, staging, progress, workers)
+        pools, rejected = _pools(asked, folder, staging, progress)
         journal = folder / JOURNAL if source == "folder" else None
         faces, bad = choose_images(pools, train_size, valid_size, seed, source, journal, progress, workers)
         rejected |= bad
@@ -140,12 +139,12 @@ def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
 
 
 def _pools(
-    asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool, workers: int
+    asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool
 ) -> tuple[dict[Split, Pool], dict[str, str]]:
     """The available images of each split, and the files that the source rejected: file -> reason."""
     count = asked["train_size"] + asked["valid_size"]
     if asked["source"] == "synthetic":
-        pool = sources.draw_portraits(staging, count, asked["synthetic_size"], progress, workers)
+        pool = sources.draw_portraits(staging, count, asked["synthetic_size"], progress)
         return {"train": pool, "valid": pool}, {}
     if asked["source"] == "hub":
         path = folder / asked["source_path"] if asked["source_path"] else None

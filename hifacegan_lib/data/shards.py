@@ -24,17 +24,15 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from hifacegan_lib.data.all_cores import in_order
+from hifacegan_lib.data.checks import in_order
 from hifacegan_lib.data.manifest import Entry, Manifest, Stored
 from hifacegan_lib.degradations.crop import whole_frame
 from hifacegan_lib.utils.files import atomic
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import Pixels, contents, decode_image, resize
 
-SHARD = 2**27
+SHARD = 2**26
 """Bytes of a shard, about."""
-
-_SECONDS_PER_PIXEL = 25e-9  # to decode and resize
 
 
 class _Task(NamedTuple):
@@ -76,7 +74,7 @@ def write_shards(
     Args:
         image_size, crop_min: of the training.
         side: as in :func:`working_side`.
-        workers: processes; 0: one for each core, or none for little work. The files do not depend on it.
+        workers: threads; 0: one for each core. The files do not depend on it.
         shard: bytes of a shard, about.
     Raises:
         ValueError: ``side`` is too small, or a face differs from the manifest. FileNotFoundError: a face is missing.
@@ -89,12 +87,10 @@ def write_shards(
         for number, first in enumerate(range(0, len(entries), count)):
             path = folder / f"{split}-{number:06d}.tar"
             tasks.append(_Task(path, first, entries[first : first + count], size, size == image_size))
-    faces = [entry for task in tasks for entry in task.entries]
-    seconds = _SECONDS_PER_PIXEL * sum(entry.height * entry.width for entry in faces)
     stored: list[Entry] = []
-    bar = tqdm(total=len(faces), desc="write shards", unit=" images", mininterval=1.0, disable=not progress)
+    bar = tqdm(total=len(manifest.records), desc="write shards", unit=" images", mininterval=1.0, disable=not progress)
     with locked(folder), bar:
-        for part in in_order(_write, tasks, workers, seconds):
+        for part in in_order(_write, tasks, workers):
             stored += part
             bar.update(len(part))
         parameters = manifest.parameters | {"shards": {"image_size": image_size, "side": sizes["train"]}}

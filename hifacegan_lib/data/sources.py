@@ -7,20 +7,16 @@ Each source gives a *pool*: key -> image file. The key determines the split and 
 import os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from hifacegan_lib.data.all_cores import in_order
 from hifacegan_lib.data.checks import check_size
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
 from hifacegan_lib.utils.inputs import files_below
 from hifacegan_lib.utils.item_guard import reason
-
-_SECONDS_PER_SIDE = 2.7e-4  # to draw a portrait: it takes about twice as long at twice the side
 
 
 def load_face(path: Path) -> Pixels:
@@ -70,18 +66,13 @@ def _fits(parts: list[str], globs: list[str]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], globs[0]) and _fits(parts[1:], globs[1:])
 
 
-def draw_portraits(folder: Path, count: int, size: int, progress: bool = True, workers: int = 0) -> dict[str, Path]:
+def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -> dict[str, Path]:
     """Draw the portraits of seeds 0 to ``count`` - 1, ``size`` pixels wide, as PNG files in ``folder``."""
-    paths = [folder / f"portrait_{number:06d}.png" for number in range(count)]
-    drawn = in_order(partial(_draw, size), list(enumerate(paths)), workers, _SECONDS_PER_SIDE * size * count)
-    for _ in tqdm(drawn, total=count, desc="draw portraits", unit=" images", mininterval=1.0, disable=not progress):
-        pass
-    return {path.stem: path for path in paths}
-
-
-def _draw(size: int, place: tuple[int, Path]) -> None:
-    number, path = place
-    save_image(path, portrait(number, size))
+    pool = {}
+    for number in tqdm(range(count), desc="draw portraits", mininterval=1.0, disable=not progress):
+        key = f"portrait_{number:06d}"
+        pool[key] = save_image(folder / f"{key}.png", portrait(number, size))
+    return pool
 
 
 def fetch_hub(

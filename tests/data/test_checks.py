@@ -1,20 +1,19 @@
-"""Checks of files: read once, the same for any number of processes, kept when the process is killed."""
+"""Checks of files: read once, the same for any number of threads, kept when the process is killed."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
 from hifacegan_lib.data import checks
-from hifacegan_lib.data.all_cores import in_order
-from hifacegan_lib.data.checks import JOURNAL, check_face
+from hifacegan_lib.data.checks import JOURNAL, check_face, in_order
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.data.duplicates import THRESHOLD, both_hashes, distance, face_hash
 from hifacegan_lib.data.manifest import NAME
@@ -42,21 +41,27 @@ def manifest_of(faces: Path, data_dir: Path, **changes: int) -> bytes:
     return (data_dir / NAME).read_bytes()
 
 
-def test_any_number_of_processes_writes_the_same_manifest(faces: Path, tmp_path: Path) -> None:
+def test_any_number_of_threads_writes_the_same_manifest(faces: Path, tmp_path: Path) -> None:
     alone, three = (manifest_of(faces, tmp_path / str(workers), workers=workers) for workers in (1, 3))
     assert alone == three and b'"reason"' in alone
     assert [path.name for path in (tmp_path / "3").iterdir()] == [NAME]
 
 
-def test_results_come_in_order_and_an_early_end_leaves_no_process() -> None:
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+def test_results_come_in_order_and_an_early_end_cancels_what_was_not_begun() -> None:
+    begun: list[int] = []
+
+    def slow_when_even(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.002 * (number % 2 == 0))
+        return number
+
     numbers = list(range(50))
-    results = in_order(abs, numbers, workers=2)
+    assert list(in_order(slow_when_even, numbers, workers=3)) == numbers
+    begun.clear()
+    before, results = threading.active_count(), in_order(slow_when_even, numbers, workers=3)
     assert [next(results) for _ in range(7)] == numbers[:7]
     results.close()
-    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    assert all("resource_tracker" in " ".join(process.cmdline()) for process in left)
-    assert list(in_order(abs, numbers, workers=2)) == numbers
+    assert len(begun) < 50 and threading.active_count() == before
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "gif"])
@@ -77,9 +82,12 @@ def test_files_that_are_cut_off_are_named_with_the_reason(faces: Path) -> None:
         assert "truncated" in check.error and not check.sha256 and str(faces) not in check.error
 
 
-def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_image() -> None:
-    face = portrait(1, 100)
-    assert [a.tobytes() for a in both_hashes(face)] == [face_hash(face).tobytes(), face_hash(face[:, ::-1]).tobytes()]
+@pytest.mark.parametrize(("height", "width"), [(100, 100), (201, 333), (256, 256), (13, 12)])
+def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_image(height: int, width: int) -> None:
+    for seed in range(5):
+        face = np.ascontiguousarray(portrait(seed, 400)[:height, :width])
+        plain, mirrored = face_hash(face), face_hash(np.ascontiguousarray(face[:, ::-1]))
+        assert [found.tobytes() for found in both_hashes(face)] == [plain.tobytes(), mirrored.tobytes()]
 
 
 def test_a_file_is_read_once(faces: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_shard_is_a_webdataset_that_says_whose_faces_it_holds(data: Path, shar
     assert sorted(path.name[:5] for path in shards.glob("*.tar")) == ["train", "train", "train", "valid"]
 
 
-def test_any_number_of_processes_writes_the_same_bytes_and_whole_shards_are_kept(
+def test_any_number_of_threads_writes_the_same_bytes_and_whole_shards_are_kept(
     data: Path, shards: Path, tmp_path: Path
 ) -> None:
     again = write(data, tmp_path / "data/shards", workers=2).folder
