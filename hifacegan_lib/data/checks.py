@@ -62,17 +62,12 @@ def check_face(path: Path) -> Check:
     try:
         with contents(path) as data:
             image, (height, width) = decode_image(data, _LEAST)
-        check_size(path, height, width)
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(f"{path}: {width} x {height} pixels, smallest side allowed is {SMALLEST_SIDE}")
         plain, mirrored = (words.tobytes().hex() for words in both_hashes(image))
         return Check(hashlib.sha256(data).hexdigest(), height, width, plain, mirrored)
     except Exception as error:  # MemoryError too
         return Check(error=reason(error, path))
-
-
-def check_size(path: Path, height: int, width: int) -> None:
-    """Raise ValueError for a side below 16 pixels; the message names the file."""
-    if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(f"{path}: {width} x {height} pixels, smallest side allowed is {SMALLEST_SIDE}")
 
 
 def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
@@ -82,8 +77,8 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
         journal: file to which finished checks are added, and whose checks of unchanged files are not made again.
         workers: threads; 0: one for each core.
     """
-    stamps = {path: _stamp(path) for path in paths}
-    known = {path: check for path, (stamp, check) in _read(journal).items() if stamps.get(path) == stamp}
+    stamps = {path: stamp(path) for path in paths}
+    known = {path: check for path, (then, check) in _read(journal).items() if stamps.get(path) == then}
     fresh = [path for path in paths if path not in known]
     found = in_order(check_face, fresh, workers)
     for path in paths:
@@ -92,12 +87,17 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
             continue
         check = next(found)
         if journal and not check.error:
-            with journal.open("ab") as file:  # the end of a line first: a killed process may have left half a line
-                file.write(b"\n" + json.dumps([str(path), *stamps[path], *check]).encode())
+            keep(journal, path, stamps[path], check)
         yield check
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def keep(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
+    """Add the check of a file, which had the stamp ``then`` before, to the journal."""
+    with journal.open("ab") as lines:  # the end of a line first: a killed process may have left half a line
+        lines.write(b"\n" + json.dumps([str(path), *then, *check]).encode())
+
+
+def stamp(path: Path) -> tuple[int, int]:
     """Size in bytes and time of the last change; zeros without a file."""
     try:
         found = path.stat()

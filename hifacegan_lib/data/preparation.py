@@ -100,8 +100,8 @@ def prepare(
     if source == "folder" and any(p.is_relative_to(Path(source_path).resolve()) for p in _generated_files(folder)):
         raise ValueError(f"source_path = {source_path}: overwrite would delete its images; choose another data_dir")
     with scratch_folder(folder / f".{IMAGES}.partial") as staging:
-        pools, rejected = _pools(asked, folder, staging, progress)
-        journal = folder / JOURNAL if source == "folder" else None
+        journal = (folder if source == "folder" else staging) / JOURNAL
+        pools, rejected = _pools(asked, folder, staging, journal, progress)
         faces, bad = choose_images(pools, train_size, valid_size, seed, source, journal, progress, workers)
         rejected |= bad
         if rejected and progress:
@@ -116,7 +116,7 @@ def prepare(
         )
         _install(staging, folder)
         manifest.save()
-        (folder / JOURNAL).unlink(missing_ok=True)
+        journal.unlink(missing_ok=True)
     return manifest
 
 
@@ -139,7 +139,7 @@ def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
 
 
 def _pools(
-    asked: Mapping[str, Any], folder: Path, staging: Path, progress: bool
+    asked: Mapping[str, Any], folder: Path, staging: Path, journal: Path, progress: bool
 ) -> tuple[dict[Split, Pool], dict[str, str]]:
     """The available images of each split, and the files that the source rejected: file -> reason."""
     count = asked["train_size"] + asked["valid_size"]
@@ -149,7 +149,7 @@ def _pools(
     if asked["source"] == "hub":
         path = folder / asked["source_path"] if asked["source_path"] else None
         name, split, column = (asked[key] for key in ("dataset_name", "dataset_split", "image_column"))
-        pool, rejected = sources.fetch_hub(staging, count, name, split, column, path, progress)
+        pool, rejected = sources.fetch_hub(staging, count, name, split, column, path, progress, journal)
         return {"train": pool, "valid": pool}, rejected
     root = (folder / asked["source_path"]).resolve()
     pool = sources.list_folder(root, folder)
@@ -235,7 +235,7 @@ def _near_duplicates(faces: Collection[_Face]) -> list[NearDuplicate]:
 
 def _install(staging: Path, folder: Path) -> None:
     """Replace the generated images of the old manifest by the staged images; other files are not changed."""
-    moves = {path: folder / IMAGES / path.name for path in sorted(staging.glob("*"))}
+    moves = {path: folder / IMAGES / path.name for path in sorted(staging.glob("[!.]*"))}
     generated = _generated_files(folder)
     for staged, target in moves.items():
         if target.exists() and target not in generated and sha256(target) != sha256(staged):

@@ -12,22 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hifacegan_lib.data.checks import check_size
+from hifacegan_lib.data.checks import check_face, keep, stamp
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.utils.images import SUFFIXES, Pixels, file_suffix, load_image, save_image
+from hifacegan_lib.utils.images import SUFFIXES, file_suffix, save_image
 from hifacegan_lib.utils.inputs import files_below
 from hifacegan_lib.utils.item_guard import reason
-
-
-def load_face(path: Path) -> Pixels:
-    """Decode an image and check its size.
-
-    Raises:
-        FileNotFoundError, ValueError: see :func:`images.load_image`; or a side below 16 pixels.
-    """
-    image = load_image(path)
-    check_size(path, *image.shape[:2])
-    return image
 
 
 def list_folder(root: Path, out: Path | None = None) -> dict[str, Path]:
@@ -76,13 +65,21 @@ def draw_portraits(folder: Path, count: int, size: int, progress: bool = True) -
 
 
 def fetch_hub(
-    folder: Path, count: int, name: str, split: str, column: str, source_path: Path | None = None, progress: bool = True
+    folder: Path,
+    count: int,
+    name: str,
+    split: str,
+    column: str,
+    source_path: Path | None = None,
+    progress: bool = True,
+    journal: Path | None = None,
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Stream images of a Hugging Face dataset into ``folder`` until ``count`` are usable; the bytes are unchanged.
 
     Args:
         name: dataset on the hub, or ``parquet`` for local files.
         source_path: with ``parquet``, the file or the folder of ``*.parquet`` files.
+        journal: file to which the checks of the images are added; see :mod:`hifacegan_lib.data.checks`.
     Returns:
         the pool, with row numbers as keys; and rejected row -> reason.
     Raises:
@@ -98,12 +95,17 @@ def fetch_hub(
         partial = folder / f"{key}.partial"
         try:
             partial.write_bytes(_image_bytes(value))
-            load_face(partial)
         except (ValueError, MemoryError) as error:  # an OSError is the network's or the disk's, and ends the stream
-            partial.unlink(missing_ok=True)
             rejected[key] = reason(error, partial)
             continue
+        check = check_face(partial)
+        if check.error:
+            partial.unlink()
+            rejected[key] = check.error
+            continue
         pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
+        if journal:
+            keep(journal, pool[key], stamp(pool[key]), check)
         bar.update()
         if len(pool) == count:
             break

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifacegan_lib.data import preparation, sources
+from hifacegan_lib.data import checks, preparation, sources
 from hifacegan_lib.data.manifest import NAME, Manifest
 from hifacegan_lib.data.preparation import prepare, sample
 from hifacegan_lib.utils.images import load_image, save_image
@@ -255,13 +255,14 @@ def test_the_data_folder_can_move(tmp_path: Path) -> None:
     assert drawn(tmp_path / "b").files() == Manifest.load(tmp_path / "b").files()
 
 
-def test_hub_rows_become_entries(tmp_path: Path) -> None:
+def test_hub_rows_become_entries_and_are_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow
     import pyarrow.parquet
 
     cells = [{"bytes": save_image(tmp_path / "x.png", noise(n)).read_bytes(), "path": None} for n in range(6)]
     cells.insert(2, {"bytes": b"junk", "path": None})
     pyarrow.parquet.write_table(pyarrow.table({"face": cells}), tmp_path / "a.parquet")
+    monkeypatch.setattr(checks, "check_face", None)  # again
     manifest = prepare(
         source="hub",
         source_path=tmp_path / "a.parquet",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hifacegan_lib.data import sources
+from hifacegan_lib.data.checks import check_face
 from hifacegan_lib.utils.images import load_image, save_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -128,10 +129,9 @@ def test_portraits_are_drawn_by_number_alone(tmp_path: Path) -> None:
 
 
 def test_small_faces_are_refused(tmp_path: Path) -> None:
-    path = save_image(tmp_path / "a.png", NOISE[:15])
-    with pytest.raises(ValueError, match=r"20 x 15 pixels, smallest side allowed is 16"):
-        sources.load_face(path)
-    assert sources.load_face(save_image(path, NOISE[:16])).shape == (16, 20, 3)
+    small, large = (check_face(save_image(tmp_path / f"{n}.png", NOISE[:n])) for n in (15, 16))
+    assert small.error == "20 x 15 pixels, smallest side allowed is 16 (ValueError)"
+    assert not large.error and (large.height, large.width) == (16, 20)
 
 
 def fetch(folder: Path, source: Path, count: int, **changed: str) -> tuple[dict[str, Path], dict[str, str]]:
