@@ -13,6 +13,8 @@ def degrade(
     size: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> int:
     """Write a degraded copy of each image of a folder, with its trace.
 
@@ -27,12 +29,14 @@ def degrade(
         size: first crop each image to a square and resize it to this side, pixels; noise has the same pixel size.
         seed: of the damage.
         overwrite: replace existing files.
+        jobs: processes on this machine; 0: one for each core. The files are the same for any number.
+        scheduler: address of a Dask cluster; all machines must see the same folders.
     """
     from hifacegan_lib.degradations import folders, recipes
 
     drawn = recipes.load_recipe(recipe)
     kept = [Path(recipe)] if recipe.endswith(".json") else []
-    found = folders.degrade_folder(source, out, drawn, size, seed, overwrite, kept)
+    found = folders.degrade_folder(source, out, drawn, size, seed, overwrite, kept, jobs, scheduler)
     before = f", {found.before} done before" if found.before else ""
     print(f"{found.done} degraded by {drawn.name} into {out}{before}; {len(found.failed)} left out")
     if found.aside:

@@ -28,6 +28,8 @@ def restore(
     device: str = "auto",
     precision: Literal["float32", "bfloat16", "auto"] = "float32",
     overwrite: bool = False,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> int:
     """Restore the faces of a photograph, a folder of photographs, or a film.
 
@@ -61,6 +63,8 @@ def restore(
         device: auto, cpu, cuda, cuda:N or mps.
         precision: inside the network; bfloat16 is PyTorch's autocast; auto takes it where the device is made for it.
         overwrite: restore all again, and replace existing files.
+        jobs: processes on this machine; 0: one for each core. The files are the same for any number.
+        scheduler: address of a Dask cluster; all machines must see the same folders.
     """
     from tqdm import tqdm
 
@@ -68,7 +72,7 @@ def restore(
     from hifacegan_lib.utils import inputs
 
     film = source.suffix.lower() in films.SUFFIXES
-    if film and (aligned or scale not in ("auto", 1) or only_faces or comparison):
+    if film and (aligned or scale not in ("auto", 1) or only_faces or comparison or jobs != 1 or scheduler):
         raise ValueError(f"{source}: a film takes --detector, --strength, --least and --smooth, no other option")
     if aligned and (scale not in ("auto", 1) or only_faces):
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
@@ -83,10 +87,10 @@ def restore(
         return _film(source, target, draw, overwrite, model.name)
     settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned)
     sources = inputs.images_in(source, out)
-    photos: Any = tqdm(sources.files, desc="restore", unit="photo")
-    say = partial(photos.write, file=sys.stderr)
-    root = sources.root
-    done = batch.restore_folder(sources.files, root, out, model, settings, overwrite, say, lambda _: photos)
+    with tqdm(total=len(sources.files), desc="restore", unit="photo") as bar:
+        say = partial(bar.write, file=sys.stderr)
+        given = (sources.files, sources.root, out, model, settings, overwrite, say, bar.update)
+        done = batch.restore_folder(*given, jobs=jobs, scheduler=scheduler)
     before = f", {done.before} done before" if done.before else ""
     empty = f", {done.without_face} without a face" if done.without_face else ""
     total = len(sources.files)

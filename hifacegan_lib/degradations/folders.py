@@ -16,6 +16,7 @@ from hifacegan_lib.utils import images, inputs
 from hifacegan_lib.utils.files import read_json, write_json
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.item_guard import ItemGuard
+from hifacegan_lib.utils.jobs import workers
 
 
 class Degraded(NamedTuple):
@@ -36,6 +37,8 @@ def degrade_folder(
     seed: int = 0,
     overwrite: bool = False,
     keep: Iterable[Path] = (),
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Degraded:
     """Write a degraded PNG file for each image of ``source``, and traces.json; errors of single images go to stderr.
 
@@ -47,6 +50,7 @@ def degrade_folder(
         out: folder for the results; nothing below it is a source.
         size: side in pixels of the centred square to which each image is first cropped and resized; None: no crop.
         keep: further files that no output may replace.
+        jobs, scheduler: see :func:`hifacegan_lib.utils.jobs.workers`.
     Raises:
         FileNotFoundError: no such source. ValueError: no image in it, two images become one file, an output would
             replace an input, or traces.json is damaged. BlockingIOError: another process writes into ``out``.
@@ -56,30 +60,47 @@ def degrade_folder(
     inputs.refuse_inputs([traces_file], [*sources.files, *keep])
     stems = inputs.plan_stems(sources.files, sources.root, out, lambda path, stem: [_target(path, stem)], keep)
     guard = ItemGuard(partial(tqdm.write, file=sys.stderr))
-    with locked(out):
+    degrade = partial(_degrade, recipe=recipe, size=size, seed=seed, overwrite=overwrite)
+    tasks = {path.relative_to(sources.root).as_posix(): (path, _target(path, stem)) for path, stem in stems.items()}
+    with locked(out), workers(jobs, scheduler) as each, tqdm(total=len(tasks), desc="degrade") as bar:
         earlier = read_json(traces_file) if traces_file.exists() else {}  # images of earlier calls
-        traces: dict[str, object] = {}
+        ended: dict[str, object] = {}
         written: list[Path] = []
-        for path, stem in tqdm(stems.items(), desc="degrade"):
-            key, target = path.relative_to(sources.root).as_posix(), _target(path, stem)
-            with guard.item(path):
-                image = images.load_image(path)
-                trace = recipe.sample(pair_seed(key, 0, seed), grid=size or REFERENCE_SIZE)
-                if size:
-                    trace = trace.with_frame(whole_frame(image, size))
-                degraded = trace.replay(image)
-                there = target.exists()
-                same = there and np.array_equal(images.load_image(target), degraded)
-                if there and not same and not overwrite:
-                    raise ValueError(f"{target}: exists already; --overwrite replaces it")
-                if not same:
-                    written.append(images.save_image(target, degraded))
-                traces[key] = trace.to_dict()
+        absolute = [(key, path.absolute(), target.absolute()) for key, (path, target) in tasks.items()]
+        for (key, path, _), result in each(degrade, absolute):
+            with guard.item(tasks[key][0], path):
+                ended[key], new = result()
+                written += [tasks[key][1]] * new
+            bar.update()
+        traces = {key: ended[key] for key in tasks if key in ended}
         lost = {key for key in earlier.keys() - traces.keys() if (out / key).with_suffix(".png") in written}
         kept = {key: trace for key, trace in earlier.items() if key not in lost}
         if {**kept, **traces} != earlier:
             write_json(traces_file, {**kept, **traces})
     return Degraded(len(written), len(traces) - len(written), guard.failed, sources.says)
+
+
+def _degrade(
+    task: tuple[str, Path, Path], recipe: Recipe, size: int | None, seed: int, overwrite: bool
+) -> tuple[dict[str, object], bool]:
+    """Degrade one image, (key, source, target), perhaps on another machine: its trace, and whether a file was written.
+
+    Raises:
+        ValueError: there is another file already.
+    """
+    key, path, target = task
+    image = images.load_image(path)
+    trace = recipe.sample(pair_seed(key, 0, seed), grid=size or REFERENCE_SIZE)
+    if size:
+        trace = trace.with_frame(whole_frame(image, size))
+    degraded = trace.replay(image)
+    there = target.exists()
+    same = there and np.array_equal(images.load_image(target), degraded)
+    if there and not same and not overwrite:
+        raise ValueError(f"{target}: exists already; --overwrite replaces it")
+    if not same:
+        images.save_image(target, degraded)
+    return trace.to_dict(), not same
 
 
 def _target(source: Path, stem: Path) -> Path:

@@ -7,6 +7,7 @@ by one: none depends on its neighbours, and memory is that of one.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from hifacegan_lib.utils.jobs import SHARE
 
 Floats = NDArray[np.float32]
 
@@ -44,6 +47,7 @@ class OnnxNetwork:
             raise FileNotFoundError(f"{path}: no such network")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = QUIET
+        options.intra_op_num_threads = int(os.environ.get(SHARE, 0))  # 0: all cores; the results are the same bits
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it burns cores that others need
         options.add_session_config_entry("session.dynamic_block_base", "4")  # no thread waits for one that was paused
         values = {STORED + name: onnxruntime.OrtValue.ortvalue_from_numpy(v) for name, v in (weights or {}).items()}

@@ -3,14 +3,18 @@
 ``restored.jsonl`` in the output folder has a line for each photograph: its name, sha256, the settings that were used,
 the files that were written, the trace. An interrupted batch goes on with the photographs that have no such line for the
 same settings. A file without its line (the batch was killed in between) is recognised by its bytes.
+
+Workers draw photographs into a scratch folder. This process alone moves them to their places and writes the journal, in
+the order in which they end.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -26,6 +30,7 @@ from hifacegan_lib.utils.folder_lock import scratch_folder
 from hifacegan_lib.utils.images import Pixels, resize, save_image
 from hifacegan_lib.utils.inputs import identities, plan_stems, refuse_inputs
 from hifacegan_lib.utils.item_guard import ItemGuard, printable
+from hifacegan_lib.utils.jobs import workers
 
 JOURNAL = "restored.jsonl"
 GAP, HIGHEST = 8, 2000  # of a comparison, pixels: between its pictures, and its most
@@ -68,7 +73,9 @@ def restore_folder(
     settings: Settings | None = None,
     overwrite: bool = False,
     report: Callable[[str], object] = print,
-    shown: Callable[[Collection[Path]], Iterable[Path]] = iter,
+    tick: Callable[[], object] = lambda: None,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Outcome:
     """Restore photographs, keeping their tree below ``root``.
 
@@ -78,7 +85,8 @@ def restore_folder(
 
     Args:
         report: gets a sentence for each failure, each photograph without a face or enlarged, and each loss.
-        shown: the photographs one by one, a progress bar for instance.
+        tick: is called after each photograph, by a progress bar for instance.
+        jobs, scheduler: see :func:`hifacegan_lib.utils.jobs.workers`.
     Raises:
         ValueError: two photographs become one file, or an output is an input. MissingWeights: no YuNet.
         BlockingIOError: another process restores into ``out``. Nothing is written then.
@@ -93,31 +101,80 @@ def restore_folder(
     names = {source: (source.relative_to(root).as_posix(), files.relative_path(source, out)) for source in sources}
     used = used_settings(model, settings)
     outcome, guard, taken = Outcome(), ItemGuard(report), identities(sources)
-    with scratch_folder(out / ".restore.partial") as scratch:
+    with scratch_folder(out / ".restore.partial") as scratch, workers(jobs, scheduler) as each:
+        scratch.mkdir()
         journal = read_journal(out / JOURNAL)
         lines = [journal[name] for name, origin in names.values() if journal.get(name, {}).get("source") == origin]
         mine = {out / file for line in lines for file in line.get("files", [])}  # of any of these photographs
-        for source in shown(sources):
-            (name, origin), stem = names[source], stems[source]
-            with guard.item(source):
-                mark, line = files.sha256(source), journal.get(name, {})
-                known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
-                whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
-                if line.get("sha256") == mark and line.get("settings") == used and whole and not overwrite:
+
+        def tasks() -> Iterator[_Task]:
+            for source in sources:
+                name, stem = names[source][0], stems[source]
+                with guard.item(source):
+                    mark, line = files.sha256(source), journal.get(name, {})
+                    known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
+                    whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
+                    if not (line.get("sha256") == mark and line.get("settings") == used and whole) or overwrite:
+                        yield _Task(source, source.absolute(), stem, suffixes[source], mark, known)
+                        continue
                     outcome.before += 1
-                    continue
-                found, plan = _draw(source, stem, suffixes[source], model, settings)
-                _install(plan, scratch, None if overwrite else mine.union(known), taken)
-                taken |= identities(plan)
-                line = {"file": name, "source": origin, "sha256": mark, "settings": used, "says": found.says}
-                line |= {"trace": found.trace, "files": [path.relative_to(out).as_posix() for path in plan]}
-                append_line(out / JOURNAL, line | ({"not kept": found.photo.lost} if found.photo.lost else {}))
-                outcome.written += plan
-                outcome.without_face += not found.faces
-                for said in _remarks(found):
+                tick()
+
+        draw = partial(_draw_aside, model=model, settings=settings, used=used, scratch=scratch.absolute())
+        for task, result in each(draw, tasks()):
+            with guard.item(task.source, task.path):
+                drawn, (name, origin) = result(), names[task.source]
+                _place(drawn.made, None if overwrite else mine.union(task.known), taken)
+                taken |= identities(drawn.made)
+                line = {"file": name, "source": origin, "sha256": task.mark, "settings": used, **drawn.says}
+                line |= {"files": [path.relative_to(out).as_posix() for path in drawn.made]}
+                append_line(out / JOURNAL, line | ({"not kept": drawn.lost} if drawn.lost else {}))
+                outcome.written += drawn.made
+                outcome.without_face += not drawn.faces
+                for said in drawn.remarks:
                     report(printable(f"{name}: {said}"))
+            tick()
     outcome.failed = guard.sentences
     return outcome
+
+
+class _Task(NamedTuple):
+    """A photograph to restore: as it was given, and its absolute path; its sha256; files of its earlier result."""
+
+    source: Path
+    path: Path
+    stem: Path
+    suffix: str
+    mark: str
+    known: list[Path]
+
+
+class _Drawn(NamedTuple):
+    """A restored photograph: each file with its whole copy in the scratch folder, and what is told of it."""
+
+    made: dict[Path, Path]
+    says: dict[str, Any]
+    lost: Sequence[str]
+    faces: int
+    remarks: list[str]
+
+
+def _draw_aside(task: _Task, model: Model, settings: Settings, used: Mapping[str, Any], scratch: Path) -> _Drawn:
+    """Restore one photograph into a folder of its own, perhaps on another machine.
+
+    Raises:
+        ValueError: it would be restored by other versions or another detector than ``used``.
+    """
+    here = used_settings(model, settings)
+    if other := [f"{key} {here[key]!r}, expected {value!r}" for key, value in used.items() if here[key] != value]:
+        raise ValueError(f"this worker has {'; '.join(other)}")
+    found, plan = _draw(task.path, task.stem, task.suffix, model, settings)
+    aside = Path(tempfile.mkdtemp(dir=scratch))
+    made = {path: aside / path.name for path in plan}
+    for path, write in plan.items():
+        write(made[path])
+    says = {"says": found.says, "trace": found.trace}
+    return _Drawn(made, says, found.photo.lost, len(found.faces), _remarks(found))
 
 
 def _remarks(found: Restored) -> list[str]:
@@ -175,26 +232,20 @@ def _draw(
     return found, plan
 
 
-def _install(
-    plan: Mapping[Path, Callable[[Path], object]],
-    scratch: Path,
-    mine: Collection[Path] | None,
-    taken: Mapping[tuple[int, int], Path],
-) -> None:
-    """Write all files of a photograph aside, then put each in its place.
+def _place(made: Mapping[Path, Path], mine: Collection[Path] | None, taken: Mapping[tuple[int, int], Path]) -> None:
+    """Put each file of a photograph in its place.
 
     Args:
+        made: file -> its whole copy.
         mine: existing files that may be replaced; None: all but ``taken``, the inputs and the outputs of this batch.
     """
-    refuse_inputs(plan, taken)
-    made = {path: scratch / path.name for path in plan}
-    for path, write in plan.items():
-        write(made[path])
-        if mine is not None and path not in mine and path.exists() and path.read_bytes() != made[path].read_bytes():
+    refuse_inputs(made, taken)
+    for path, aside in made.items():
+        if mine is not None and path not in mine and path.exists() and path.read_bytes() != aside.read_bytes():
             raise ValueError(f"{path}: exists already; --overwrite replaces it")
-    for path, partly in made.items():
+    for path, aside in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partly.replace(path)
+        aside.replace(path)
 
 
 def side_by_side(before: Pixels, after: Pixels) -> Pixels:

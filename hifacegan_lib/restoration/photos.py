@@ -7,6 +7,7 @@ Outside of the masks no pixel changes. Each face is cut from the photograph as i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,12 +45,19 @@ class Model:
         card: name, architecture, sha256, licence, the size that it takes and what is done to faces of other sizes.
         engine: what draws it, with version, device and precision, for the trace.
         results: of a folder: path below it, without suffix, "/" between its parts -> file; else None.
+        again: a function that loads the same model, and its arguments: the form in which it goes to other processes.
     """
 
     network: Network
     card: Card
     engine: str = ""
     results: Mapping[str, Path] | None = None
+    again: tuple[Callable[..., "Model"], tuple[Any, ...]] | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., "Model"], tuple[Any, ...]]:
+        if self.again is None:
+            raise TypeError(f"{self.name}: a network that was not loaded from a file of weights")
+        return _reloaded, (self.again, self.card, self.engine)
 
     @property
     def name(self) -> str:
@@ -101,6 +109,20 @@ class Model:
         if drawn.shape != expected or np.isnan(drawn).any():
             raise ValueError(f"{self.name}: drew {drawn.shape}, not {expected}, {np.isnan(drawn).sum()} of it NaN")
         return list(np.rint(drawn.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def _reloaded(again: tuple[Callable[..., Model], tuple[Any, ...]], card: Card, engine: str) -> Model:
+    """The model of another process; its file and what draws it must be the same here."""
+    found = _loaded(*again, card.sha256)
+    if (found.sha256, found.engine) != (card.sha256, engine):
+        here, there = (f"{mark[:12]}, {what}" for mark, what in ((found.sha256, found.engine), (card.sha256, engine)))
+        raise ValueError(f"{card.name}: this worker has {here}; expected {there}")
+    return replace(found, card=card)
+
+
+@lru_cache(maxsize=1)
+def _loaded(load: Callable[..., Model], arguments: tuple[Any, ...], _sha256: str) -> Model:
+    return load(*arguments)
 
 
 class Face(NamedTuple):

@@ -91,6 +91,9 @@ def load_model(
             elsewhere than on the CPU in float32.
     """
     found = _load(weights, blend, device, precision, network)
+    if network is None:
+        where = weights if is_name(str(weights)) else str(expanded(weights).absolute())
+        found = replace(found, again=(load_model, (where, blend, device, precision, steps)))
     return found if steps is None else restorer_files.with_steps(found, steps)
 
 
