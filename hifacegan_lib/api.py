@@ -145,6 +145,8 @@ def benchmark(
     samples: int = 1000,
     device: str = "auto",
     progress: bool = True,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Benchmark:
     """Judge restorers on sets of faces, ranked face by face; goes on where an earlier call into ``out`` stopped.
 
@@ -158,6 +160,8 @@ def benchmark(
         metrics: names; ``recogniser``, ``statistics``: what identity and FID use, see ``metrics.registry.standard``.
         tune: folder of clean training faces, on which classical restorers are tuned; None: stated defaults.
         cards: JSON files that describe further sets.
+        jobs: processes on this machine, 0: one for each core; ``scheduler``: address of a Dask cluster instead. The
+            results are the same for any number.
     Returns:
         ``.frame()`` is a table of means, intervals and ranks, ``.differences(set, metric)`` the paired differences,
         ``.failed`` the reasons of methods without numbers.
@@ -168,7 +172,7 @@ def benchmark(
     training = Path(tune) if tune else None
     where = find_device(device)
     asked = Asked(list(metrics), recipe, size, seed, samples, training, recogniser, statistics, where)
-    found = benchmark_runs.run(methods, sets, out, asked, cards, progress)
+    found = benchmark_runs.run(methods, sets, out, asked, cards, progress, jobs, scheduler)
     benchmark_page.write_benchmark(found)
     return found
 

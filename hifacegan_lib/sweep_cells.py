@@ -23,8 +23,7 @@ from hifacegan_lib.params import NOTEBOOKS, DataPreparation, ParamsError, PhotoR
 from hifacegan_lib.runs import home, load_notebook, notebook_folder, shown, working_folder
 from hifacegan_lib.sweeps import Sweep, result
 from hifacegan_lib.utils.files import read_json, write_json
-
-PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
+from hifacegan_lib.utils.jobs import cluster
 
 
 def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, scheduler: str = "") -> bool:
@@ -92,14 +91,8 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
 
 @contextmanager
 def _cluster(address: str) -> Iterator[None]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError("--scheduler needs Dask: pip install 'hifacegan-workbench[cluster]'") from error
-    with Client(address, timeout=PATIENCE) as client:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        with parallel_config("dask"):
-            yield
+    with cluster(address), parallel_config("dask"):
+        yield
 
 
 def run_cell(

@@ -31,17 +31,17 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1720,
-    "models": 2570,
-    "degradations": 1500,
-    "restoration": 2270,
-    "data": 1850,
+    "utils": 1970,
+    "models": 2580,
+    "degradations": 1520,
+    "restoration": 2340,
+    "data": 1870,
     "metrics": 1770,
-    "evaluation": 2500,
+    "evaluation": 2660,
     "reports": 1550,
     "training": 1400,
     "widgets": 730,
-    "commands": 830,
+    "commands": 850,
     "top level": 1840,
 }
 """Lines of Python; raised only with the reason in the commit."""

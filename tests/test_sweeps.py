@@ -16,7 +16,7 @@ from hifacegan_lib import cli, sweep_cells, sweep_tables, sweeps
 from hifacegan_lib.params import ParamsError
 from hifacegan_lib.reports.run_log import strip_faces
 from hifacegan_lib.sweeps import Sweep
-from hifacegan_lib.utils import images
+from hifacegan_lib.utils import images, jobs
 from hifacegan_lib.utils.statistics import t_interval
 
 ROOT = Path(__file__).parents[1]
@@ -329,7 +329,7 @@ def test_a_cluster_runs_it_too_and_a_cell_that_fails_leaves_the_others(
 
 def test_no_cluster_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sweep", "04_training", "demo", "-p", "seed=0,1", "--scheduler", "tcp://127.0.0.1:9"]
-    monkeypatch.setattr(sweep_cells, "PATIENCE", 0.1)
+    monkeypatch.setattr(jobs, "PATIENCE", 0.1)
     assert cli.main(command) == 1
     assert "tcp://127.0.0.1:9" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "distributed", None)

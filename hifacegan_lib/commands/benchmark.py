@@ -23,6 +23,8 @@ def benchmark(
     cards: Words = None,
     samples: int = 1000,
     device: str = "auto",
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> int:
     """Judge restorers on sets of faces: one page with tables, ranks and faces, CSV, and a table for a paper.
 
@@ -51,12 +53,15 @@ def benchmark(
         cards: JSON files that describe further sets.
         samples: bootstrap resamples.
         device: auto, cpu, cuda, cuda:N or mps.
+        jobs: processes on this machine; 0: one for each core. The results are the same for any number.
+        scheduler: address of a Dask cluster; all machines must see the same folders.
     """
     from hifacegan_lib import api, runs
 
     out = out or runs.run_folder("benchmark")
     how: dict[str, Any] = {"recipe": recipe, "size": size, "seed": seed, "tune": tune, "samples": samples}
     how |= {"recogniser": recogniser, "statistics": statistics, "cards": cards or (), "device": device}
+    how |= {"jobs": jobs, "scheduler": scheduler}
     found = api.benchmark(methods or (), sets or (), out, metrics=metrics or (*DEFAULT_METRICS, *TO_INPUT), **how)
     for name in found.sets:
         print(f"\n{found.summary(name).to_string()}")

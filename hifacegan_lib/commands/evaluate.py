@@ -26,6 +26,8 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> int:
     """Score a folder of restored faces, by any restorer, against clean ones or without originals.
 
@@ -58,6 +60,8 @@ def evaluate(
         seed: of the resamples.
         device: of the metrics' networks: auto, cpu, cuda, cuda:N or mps.
         overwrite: replace an existing evaluation.
+        jobs: processes on this machine; 0: one for each core. The numbers are the same for any number.
+        scheduler: address of a Dask cluster; all machines must see the same folders.
     """
     from hifacegan_lib import runs
     from hifacegan_lib.metrics.ntire import PARTS
@@ -76,6 +80,7 @@ def evaluate(
     if ntire:
         chosen = tuple(dict.fromkeys((*(chosen or ()), *PARTS, "identity_to_input")))
     options: dict[str, Any] = {"resize_kernel": resize, "crop": crop, "labels": groups, "bootstrap_samples": samples}
+    options |= {"jobs": jobs, "scheduler": scheduler}
     options |= {"device": find_device(device), "recogniser": recogniser, "statistics": statistics, "ntire": ntire or ""}
     found = folder_reports.evaluate_folders(
         restored, reference, out, input or degraded, chosen, **options, seed=seed, overwrite=overwrite

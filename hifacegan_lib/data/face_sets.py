@@ -29,6 +29,7 @@ from hifacegan_lib.utils.files import read_json, sha256, write_json
 from hifacegan_lib.utils.images import SUFFIXES, load_image, save_image
 from hifacegan_lib.utils.inputs import files_by_name, images_in, unpaired
 from hifacegan_lib.utils.item_guard import reason
+from hifacegan_lib.utils.jobs import Each, serial
 from hifacegan_lib.utils.records import Record
 
 Kind = Literal["pairs", "clean", "no originals"]
@@ -216,7 +217,13 @@ def _remarks(card: SetCard, count: int, fingerprint: str, shapes: Mapping[str, t
 
 
 def damaged(
-    faces: FaceSet, recipe: Recipe, size: int | None, seed: int, folder: Path, tick: Callable[[], object] = lambda: None
+    faces: FaceSet,
+    recipe: Recipe,
+    size: int | None,
+    seed: int,
+    folder: Path,
+    tick: Callable[[], object] = lambda: None,
+    each: Each = serial,
 ) -> FaceSet:
     """The same set with inputs: clean faces framed and damaged, as PNG files below ``folder``; existing ones stay.
 
@@ -225,6 +232,7 @@ def damaged(
     Args:
         size: side of the centred square to which each face is cropped and resized, pixels; None: faces as they are.
         tick: is called after each face.
+        each: of :func:`hifacegan_lib.utils.jobs.workers`; the faces are damaged by these.
     """
     traces: dict[str, Trace] = {}
     for key in faces.clean:
@@ -237,14 +245,21 @@ def damaged(
             shutil.rmtree(folder / part, ignore_errors=True)
         write_json(folder / RECORD, record)
     inputs, clean = ({key: folder / part / f"{key}.png" for key in traces} for part in ("input", "clean"))
-    for key, trace in traces.items():
-        if not (inputs[key].exists() and clean[key].exists()):
-            source = load_image(faces.clean[key])
-            save_image(clean[key], trace.frame.apply(source) if trace.frame else source)
-            save_image(inputs[key], trace.replay(source))
+    tasks = [(faces.clean[key], trace, clean[key], inputs[key]) for key, trace in traces.items()]
+    for _, result in each(_damage, tasks):
+        result()
         tick()
     shapes = dict.fromkeys(traces, (size, size)) if size else faces.shapes
     small = sum(min(shape) < (size or 0) for shape in faces.shapes.values())
     remarks = [*faces.remarks, *([f"{small} faces are enlarged to {size} pixels"] if small else [])]
     made = how | {"damage_sha256": sha256(folder / RECORD)}
     return replace(faces, inputs=inputs, clean=clean, shapes=shapes, remarks=remarks, made=made)
+
+
+def _damage(task: tuple[Path, Trace, Path, Path]) -> None:
+    """Frame and damage one face, unless both files are there."""
+    source, trace, clean, damaged = task
+    if not (clean.exists() and damaged.exists()):
+        image = load_image(source)
+        save_image(clean, trace.frame.apply(image) if trace.frame else image)
+        save_image(damaged, trace.replay(image))

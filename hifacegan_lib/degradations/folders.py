@@ -61,18 +61,17 @@ def degrade_folder(
     stems = inputs.plan_stems(sources.files, sources.root, out, lambda path, stem: [_target(path, stem)], keep)
     guard = ItemGuard(partial(tqdm.write, file=sys.stderr))
     degrade = partial(_degrade, recipe=recipe, size=size, seed=seed, overwrite=overwrite)
-    tasks = {path.relative_to(sources.root).as_posix(): (path, _target(path, stem)) for path, stem in stems.items()}
+    tasks = [(p.relative_to(sources.root).as_posix(), p, _target(p, stem)) for p, stem in stems.items()]
     with locked(out), workers(jobs, scheduler) as each, tqdm(total=len(tasks), desc="degrade") as bar:
         earlier = read_json(traces_file) if traces_file.exists() else {}  # images of earlier calls
         ended: dict[str, object] = {}
         written: list[Path] = []
-        absolute = [(key, path.absolute(), target.absolute()) for key, (path, target) in tasks.items()]
-        for (key, path, _), result in each(degrade, absolute):
-            with guard.item(tasks[key][0], path):
+        for (key, path, target), result in each(degrade, tasks):
+            with guard.item(path):
                 ended[key], new = result()
-                written += [tasks[key][1]] * new
+                written += [target] * new
             bar.update()
-        traces = {key: ended[key] for key in tasks if key in ended}
+        traces = {key: ended[key] for key, *_ in tasks if key in ended}
         lost = {key for key in earlier.keys() - traces.keys() if (out / key).with_suffix(".png") in written}
         kept = {key: trace for key, trace in earlier.items() if key not in lost}
         if {**kept, **traces} != earlier:

@@ -8,7 +8,7 @@ A run that was interrupted goes on where it stopped. A method that fails on a se
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from hifacegan_lib.evaluation.benchmark_results import ROW, Asked, Benchmark
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.methods import INPUT, Restorer, Word
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.evaluation.scoring import Batch, Method, evaluate
+from hifacegan_lib.evaluation.scoring import Method, evaluate
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import load_image, to_float
 from hifacegan_lib.utils.inputs import images_in, some
 from hifacegan_lib.utils.item_guard import ItemGuard
+from hifacegan_lib.utils.jobs import Each, workers
 from hifacegan_lib.utils.weight_registry import is_present
 
 Given = str | Path | Model | Method
@@ -46,6 +47,8 @@ def run(
     asked: Asked | None = None,
     cards: Sequence[str | Path] = (),
     progress: bool = True,
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Benchmark:
     """Judge methods on sets; finished parts of an earlier run into the same folder are kept.
 
@@ -55,6 +58,8 @@ def run(
         sets: words ``name=folder`` or ``folder``; or name -> folder, or name -> (name -> file) of clean faces.
         out: folder for all results.
         cards: JSON files with cards of further sets.
+        jobs, scheduler: see :func:`hifacegan_lib.utils.jobs.workers`. Methods follow one another; their faces are
+            drawn and scored by the workers.
     Raises:
         ValueError, FileNotFoundError: a method, set, metric, card or recipe that is unknown or given twice; a set
             without a face that can be read; clean faces without a recipe. Nothing was drawn then. BlockingIOError:
@@ -72,12 +77,13 @@ def run(
             if not found.inputs and not a.recipe:
                 raise ValueError(f"{name}: clean faces: name the recipe that damages them (--recipe face_renov)")
         total = sum(len(f) * (2 * len(wanted) + 1 + (not f.inputs)) for f in faces.values())
-        with tqdm(total=total, unit="face", disable=not progress) as bar:
+        with workers(jobs, scheduler) as each, tqdm(total=total, unit="face", disable=not progress) as bar:
             for name, found in faces.items():
                 if not found.inputs:
                     bar.set_description(f"{name}: {a.recipe}")
-                    faces[name] = damaged(found, load_recipe(a.recipe), a.size, a.seed, out / name, bar.update)
-            return _judge(wanted, faces, out, a, bar)
+                    how = (load_recipe(a.recipe), a.size, a.seed, out / name)
+                    faces[name] = damaged(found, *how, bar.update, each)
+            return _judge(wanted, faces, out, a, bar, each)
 
 
 def _words(methods: Sequence[str | Path] | Mapping[str, Given]) -> dict[str, Word | Model | Method]:
@@ -118,7 +124,12 @@ def _sources(sets: Sequence[str] | Mapping[str, Source]) -> dict[str, Source]:
 
 
 def _judge(
-    wanted: Mapping[str, Word | Model | Method], faces: Mapping[str, FaceSet], out: Path, a: Asked, bar: Any
+    wanted: Mapping[str, Word | Model | Method],
+    faces: Mapping[str, FaceSet],
+    out: Path,
+    a: Asked,
+    bar: Any,
+    each: Each,
 ) -> Benchmark:
     """Each method on each set; the input first."""
     cards: dict[str, Mapping[str, Any] | None] = {}
@@ -140,8 +151,9 @@ def _judge(
                     place = out / name / "methods" / label
                     pictures = found.inputs
                     if label != INPUT:
-                        pictures = kinds.outputs(restorer, name, found.inputs, found.conditions, place, bar.update)
-                    evaluations[name, label] = _evaluated(found, pictures, restorer.card, place, a, bar.update)
+                        made = found.inputs, found.conditions, place
+                        pictures = kinds.outputs(restorer, name, *made, bar.update, each)
+                    evaluations[name, label] = _evaluated(found, pictures, restorer.card, place, a, bar.update, each)
                     files[name, label] = pictures
             if (name, label) not in files:
                 why = guard.failed.get(f"{label} on {name}") or guard.failed[label]
@@ -186,6 +198,7 @@ def _evaluated(
     place: Path,
     a: Asked,
     tick: Callable[[int], object],
+    each: Each,
 ) -> Evaluation:
     """The evaluation of a method on a set; that of an earlier run if it asked for the same of the same pictures."""
     metrics = a.standard()
@@ -206,7 +219,8 @@ def _evaluated(
         return Evaluation.load(file)
     compared = (not faces.clean or faces.card.ntire) and pictures is not faces.inputs
     pairs = FolderPairs(faces.clean, ({"degraded": faces.inputs} if compared else {}) | {ROW: pictures}, RESIZE)
-    found = evaluate({}, _counted(pairs, tick), a.samples, a.seed, None, metrics, a.device)
+    how: dict[str, Any] = {"recogniser": a.recogniser, "statistics": a.statistics, "each": each, "tick": tick}
+    found = evaluate({}, pairs, a.samples, a.seed, None, list(metrics), a.device, **how)
     if unreadable := found.conditions["unreadable"]:
         raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {some(unreadable)}")
     found.conditions.update(pairs.conditions | known)
@@ -219,9 +233,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _counted(pairs: FolderPairs, tick: Callable[[int], object]) -> Iterator[Batch]:
-    for batch in pairs:
-        yield batch
-        tick(len(batch["key"]))

@@ -34,7 +34,7 @@ class FaceValues:
         self.columns: list[str] = []
         self.unavailable: dict[str, str] = {}
         self._failed: dict[str, dict[str, Exception]] = defaultdict(dict)  # metric -> face
-        self._parts: dict[str, dict[Any, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+        self._parts: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
 
     def _choose(self, columns: Collection[str]) -> None:
         """Leave out the metrics whose second image is not among the columns; by default, those to the input too."""
@@ -90,28 +90,53 @@ class FaceValues:
             rows = zip(pictures.split(1), others.split(1), keys, strict=True)
             return torch.cat([self._measure(name, picture, face, [key]) for picture, face, key in rows])
 
+    def _join(self, columns: Sequence[str], keys: Sequence[str]) -> None:
+        """The first batch shows which columns there are; later ones must have the same."""
+        if not self.columns:
+            self.columns = list(columns)
+            self._choose(columns)
+        if self.columns != list(columns):
+            before, now = (", ".join(names) for names in (self.columns, columns))
+            raise ValueError(f"batch of {keys[0]!r}: its pictures are {now}; those of the first batch were {before}")
+
     def add(self, faces: Mapping[str, Tensor], keys: Sequence[str]) -> None:
         """Measure a batch: column -> N x 3 x H x W; ``keys``: N names."""
-        if not self.columns:
-            self.columns = list(faces)
-            self._choose(faces)
-        if self.columns != list(faces):
-            before, now = (", ".join(names) for names in (self.columns, faces))
-            raise ValueError(f"batch of {keys[0]!r}: its pictures are {now}; those of the first batch were {before}")
+        self._join(list(faces), keys)
         for column, images in faces.items():
-            new: dict[Any, Tensor] = {}
+            new: dict[str, Tensor] = {}
             for name, metric in self.open().items():
                 try:
                     if metric.compute and column != metric.against:
                         new[name] = self._measure(name, images, faces[metric.against or column], keys)
-                    elif metric.features and (metric.reference or column != "clean") and metric.features not in new:
-                        # two metrics may share an extractor
-                        new[metric.features] = metric.features(images).cpu()
+                    elif metric.features and (metric.reference or column != "clean"):
+                        extractor = self._extractor(name)
+                        if extractor not in new:
+                            new[extractor] = metric.features(images).cpu()
                 except MetricUnavailable as error:
                     self.unavailable[name] = str(error)
             parts = self._parts[column]
             for what, values in new.items():
                 parts[what].append(values)
+
+    def _extractor(self, name: str) -> str:
+        """Two metrics of sets may share an extractor; the first one names it."""
+        return next(n for n, metric in self.metrics.items() if metric.features is self.metrics[name].features)
+
+    def packed(self) -> tuple[Any, ...]:
+        """All that was measured, without the metrics, for :meth:`merge` in another process."""
+        parts = {column: dict(found) for column, found in self._parts.items()}
+        return self.columns, self.unavailable, dict(self._failed), parts
+
+    def merge(self, packed: tuple[Any, ...], keys: Sequence[str]) -> None:
+        """Add what another process measured of the faces ``keys``, which come after those that are here."""
+        columns, unavailable, failed, parts = packed
+        self._join(columns, keys)
+        self.unavailable = {**unavailable, **self.unavailable}
+        for metric, errors in failed.items():
+            self._failed[metric] |= errors
+        for column, found in parts.items():
+            for what, values in found.items():
+                self._parts[column][what] += values
 
     def scores(self) -> dict[str, dict[str, Values]]:
         """Column -> metric -> n values, of the metrics that have a value for each face."""
@@ -126,7 +151,8 @@ class FaceValues:
         for name, metric in self.open().items():
             for column in rows.keys() - {"clean"} if metric.distance else ():
                 mine, clean = (
-                    torch.cat(self._parts[c][metric.features]).numpy() if c else None for c in (column, metric.against)
+                    torch.cat(self._parts[c][self._extractor(name)]).numpy() if c else None
+                    for c in (column, metric.against)
                 )
                 try:
                     summary = metric.distance(mine, clean)  # type: ignore[misc]

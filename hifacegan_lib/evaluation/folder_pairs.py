@@ -30,7 +30,7 @@ KERNELS = {
     "bicubic": cv2.INTER_CUBIC,
     "lanczos": cv2.INTER_LANCZOS4,
 }
-BATCH, BATCH_PIXELS = 16, 2**22  # most pairs at a time, and most pixels of one column
+BATCH, BATCH_PIXELS = 16, 2**22  # pairs of a block, which is one batch or several; most pixels of a column of a batch
 AHEAD = 16  # pairs decoded before they are asked for
 Faces = dict[str, NDArray[np.float32]]
 """Column -> 3 x H x W in [0, 1]."""
@@ -84,12 +84,32 @@ class FolderPairs:
         """Pairs, whether or not they can be read."""
         return len(self.files[self.frame])
 
+    def blocks(self) -> list["FolderPairs"]:
+        """The same pairs in blocks; their batches are those of the whole."""
+        names = sorted(self.files[self.frame])
+
+        def part(files: Mapping[str, Path], chosen: Sequence[str]) -> dict[str, Path]:
+            return {name: files[name] for name in chosen} if files else {}
+
+        return [
+            FolderPairs(
+                part(self.reference, chosen),
+                {column: part(files, chosen) for column, files in self.columns.items()},
+                self.resize,
+                self.crop,
+            )
+            for chosen in (names[start : start + BATCH] for start in range(0, len(names), BATCH))
+        ]
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.formats.clear()
         self.resized.clear()
         ready: dict[str, Faces] = {}
         unreadable: dict[str, str] = {}
-        for name, found in self._read():
+        for number, (name, found) in enumerate(self._read()):
+            if (ready or unreadable) and number % BATCH == 0:
+                yield self._batch(ready, unreadable)
+                ready, unreadable = {}, {}
             if isinstance(found, str):
                 unreadable[name] = found
                 continue

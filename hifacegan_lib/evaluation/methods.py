@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from hifacegan_lib.utils.files import expanded, read_json, write_json
 from hifacegan_lib.utils.images import Pixels, load_image, save_image, to_float, to_uint8
 from hifacegan_lib.utils.inputs import some
 from hifacegan_lib.utils.item_guard import ItemGuard
+from hifacegan_lib.utils.jobs import Each, serial
 
 INPUT = "input"
 """The damaged faces as they are, the first row of every benchmark."""
@@ -153,16 +155,21 @@ def classical(label: str, family: str, setting: Mapping[str, Any], how: str) -> 
     whole = {name: int(value) if float(value).is_integer() else value for name, value in setting.items()}
     versions = f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}"
     card = {"name": family, "sha256": "", "engine": versions, "settings": whole, "settings_are": how}
-    return of_callable(label, baselines.FAMILIES[family](**whole), card)
+    baselines.FAMILIES[family](**whole)  # refuses bad settings
+    return of_callable(label, partial(_by_family, family, whole), card)
+
+
+def _by_family(family: str, setting: Mapping[str, Any], faces: torch.Tensor) -> torch.Tensor:
+    return baselines.FAMILIES[family](**setting)(faces)
 
 
 def of_callable(label: str, method: Method, card: Mapping[str, Any] | None = None, device: str = "cpu") -> Restorer:
     """Any function N x 3 x H x W in [0, 1] -> the same shape; each face is a batch of its own, on ``device``."""
+    return Restorer(label, card or {"name": label, "sha256": None}, partial(_by_callable, label, method, device))
 
-    def draw(faces: Sequence[Pixels]) -> list[Pixels]:
-        return [to_uint8(restore(label, method, to_float(face)[None].to(device))[0]) for face in faces]
 
-    return Restorer(label, card or {"name": label, "sha256": None}, draw)
+def _by_callable(label: str, method: Method, device: str, faces: Sequence[Pixels]) -> list[Pixels]:
+    return [to_uint8(restore(label, method, to_float(face)[None].to(device))[0]) for face in faces]
 
 
 def outputs(
@@ -172,12 +179,14 @@ def outputs(
     made: Mapping[str, Any],
     folder: Path,
     tick: Callable[[int], object] = lambda _: None,
+    each: Each = serial,
 ) -> dict[str, Path]:
     """Key -> file of a method's faces; those that are not there yet are drawn into ``folder``/outputs.
 
     Args:
         name: of the set; ``inputs``: key -> file of the damaged face; ``made``: what they are, as JSON values.
         tick: is called with the number of faces that are done.
+        each: of :func:`hifacegan_lib.utils.jobs.workers`; the faces are drawn by these.
     Raises:
         ValueError: a face without output; the message names it, the others' outputs are kept.
     """
@@ -195,12 +204,19 @@ def outputs(
     files, guard = {key: folder / "outputs" / f"{key}.png" for key in inputs}, ItemGuard()
     missing = [key for key, path in files.items() if not path.exists()]
     tick(len(files) - len(missing))
-    for key in missing:  # one by one: no output depends on its neighbours, or on where a run was stopped
-        with guard.item(key, inputs[key]):
-            (drawn,) = restorer.draw([load_image(inputs[key])])  # type: ignore[misc]
-            save_image(files[key], drawn)
+    tasks = [(key, inputs[key], files[key]) for key in missing]
+    for (key, source, _), result in each(partial(_draw_one, restorer), tasks):
+        with guard.item(key, source):
+            result()
         tick(1)
     if guard.failed:
-        why = next(iter(guard.failed.values()))
+        why = next(guard.failed[key] for key in missing if key in guard.failed)
         raise ValueError(f"no output for {len(guard.failed)} of {len(files)} faces: {some(guard.failed)}: {why}")
     return files
+
+
+def _draw_one(restorer: Restorer, task: tuple[str, Path, Path]) -> None:
+    """Face by face: no output depends on its neighbours, or on where a run was stopped."""
+    _, source, target = task
+    (drawn,) = restorer.draw([load_image(source)])  # type: ignore[misc]
+    save_image(target, drawn)

@@ -12,6 +12,8 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.evaluation.face_values import FaceValues
+from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.pictures import PictureWriter
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.fid_kid import small_set_warning
@@ -28,6 +31,7 @@ from hifacegan_lib.metrics.registry import FACES, standard
 from hifacegan_lib.names import DEFAULT_METRICS, TO_INPUT
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
+from hifacegan_lib.utils.jobs import Each, ordered, serial
 from hifacegan_lib.utils.statistics import Values, finite_interval
 
 Batch = Mapping[str, Any]
@@ -55,6 +59,8 @@ def evaluate(
     keep: str | Path | None = None,
     recogniser: str | Path | None = None,
     statistics: str | Path | None = None,
+    each: Each = serial,
+    tick: Callable[[int], object] = lambda _: None,
 ) -> Evaluation:
     """Judge methods on pairs; the row ``degraded``, the input as it is, always comes first.
 
@@ -72,40 +78,39 @@ def evaluate(
             not have are left out; ``conditions["left_out"]`` names them.
         keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
         recogniser, statistics: of named metrics, see :func:`hifacegan_lib.metrics.registry.standard`.
+        each: of :func:`hifacegan_lib.utils.jobs.workers`: these score named metrics of :class:`FolderPairs`, block by
+            block; batches of another kind are scored here.
+        tick: is called with the number of pairs that came.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named); batches
             with unlike columns; no metric is left.
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
+    named = None
     if not isinstance(metrics, Mapping):
-        names, by_default = metrics or (*DEFAULT_METRICS, *TO_INPUT), not metrics
-        found = FaceValues(standard(names, recogniser=recogniser, statistics=statistics), by_default)
+        names = tuple(metrics or (*DEFAULT_METRICS, *TO_INPUT))
+        by_default, metrics = not metrics, standard(names, recogniser=recogniser, statistics=statistics)
+        named = _Named(names, recogniser, statistics, by_default, _marks(metrics))
+    found, digest = FaceValues(metrics, bool(named and named.by_default)), hashlib.sha256()
+    tally = _Tally(found, digest.update)
+    if named and isinstance(batches, FolderPairs) and each is not serial and not keep:
+        score = partial(_score_block, named=named, device=device)
+        for packed, formats, resized in ordered(each, score, batches.blocks()):
+            tick(tally.merge(packed))
+            batches.formats.update(formats)
+            batches.resized.update(resized)
     else:
-        found = FaceValues(metrics)
-    keys: list[str] = []
-    traces: dict[str, Any] = {}
-    unreadable: dict[str, str] = {}
-    sizes: set[str] = set()
-    digest = hashlib.sha256()
-    with PictureWriter(keep) if keep else nullcontext() as writer:
-        for batch in batches:
-            unreadable |= batch.get("unreadable", {})
-            if not batch["key"]:
-                continue
-            faces = _columns(methods, batch, device)
-            keys += batch["key"]
-            traces |= {key: json.loads(trace) for key, trace in zip(batch["key"], batch.get("trace", ()), strict=False)}
-            first = faces.get("clean", faces.get("degraded", next(iter(faces.values()))))
-            sizes.add(f"{first.shape[2]} x {first.shape[3]}")
-            digest.update(np.rint(first.cpu().numpy() * 255).astype(np.uint8).tobytes())
-            found.add(faces, batch["key"])
-            if writer:
-                writer.write(batch["key"], faces)
-        if not keys:
-            reasons = "".join(f"\n  {key}: {why}" for key, why in list(unreadable.items())[:5])
-            raise ValueError(f"nothing to evaluate: no pair came{reasons}")
-        failed = found.failures(len(keys))
+        with PictureWriter(keep) if keep else nullcontext() as writer:
+            for batch in batches:
+                faces = tally.add(methods, batch, device)
+                if writer:
+                    writer.write(batch["key"], faces)
+                tick(len(batch["key"]) + len(batch.get("unreadable", ())))
+            tally.check()  # here, so that no pictures are kept of an evaluation that fails
+    tally.check()
+    keys, unreadable = tally.keys, tally.unreadable
+    failed = found.failures(len(keys))
     sets, scores = found.sets(), found.scores()
     reference = scores.pop("clean", {})
     rows = []
@@ -115,7 +120,7 @@ def evaluate(
         rows.append(row | {"faces_not_found": max(missing, default=None), "unreadable": len(unreadable)})
     known = {
         "n": len(keys),
-        "image_size": ", ".join(sorted(sizes)),
+        "image_size": ", ".join(sorted(tally.sizes)),
         **found.kind(digest.hexdigest()),
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
@@ -124,7 +129,90 @@ def evaluate(
         **_conditions(found, keys, scores),
     }
     known |= {"failed": failed} if failed else {}
-    return Evaluation({**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, traces, reference)
+    return Evaluation(
+        {**CONTRACT, **(conditions or {}), **known}, rows, keys, scores, found.metrics, tally.traces, reference
+    )
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Metrics by name, as they go to another process."""
+
+    names: tuple[str, ...]
+    recogniser: str | Path | None
+    statistics: str | Path | None
+    by_default: bool
+    marks: tuple[str, ...]
+
+
+def _marks(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """What their values depend on."""
+    there = weight_registry.is_present
+    return tuple(f"{m.implementation} {[file for file in m.backbone if there(file)]}" for m in metrics.values())
+
+
+@lru_cache(maxsize=1)
+def _opened(named: _Named) -> dict[str, Metric]:
+    """The same metrics in another process, which loads their networks once."""
+    metrics = standard(named.names, recogniser=named.recogniser, statistics=named.statistics)
+    for name, mark, expected in zip(named.names, _marks(metrics), named.marks, strict=True):
+        if mark != expected:
+            raise ValueError(f"metric '{name}': this worker has {mark}; expected {expected}")
+    return metrics
+
+
+@dataclass
+class _Tally:
+    """What is known of the batches so far; ``pixels`` gets the bytes of the faces that the others are compared with."""
+
+    values: FaceValues
+    pixels: Callable[[bytes], object]
+    keys: list[str] = field(default_factory=list)
+    traces: dict[str, Any] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    sizes: set[str] = field(default_factory=set)
+
+    def add(self, methods: Mapping[str, Method], batch: Batch, device: str | torch.device) -> dict[str, Tensor]:
+        """Score a batch; its pictures."""
+        self.unreadable |= batch.get("unreadable", {})
+        if not batch["key"]:
+            return {}
+        faces = _columns(methods, batch, device)
+        self.keys += batch["key"]
+        given = zip(batch["key"], batch.get("trace", ()), strict=False)
+        self.traces |= {key: json.loads(trace) for key, trace in given}
+        first = faces.get("clean", faces.get("degraded", next(iter(faces.values()))))
+        self.sizes.add(f"{first.shape[2]} x {first.shape[3]}")
+        self.pixels(np.rint(first.cpu().numpy() * 255).astype(np.uint8).tobytes())
+        self.values.add(faces, batch["key"])
+        return faces
+
+    def merge(self, packed: tuple[Any, ...]) -> int:
+        """Add a block that another process has scored; its number of pairs."""
+        values, pixels, keys, unreadable, sizes = packed
+        self.unreadable |= unreadable
+        if keys:
+            self.keys += keys
+            self.sizes |= sizes
+            self.pixels(pixels)
+            self.values.merge(values, keys)
+        return len(keys) + len(unreadable)
+
+    def check(self) -> None:
+        """Raises ValueError if no pair came."""
+        if not self.keys:
+            reasons = "".join(f"\n  {key}: {why}" for key, why in list(self.unreadable.items())[:5])
+            raise ValueError(f"nothing to evaluate: no pair came{reasons}")
+
+
+def _score_block(pairs: FolderPairs, named: _Named, device: str | torch.device) -> tuple[Any, ...]:
+    """Score a block of pairs in another process."""
+    pixels = bytearray()
+    tally = _Tally(FaceValues(_opened(named), named.by_default), pixels.extend)
+    for batch in pairs:
+        tally.add({}, batch, device)
+    packed = tally.values.packed(), bytes(pixels), tally.keys, tally.unreadable, tally.sizes
+    return packed, pairs.formats, pairs.resized
 
 
 def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Each writes a folder: the numbers, a page that opens anywhere, and the paths of 
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 from tqdm import tqdm
 
 from hifacegan_lib.evaluation import comparison, identity_drift, pictures
-from hifacegan_lib.evaluation.folder_pairs import FolderPairs, pair_folders
+from hifacegan_lib.evaluation.folder_pairs import pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
-from hifacegan_lib.evaluation.scoring import Batch, evaluate
+from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.reports import evaluation_report
 from hifacegan_lib.reports.html_pages import CARD, Slider, narrowed, render
 from hifacegan_lib.reports.run_report import LISTED_SEPARATELY
 from hifacegan_lib.utils.files import write_text
+from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import load_image, resize
+from hifacegan_lib.utils.jobs import workers
 
 CHANGED = 12  # faces in a comparison's page
 
@@ -40,6 +42,8 @@ def evaluate_folders(
     recogniser: str | Path | None = None,
     statistics: str | Path | None = None,
     ntire: str = "",
+    jobs: int = 1,
+    scheduler: str = "",
 ) -> Evaluation:
     """Score a folder of restored faces; metrics.json, metrics.csv, pictures.json and report.html in ``out``.
 
@@ -49,42 +53,41 @@ def evaluate_folders(
         metrics, recogniser, statistics: see :func:`hifacegan_lib.evaluation.scoring.evaluate`.
         ntire: kind of set for the score of NTIRE 2026, see :meth:`Evaluation.ntire`; the page has it.
         resize_kernel, crop: see :class:`hifacegan_lib.evaluation.folder_pairs.FolderPairs`.
+        jobs, scheduler: see :func:`hifacegan_lib.utils.jobs.workers`.
         labels: a CSV file with groups, see :func:`hifacegan_lib.evaluation.identity_drift.read_labels`.
     Raises:
         FileExistsError: ``out`` holds an evaluation. FileNotFoundError, ValueError: folders that do not pair, pictures
             of other sizes, no pair that can be read, no such metric or none with a value, bad labels.
+            BlockingIOError: another process writes into ``out``.
     """
     out = Path(out)
-    if (out / "metrics.json").exists() and not overwrite:
-        raise FileExistsError(f"{out}: holds an evaluation; --overwrite replaces it, --out names another folder")
     grouped = identity_drift.read_labels(labels) if labels else {}
-    files_of_metrics: dict[str, Any] = {"recogniser": recogniser, "statistics": statistics}
     columns = {**({"degraded": degraded} if degraded else {}), "restored": restored}
-    pairs = pair_folders(reference, columns, resize_kernel, crop, out)
-    for said in pairs.aside:
-        tqdm.write(said, file=sys.stderr)
-    with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
-        batches = _counted(pairs, bar)
-        found = evaluate({}, batches, bootstrap_samples, seed, None, metrics, device, **files_of_metrics)
-    if not found.available:
-        raise ValueError(
-            "\n".join(
-                ["no metric has a value", *(f"  {m}: {why}" for m, why in found.conditions["unavailable"].items())]
-            )
-        )
-    folders = {**columns, **({"reference": reference} if reference else {})}
-    names = {column: Path(folder).name for column, folder in folders.items()}
-    found.conditions.update(pairs.conditions | {"folders": names})
-    files = {**pairs.columns, **({"clean": pairs.reference} if reference else {})}
-    faces = {
-        key: {column: narrowed(load_image(paths[key]), CARD) for column, paths in files.items()}
-        for key in evaluation_report.shown_keys(found, "restored")
-    }
-    asked = {"resize": resize_kernel or "none", "crop": crop, "bootstrap_samples": bootstrap_samples, "seed": seed}
-    title = f"{names['restored']} against {names['reference']}" if reference else names["restored"]
-    remarks = {"NTIRE 2026": [f"Set like {ntire}: {found.ntire(ntire)}."]} if ntire else {}
-    options: dict[str, Any] = {"labels": grouped, "files": files, "remarks": remarks}
-    evaluation_report.write_evaluation(out, found, "restored", faces, title, asked, **options)
+    with locked(out), workers(jobs, scheduler) as each:
+        if (out / "metrics.json").exists() and not overwrite:
+            raise FileExistsError(f"{out}: holds an evaluation; --overwrite replaces it, --out names another folder")
+        pairs = pair_folders(reference, columns, resize_kernel, crop, out)
+        for said in pairs.aside:
+            tqdm.write(said, file=sys.stderr)
+        with tqdm(total=len(pairs), desc="evaluate", unit="pair") as bar:
+            how: dict[str, Any] = {"recogniser": recogniser, "statistics": statistics, "each": each, "tick": bar.update}
+            found = evaluate({}, pairs, bootstrap_samples, seed, None, metrics, device, **how)
+        if not found.available:
+            reasons = [f"  {name}: {why}" for name, why in found.conditions["unavailable"].items()]
+            raise ValueError("\n".join(["no metric has a value", *reasons]))
+        folders = {**columns, **({"reference": reference} if reference else {})}
+        names = {column: Path(folder).name for column, folder in folders.items()}
+        found.conditions.update(pairs.conditions | {"folders": names})
+        files = {**pairs.columns, **({"clean": pairs.reference} if reference else {})}
+        faces = {
+            key: {column: narrowed(load_image(paths[key]), CARD) for column, paths in files.items()}
+            for key in evaluation_report.shown_keys(found, "restored")
+        }
+        asked = {"resize": resize_kernel or "none", "crop": crop, "bootstrap_samples": bootstrap_samples, "seed": seed}
+        title = f"{names['restored']} against {names['reference']}" if reference else names["restored"]
+        remarks = {"NTIRE 2026": [f"Set like {ntire}: {found.ntire(ntire)}."]} if ntire else {}
+        options: dict[str, Any] = {"labels": grouped, "files": files, "remarks": remarks}
+        evaluation_report.write_evaluation(out, found, "restored", faces, title, asked, **options)
     return found
 
 
@@ -125,9 +128,3 @@ def _changed_faces(found: comparison.Comparison, a: str | Path, b: str | Path) -
             text = f"{row.label}: {change:+.{row.digits}f}"
             sliders.append(Slider(key, before, after, third, text, ("A", "B"), beside))
     return sliders
-
-
-def _counted(pairs: FolderPairs, bar: Any) -> Iterable[Batch]:
-    for batch in pairs:
-        yield batch
-        bar.update(len(batch["key"]) + len(batch["unreadable"]))

@@ -115,14 +115,14 @@ def restore_folder(
                     known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
                     whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
                     if not (line.get("sha256") == mark and line.get("settings") == used and whole) or overwrite:
-                        yield _Task(source, source.absolute(), stem, suffixes[source], mark, known)
+                        yield _Task(source, stem, suffixes[source], mark, known)
                         continue
                     outcome.before += 1
                 tick()
 
-        draw = partial(_draw_aside, model=model, settings=settings, used=used, scratch=scratch.absolute())
+        draw = partial(_draw_aside, model=model, settings=settings, used=used, scratch=scratch)
         for task, result in each(draw, tasks()):
-            with guard.item(task.source, task.path):
+            with guard.item(task.source):
                 drawn, (name, origin) = result(), names[task.source]
                 _place(drawn.made, None if overwrite else mine.union(task.known), taken)
                 taken |= identities(drawn.made)
@@ -139,10 +139,9 @@ def restore_folder(
 
 
 class _Task(NamedTuple):
-    """A photograph to restore: as it was given, and its absolute path; its sha256; files of its earlier result."""
+    """A photograph to restore, its sha256, and the files of its earlier result."""
 
     source: Path
-    path: Path
     stem: Path
     suffix: str
     mark: str
@@ -168,7 +167,7 @@ def _draw_aside(task: _Task, model: Model, settings: Settings, used: Mapping[str
     here = used_settings(model, settings)
     if other := [f"{key} {here[key]!r}, expected {value!r}" for key, value in used.items() if here[key] != value]:
         raise ValueError(f"this worker has {'; '.join(other)}")
-    found, plan = _draw(task.path, task.stem, task.suffix, model, settings)
+    found, plan = _draw(task.source, task.stem, task.suffix, model, settings)
     aside = Path(tempfile.mkdtemp(dir=scratch))
     made = {path: aside / path.name for path in plan}
     for path, write in plan.items():

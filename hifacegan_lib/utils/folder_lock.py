@@ -15,13 +15,13 @@ NAME = ".lock"
 
 @contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
-    """Hold the lock of a folder. A missing folder is created, and removed at the end if nothing was written into it.
+    """Hold the lock of a folder. Missing folders are created, and removed at the end if nothing was written into them.
 
     Raises:
         BlockingIOError: another process, or another thread, holds it; the message names the folder.
     """
     path = Path(folder) / NAME
-    new = not path.parent.exists()
+    new = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)
     try:
@@ -36,9 +36,9 @@ def locked(folder: str | Path) -> Iterator[None]:
         with suppress(OSError):  # Windows removes it when the lock ends
             path.unlink()  # a process that has opened it already sees that it has no name any more, and opens a new one
         lock.release()
-        if new:
-            with suppress(OSError):
-                path.parent.rmdir()
+        with suppress(OSError):
+            for parent in new:
+                parent.rmdir()
 
 
 @contextmanager

@@ -19,9 +19,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from functools import partial
 from multiprocessing import connection, get_context
+from pathlib import Path
 from typing import Any
 
 from hifacegan_lib.names import ParamsError
@@ -227,7 +228,7 @@ def _on_cluster(
     threads, given = torch.get_num_threads(), {}
     try:
         for item in items:
-            given[client.submit(_on_worker, _packed(function, item), threads, pure=False)] = item
+            given[client.submit(_on_worker, _packed(function, item), threads, Path.cwd(), pure=False)] = item
         for future in as_completed(list(given)):
             item = given.pop(future)
             yield item, partial(_of_future, future)
@@ -239,9 +240,9 @@ def _of_future(future: Any) -> Any:
     return _opened(future.result())
 
 
-def _on_worker(work: bytes, threads: int) -> bytes:
-    """With as many threads of PyTorch as the process that asks."""
-    with _one_at_a_time:
+def _on_worker(work: bytes, threads: int, folder: Path) -> bytes:
+    """With as many threads of PyTorch as the process that asks, and in its folder, which relative paths begin at."""
+    with _one_at_a_time, chdir(folder):
         os.environ["OMP_NUM_THREADS"] = str(threads)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)

@@ -133,7 +133,9 @@ def test_batches_are_bounded_in_pictures_and_pixels(tmp_path: Path, monkeypatch:
     pairs = pair_folders(tmp_path / "clean", {"restored": tmp_path / "out"})
     assert [len(batch["key"]) for batch in pairs] == [16, 4]
     monkeypatch.setattr(folder_pairs, "BATCH_PIXELS", 24 * 20 * 3)
-    assert [len(batch["key"]) for batch in pairs] == [3] * 6 + [2]
+    assert [len(batch["key"]) for batch in pairs] == [3] * 5 + [1] + [3, 1]  # blocks of 16 and 4
+    blocks = [batch["key"] for block in pairs.blocks() for batch in block]
+    assert blocks == [batch["key"] for batch in pairs]
 
 
 def test_jpeg_is_told(tmp_path: Path) -> None:
