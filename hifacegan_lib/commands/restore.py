@@ -21,7 +21,8 @@ def restore(
     strength: float = 1.0,
     scale: Literal["auto", 1, 2, 4] = "auto",
     least: int | None = None,
-    smooth: float = 0.6,
+    smooth: float = 0.8,
+    every: int = 2,
     only_faces: bool = False,
     comparison: bool = False,
     aligned: bool = False,
@@ -37,7 +38,7 @@ def restore(
 
         hifacegan restore old.jpg restored/ --comparison
         hifacegan restore album/ restored/ --blend 0.5 --strength 0.8 --scale 2
-        hifacegan restore clip.mp4 restored/ --smooth 0.7
+        hifacegan restore clip.mp4 restored/ --every 3
         hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors
 
     A photograph without a face is copied; with --strength 0, pixels and metadata stay as they are. The same command
@@ -57,6 +58,7 @@ def restore(
             of the smallest face, up to 100 megapixels.
         least: smallest width of a face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 for haar).
         smooth: for films: from 0, each frame alone, to below 1.
+        every: for films: the network draws a face in every so many frames, and whenever it looks different; 1: in each.
         only_faces: write the restored faces instead of the photographs.
         comparison: also write an image with before and after side by side.
         aligned: each image is one face, framed as in training.
@@ -73,7 +75,7 @@ def restore(
 
     film = source.suffix.lower() in films.SUFFIXES
     if film and (aligned or scale not in ("auto", 1) or only_faces or comparison or jobs != 1 or scheduler):
-        raise ValueError(f"{source}: a film takes --detector, --strength, --least and --smooth, no other option")
+        raise ValueError(f"{source}: a film takes no option but --detector, --strength, --least, --smooth and --every")
     if aligned and (scale not in ("auto", 1) or only_faces):
         raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
     if source.is_dir() and source.resolve() == out.resolve():
@@ -83,7 +85,7 @@ def restore(
         raise ValueError(f"{weights}: a folder of results restores no other faces; a name or a file is expected here")
     if film:
         target = (out / source.name).with_suffix(".mp4")
-        draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least)
+        draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least, every=every)
         return _film(source, target, draw, overwrite, model.name)
     settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned)
     sources = inputs.images_in(source, out)

@@ -3,15 +3,18 @@
     packets -> video frames -> upright RGB -> draw -> H.264, with the frame's own timestamp
             -> sound: copied, or encoded as AAC where MP4 cannot hold it
 
-Whatever differs from the source is said.
+Reading, drawing and writing overlap, each in a thread of its own, a few frames apart. Whatever differs from the source
+is said.
 """
 
 import io
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import av
 import numpy as np
@@ -26,8 +29,11 @@ from hifacegan_lib.utils import files
 from hifacegan_lib.utils.images import Pixels
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
-_X264 = {"crf": "17", "bf": "0"}  # hardly visible losses; no frame before its time
+AHEAD = 4  # frames that reading is before drawing, and drawing before writing
+_X264 = {"crf": "17", "bf": "0", "preset": "veryfast"}  # hardly visible losses; no frame before its time
 _SLACK = 2  # frames by which a whole film may end before its header says
+Draw = Callable[[Iterator[Pixels]], Iterator[Pixels]]
+T = TypeVar("T")
 
 
 class Written(NamedTuple):
@@ -42,14 +48,30 @@ class Written(NamedTuple):
     differs: tuple[str, ...]
 
 
-def redraw(
-    source: Path, out: Path, draw: Callable[[Pixels], Pixels], progress: Callable[[int, int], object] = lambda *_: None
-) -> Written:
+def ahead(items: Iterator[T], count: int = AHEAD) -> Iterator[T]:
+    """The same items, of which up to ``count`` are made before they are asked for, in a thread.
+
+    Raises:
+        What ``items`` raises, in its place.
+    """
+    end: Any = object()
+    pool = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def redraw(source: Path, out: Path, draw: Draw, progress: Callable[[int, int], object] = lambda *_: None) -> Written:
     """Write a film into ``out``, an .mp4, with each frame drawn anew.
 
     Args:
-        draw: an upright frame, uint8 RGB, H x W x 3, which may be changed in place -> the frame that is written.
-        progress: gets the frames done and the frames there are (0: unknown).
+        draw: upright frames, uint8 RGB, H x W x 3, which may be changed in place -> the frames that are written, in
+            the same number and order. It runs in a thread and may take some frames before it gives one.
+        progress: gets the frames done and the frames there are (0: unknown), which is a guess for some formats.
     Raises:
         FileNotFoundError: no such film. ValueError: it cannot be decoded.
     """
@@ -80,7 +102,7 @@ class _Copy:
         film: InputContainer,
         target: OutputContainer,
         first: VideoFrame,
-        draw: Callable[[Pixels], Pixels],
+        draw: Draw,
         progress: Callable[[int, int], object],
     ) -> None:
         self.film, self.target, self.draw, self.progress = film, target, draw, progress
@@ -89,6 +111,8 @@ class _Copy:
         self.last: int | None = None
         self.moved = 0  # frames whose time does not come after that of the frame before
         self.lengths: dict[int | None, int] = {}
+        self.timed: deque[VideoFrame] = deque()  # frames that are being drawn, for their times
+        self.heard: deque[Any] = deque()  # packets of sound that were read meanwhile
         self.differs = _changed_by_format(first)
         self.colours = first.colorspace
         self.drawn = self._video_stream(first)
@@ -134,22 +158,31 @@ class _Copy:
             self.sounds[stream.index] = made, copied
 
     def run(self) -> Written:
-        for packet in self._packets():
-            if packet.pts is not None and packet.time_base:
-                self.end = max(self.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-            if packet.stream.index == self.video.index:
-                for frame in self._decoded(self.video, packet):
-                    self._write(frame)
-            else:
-                self._sound(packet)
-        for frame in self._decoded(self.video):  # what a decoder still holds, where the file ended too early
-            self._write(frame)
+        for pixels in ahead(self.draw(ahead(self._frames()))):
+            self._sound()
+            self._write(pixels, self.timed.popleft())
+        self._sound()
         for made, copied in self.sounds.values():
             if not copied:
                 self.target.mux(made.encode(None))
         self._mux(self.drawn.encode(None))
         late = [f"{self.moved} frames were not later than the frame before, and were moved"] if self.moved else []
         return Written(self.frames, tuple(self.differs + late + self._missing()))
+
+    def _frames(self) -> Iterator[Pixels]:
+        """Upright; packets of sound are laid aside."""
+        for packet in self._packets():
+            if packet.pts is not None and packet.time_base:
+                self.end = max(self.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream.index != self.video.index:
+                self.heard.append(packet)
+                continue
+            yield from map(self._read, self._decoded(self.video, packet))
+        yield from map(self._read, self._decoded(self.video))  # a decoder holds some, where the file ended too early
+
+    def _read(self, frame: VideoFrame) -> Pixels:
+        self.timed.append(frame)
+        return _upright(frame)
 
     def _packets(self) -> Iterator[Any]:
         """Of the picture and the sound; a film that is cut off ends where it cannot be read further."""
@@ -170,8 +203,7 @@ class _Copy:
             self.unread += bool(whole)
             return []
 
-    def _write(self, frame: VideoFrame) -> None:
-        pixels = self.draw(_upright(frame))
+    def _write(self, pixels: Pixels, frame: VideoFrame) -> None:
         height, width = pixels.shape[:2]
         padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
         made = VideoFrame.from_ndarray(padded, format="rgb24")
@@ -183,34 +215,42 @@ class _Copy:
         self.last, self.frames = pts, self.frames + 1
         self.lengths[pts] = frame.duration
         self._mux(self.drawn.encode(made))
-        self.progress(self.frames, self.video.frames)
+        self.progress(self.frames, self._total())
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             packet.duration = self.lengths.pop(packet.pts, 0)  # the encoder knows only the times
             self.target.mux(packet)
 
-    def _sound(self, packet: Any) -> None:
-        made, copied = self.sounds[packet.stream.index]
-        if copied:
-            if packet.dts is not None:
+    def _sound(self) -> None:
+        while self.heard:
+            packet = self.heard.popleft()
+            made, copied = self.sounds[packet.stream.index]
+            if not copied:
+                for frame in self._decoded(packet.stream, packet):
+                    self.target.mux(made.encode(frame))
+            elif packet.dts is not None:
                 packet.stream = made
                 self.target.mux(packet)
-            return
-        for frame in self._decoded(packet.stream, packet):
-            self.target.mux(made.encode(frame))
+
+    def _lasts(self) -> Fraction:
+        return Fraction(self.film.duration or 0, av.time_base)
+
+    def _total(self) -> int:
+        """The frames that there should be, by what the header says."""
+        length = _tagged_seconds(self.video) or self._lasts()
+        return max(self.frames, self.video.frames or round(length * (self.video.average_rate or Fraction(25))))
 
     def _missing(self) -> list[str]:
         """The film is shorter than its header says, or parts cannot be decoded."""
         rate = self.video.average_rate or Fraction(25)
-        start, length = (Fraction(time or 0, av.time_base) for time in (self.film.start_time, self.film.duration))
+        start, length = Fraction(self.film.start_time or 0, av.time_base), self._lasts()
         if self.film.format.name == "avi":  # without its index, the length above is a guess from the file's size
             length = max(length, self.video.frames / rate)
         short = self.end - start + _SLACK / rate < length
         if not short and not self.unread:
             return []
-        total = max(self.frames, self.video.frames or round((_tagged_seconds(self.video) or length) * rate))
-        return [f"{self.frames} of {total} frames could be read: the film is damaged or cut off"]
+        return [f"{self.frames} of {self._total()} frames could be read: the film is damaged or cut off"]
 
 
 def _tagged_seconds(stream: VideoStream) -> Fraction:

@@ -107,15 +107,16 @@ def length(path: Path) -> float:
 
 
 class Nervous:
-    """A network that makes every other frame's face brighter in the middle."""
+    """A network that makes every other face brighter in the middle."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.faces = 0
 
     def __call__(self, faces: Any) -> Any:
-        self.calls += 1
         drawn = faces + 0
-        drawn[..., 20:44, 20:44] += 0.15 * (self.calls % 2)
+        for face in drawn:
+            self.faces += 1
+            face[..., 20:44, 20:44] += 0.15 * (self.faces % 2)
         return drawn.clip(0, 1)
 
 
@@ -155,7 +156,7 @@ def test_a_film_without_a_face_is_kept_and_has_no_flicker(tmp_path: Path) -> Non
 
 
 def copied(source: Path, out: Path) -> tuple[str, ...]:
-    return redraw(source, out, lambda frame: frame).differs
+    return redraw(source, out, lambda frames: frames).differs
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
@@ -257,4 +258,6 @@ def test_bad_films_and_settings_are_named_and_leave_nothing(tmp_path: Path) -> N
         restore_video(source, source, NOTHING)
     with pytest.raises(ValueError, match="smooth = 1"):
         restore_video(source, tmp_path / "b.mp4", NOTHING, smooth=1)
+    with pytest.raises(ValueError, match="every = 0"):
+        restore_video(source, tmp_path / "b.mp4", NOTHING, every=0)
     assert not (tmp_path / "out").exists()
