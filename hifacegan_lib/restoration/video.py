@@ -218,6 +218,8 @@ def _moved(face: _Face, before: Pixels, now: Pixels) -> _Face | None:
         return None
     there, known, _ = cv2.calcOpticalFlowPyrLK(old, new, points + inner.start, None)
     kept = known.ravel() > 0
+    if kept.sum() < FEWEST:
+        return None
     matrix, agree = cv2.estimateAffinePartial2D((points + inner.start)[kept], there[kept])
     if matrix is None or agree.sum() < FEWEST:
         return None
@@ -225,7 +227,7 @@ def _moved(face: _Face, before: Pixels, now: Pixels) -> _Face | None:
     b = (complex(*matrix[:, 2]) + half - a * half) / VIEW  # in shares of the square,
     b = (a * square.move + b - square.move) / square.turn  # and in pixels of the frame: z' = a z + b
     centre, size = a * centre + b, abs(a) * complex(wide, high)
-    if not (0 <= centre.real < now.shape[1] and 0 <= centre.imag < now.shape[0]):
+    if not (0.5 < abs(a) < 2 and 0 <= centre.real < now.shape[1] and 0 <= centre.imag < now.shape[0]):
         return None
     corner = centre - size / 2
     place = Alignment(face.place.turn / a, face.place.move - face.place.turn * b / a)

@@ -94,6 +94,17 @@ def test_a_face_is_drawn_in_its_turn_and_when_it_looks_different_in_one_batch(tm
     assert batches[0] == len([n for n in expected if n < FRAMES])
 
 
+def test_a_cut_to_another_scene_leaves_no_face_behind(tmp_path: Path) -> None:
+    (scene,) = filmed(PHOTO, pan(1))
+    empty = np.full_like(scene, 90)
+    left, right = np.hstack([scene, empty]), np.hstack([empty, scene])
+    source = make(tmp_path / "a.mp4", [left] * 6 + [right] * 3, crf="1")
+    done = restore_video(source, tmp_path / "b.mp4", Model(lambda x: x * 0, Card("black", size=64)), "haar", every=4)
+    changed = [np.abs(read(done.path)[n].astype(int) - right).mean((0, 2)) for n in (6, 8)]  # by column
+    assert done.faces == 9
+    assert all(columns[:WIDE].max() < 4 and columns[WIDE:].max() > 30 for columns in changed)
+
+
 def test_a_film_is_restored_with_few_frames_in_memory_and_the_rest_is_foretold(tmp_path: Path) -> None:
     source = make(tmp_path / "a.mkv", [np.full((32, 32, 3), n, np.uint8) for n in range(60)], "ffv1")
     taken, most, told = 0, 0, []
