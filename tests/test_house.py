@@ -34,7 +34,7 @@ BUDGET = {
     "utils": 1970,
     "models": 2580,
     "degradations": 1520,
-    "restoration": 2470,
+    "restoration": 2480,
     "data": 1870,
     "metrics": 1770,
     "evaluation": 2660,
