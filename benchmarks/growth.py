@@ -12,7 +12,6 @@ prediction is compared with this measurement. The faces are drawn once, into `--
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from _bench import finish, machine, options, table
 
 SIZE = 256  # side of the drawn faces, pixels
 FLAT = 1.25
+MANY = 250  # faces of the stage `manifest` for one of the other stages: it decodes nothing
 NEVER = 10**6
 TRAINING: dict[str, Any] = {"image_size": 64, "batch_size": 8, "width": 16, "hidden": 16, "objective": "pixels"}
 TRAINING |= {"decay_steps": 0, "adversary_from": 0, "device": "cpu", "progress": "none"}
@@ -57,14 +57,42 @@ def chosen(faces: Path, count: int) -> Path:
     return folder
 
 
+def manifest(_: Path, count: int) -> None:
+    """The records of MANY times as many faces: written, read, and compared with 100 validation faces."""
+    from hifacegan_lib.data.duplicates import near_duplicates
+    from hifacegan_lib.data.manifest import Entry, Manifest
+
+    rng, folder = np.random.default_rng(0), Path(os.environ["HIFACEGAN_HOME"], f"records-{count}")
+    names = [f"{n // 1000:06}/{n:09}.png" for n in range(MANY * count)]
+    entries = [
+        Entry(key=name, file=name, sha256=f"{n:064x}", split="train", source="folder", height=SIZE, width=SIZE)
+        for n, name in enumerate(names)
+    ]
+    folder.mkdir()
+    made = Manifest(folder=folder, parameters={}, root=".", files=entries, rejected=[], near_duplicates=[])
+    made.save()
+    assert len(Manifest.load(folder).files("train")) == len(names)
+    hashes = rng.integers(2**63, size=(len(names), 5), dtype=np.uint64)
+    seen = {str(n): (h, h) for n, h in enumerate(rng.integers(2**63, size=(100, 5), dtype=np.uint64))}
+    near_duplicates(dict(zip(names, hashes, strict=True)), seen)
+
+
 def prepare(folder: Path, count: int) -> None:
     import hifacegan_lib as hf
 
-    valid = max(1, count // 10)
+    valid = 8
     hf.prepare(
         "folder64", source_path=str(folder), data_dir=f"data/{count}", train_glob="**", valid_glob="**",
         train_size=count - valid, valid_size=valid,
     )  # fmt: skip
+
+
+def shards(_: Path, count: int) -> None:
+    from hifacegan_lib.data.manifest import Manifest
+    from hifacegan_lib.data.shards import write_shards
+
+    manifest = Manifest.load(Path(os.environ["HIFACEGAN_HOME"], "data", str(count)))
+    write_shards(manifest, manifest.folder / "shards", 64, 0.85)
 
 
 def training(count: int) -> Any:
@@ -104,8 +132,8 @@ def evaluate(folder: Path, count: int) -> None:
 
 
 STAGES: dict[str, Callable[[Path, int], None]] = {
-    "prepare": prepare, "pairs": pairs, "steps": steps, "restore": restore, "evaluate": evaluate,
-}  # fmt: skip
+    stage.__name__: stage for stage in (manifest, prepare, shards, pairs, steps, restore, evaluate)
+}
 
 
 def measured(stage: str, faces: Path, count: int) -> dict[str, float]:
@@ -123,14 +151,17 @@ def here(stage: str, faces: Path, count: int) -> None:
     import hifacegan_lib.cli
     import hifacegan_lib.pipeline  # noqa: F401
 
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports is forgotten
     folder, since, used = chosen(faces, count), time.perf_counter(), time.process_time()
     STAGES[stage](folder, count)
     seconds, processor = time.perf_counter() - since, time.process_time() - used
-    kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"seconds": seconds, "processor": processor, "megabytes": kilobytes / 1024}))
+    (peak,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    times = MANY if stage == "manifest" else 1
+    megabytes = int(peak.split()[1]) / 1024
+    print(json.dumps({"faces": times * count, "seconds": seconds, "processor": processor, "megabytes": megabytes}))
 
 
-def line(counts: list[int], values: list[float]) -> tuple[float, float]:
+def line(counts: list[float], values: list[float]) -> tuple[float, float]:
     """Intercept and slope of a line with the least relative errors."""
     slope, intercept = np.polyfit(counts, values, 1, w=1 / np.array(values))
     return float(intercept), float(slope)
@@ -160,60 +191,29 @@ def main() -> int:
         check = measured("prepare", faces, counts[-1] * choice.check) if choice.check else None
     stages, rows = {}, []
     for stage, runs in found.items():
-        start, slope = line(counts, [run["seconds"] for run in runs])
-        base, bytes_ = line(counts, [run["megabytes"] for run in runs])
-        growth = (runs[-1]["seconds"] - runs[-2]["seconds"]) / (counts[-1] - counts[-2]) / slope
-        stages[stage] = {
-            "runs": runs,
-            "start": start,
-            "face": slope,
-            "base": base,
-            "megabytes_face": bytes_,
-            "growth": growth,
-        }
-        each = [1e3 * run["seconds"] / count for run, count in zip(runs, counts, strict=True)]
-        rows.append(
-            [
-                stage,
-                *each,
-                1e3 * slope,
-                runs[0]["megabytes"],
-                runs[-1]["megabytes"],
-                growth,
-                "flat" if growth < FLAT else "GROWS",
-            ]
-        )
-    head = [
-        "ms for a face",
-        *(f"{count} faces" for count in counts),
-        "slope",
-        f"MB at {counts[0]}",
-        f"MB at {counts[-1]}",
-        "last / slope",
-        "",
-    ]
+        faces_of = [run["faces"] for run in runs]
+        start, slope = line(faces_of, [run["seconds"] for run in runs])
+        base, bytes_ = line(faces_of, [run["megabytes"] for run in runs])
+        growth = (runs[-1]["seconds"] - runs[-2]["seconds"]) / (faces_of[-1] - faces_of[-2]) / slope
+        stages[stage] = {"runs": runs, "start": start, "face": slope, "base": base, "megabytes_face": bytes_}
+        stages[stage] |= {"growth": growth}
+        each = [1e3 * run["seconds"] / count for run, count in zip(runs, faces_of, strict=True)]
+        memory = [run["megabytes"] for run in (runs[0], runs[-1])]
+        rows.append([stage, *each, 1e3 * slope, *memory, growth, "flat" if growth < FLAT else "GROWS"])
+    head = ["ms for a face", *(f"{k}n" for k in (1, 2, 4, 8)[: len(counts)]), "slope", "MB, first", "MB, last"]
+    head += ["last / slope", f"n = {n}; manifest: {MANY} n"]
     print(table(head, rows))
     ratios = {f"{stage}_growth": part["growth"] for stage, part in stages.items()}
     if check:
         count, part = counts[-1] * choice.check, stages["prepare"]
-        predicted = {
-            "seconds": part["start"] + part["face"] * count,
-            "megabytes": part["base"] + part["megabytes_face"] * count,
-        }
+        predicted = {"seconds": part["start"] + part["face"] * count}
+        predicted |= {"megabytes": part["base"] + part["megabytes_face"] * count}
         print(f"\nprepare, {count:,} faces: {check['seconds']:.0f} s, predicted {predicted['seconds']:.0f}; "
               f"{check['megabytes']:.0f} MB, predicted {predicted['megabytes']:.0f}")  # fmt: skip
         ratios |= {f"check_{name}": check[name] / value for name, value in predicted.items()}
     known = machine("numpy", "torch", "opencv-python-headless")
-    finish(
-        choice.out,
-        ratios,
-        machine=known,
-        counts=counts,
-        stages=stages,
-        check=check,
-        quick=choice.quick,
-        load=os.getloadavg()[0],
-    )
+    record = {"machine": known, "counts": counts, "stages": stages, "check": check}
+    finish(choice.out, ratios, **record, quick=choice.quick, load=os.getloadavg()[0])
     return 0
 
 

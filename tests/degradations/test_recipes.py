@@ -312,6 +312,7 @@ def test_a_recipe_built_in_python_is_the_one_in_a_file() -> None:
     ]
     mine = Recipe(name="mine", operations=entries)
     assert mine == recipe(*entries)
+    assert '"weight": 2\n' in mine.to_json() and '"probability": 0.5' in mine.to_json()
     assert mine.sample(5, grid=256) == recipe(*entries).sample(5, grid=256)
     with pytest.raises(ValueError, match=r"quality[\s\S]*expected a whole number from 1 to 100, or \[low, high\]"):
         Recipe(name="mine", operations=[{"op": "jpeg", "quality": 0}])
