@@ -43,8 +43,9 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-units: $(READY) ## unit tests
-	$(BIN)/python -m pytest
+JOBS ?= 2
+units: $(READY) ## unit tests, JOBS files at a time, one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 MUTANTS ?= 300
 SEED ?= 0
