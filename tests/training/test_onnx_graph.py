@@ -92,3 +92,10 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"net.onnx: needs onnx; run `pip install 'hifacegan-workbench\[export\]'`"):
         OnnxGraph(tmp_path / "net.onnx")
+
+
+def test_a_convolution_without_pads_has_none(tmp_path: Path) -> None:
+    file = save(tmp_path / "graph.onnx", [helper.make_node("Conv", ["image", "kernel"], ["out"], group=2)])
+    image = RNG.standard_normal((1, 4, 8, 7), np.float32)
+    (expected,) = onnxruntime.InferenceSession(file).run(None, {"image": image})
+    np.testing.assert_allclose(OnnxGraph(file)(torch.from_numpy(image)).numpy(), expected, rtol=1e-4, atol=1e-4)
