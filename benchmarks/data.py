@@ -28,7 +28,7 @@ from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.data.shards import write_shards
 from hifacegan_lib.utils.images import decode_image, save_image
 
-SIDE, DISTINCT, CROP = 1024, 24, 0.9
+DISTINCT, CROP = 24, 0.9
 
 
 def main() -> int:
@@ -36,13 +36,14 @@ def main() -> int:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[64, 256, 512], help="of the pairs, pixels (64 256 512)"
     )
+    parser.add_argument("--side", type=int, default=1024, help="of the faces, pixels (1024)")
     choice = parser.parse_args()
     rounds, files = (1, 96) if choice.quick else (5, 960)
     cores, rows, ratios = os.cpu_count() or 1, [], {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for kind in ("png", "jpg"):
-            faces = make_faces(root / kind, kind, files)
+            faces = make_faces(root / kind, kind, files, choice.side)
             ways: dict[str, Callable[[], object]] = {
                 "plain": lambda faces=faces: plain_pass(faces),  # type: ignore[misc]
                 "one": lambda faces=faces: prepared(faces, root, 1),  # type: ignore[misc]
@@ -53,7 +54,7 @@ def main() -> int:
             ratios[f"prepare_{kind}_all_vs_one"] = ratio(seconds, "one", "all")
             ratios[f"prepare_{kind}_one_vs_plain"] = ratio(seconds, "plain", "one")
         print(table(["", "plain pass", "prepare, 1 thread", f"prepare, {cores} threads"], rows))
-        few = make_faces(root / "few", "png", DISTINCT)
+        few = make_faces(root / "few", "png", DISTINCT, choice.side)
         manifest, rows = prepared(few, root, 1), []
         for size in choice.sizes:
             shards = write_shards(manifest, root / f"shards-{size}", size, CROP, progress=False).folder
@@ -63,12 +64,14 @@ def main() -> int:
             ratios[f"pairs_{size}_shards_vs_files"] = ratio(seconds, "files", "shards")
     print(table(["", "PNG files", "shards"], rows))
     known = machine("numpy", "pillow", "opencv-python-headless", "joblib")
-    finish(choice.out, ratios, machine=known, files=files, quick=choice.quick, load=os.getloadavg()[0])
+    finish(
+        choice.out, ratios, machine=known, files=files, side=choice.side, quick=choice.quick, load=os.getloadavg()[0]
+    )
     return 0
 
 
-def make_faces(folder: Path, kind: str, count: int) -> list[Path]:
-    photo = cv2.resize(data.astronaut(), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+def make_faces(folder: Path, kind: str, count: int, side: int) -> list[Path]:
+    photo = cv2.resize(data.astronaut(), (side, side), interpolation=cv2.INTER_CUBIC)
     noise = np.random.default_rng(0).normal(0, 2, photo.shape)
     noisy = np.clip(np.rint(photo + noise), 0, 255).astype(np.uint8)
     paths = [folder / f"{number:05}.{kind}" for number in range(count)]

@@ -142,6 +142,11 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
         ),
         (["growth.py", "--only", "prepare"], {"prepare_growth"}),
         (["memory.py", "demo"], {"demo_gb"}),
+        (
+            ["data.py", "--side", "48", "--sizes", "16"],
+            {f"prepare_{kind}_{pair}" for kind in ("png", "jpg") for pair in ("all_vs_one", "one_vs_plain")}
+            | {"pairs_16_shards_vs_files"},
+        ),
         (["restorers.py", "--side", "64", "--methods", "nafnet", "codeformer"], {"vs_nafnet", "vs_codeformer"}),
         (
             ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],
@@ -150,7 +155,7 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_networks_race_at_small_sizes_too(command: list[str], ratios: set[str], tmp_path: Path) -> None:
+def test_a_benchmark_runs_at_small_sizes_too(command: list[str], ratios: set[str], tmp_path: Path) -> None:
     script, *choice = command
     line = [sys.executable, FOLDER / script, "--quick", "--out", tmp_path / "result.json", *choice]
     result = subprocess.run(line, capture_output=True, text=True, check=True, cwd=tmp_path)
