@@ -63,8 +63,13 @@ def prepare_data(p: DataPreparation, workers: int = 0) -> Manifest:
         workers: threads that check the images; 0: one for each core. The manifest does not depend on it.
     Raises:
         FileExistsError, ValueError, OSError: as :func:`hifacegan_lib.data.preparation.prepare`.
+        ParamsError: ``overwrite`` of shards at an address.
     """
     if is_address(p.data_dir):
+        if p.overwrite:
+            raise ParamsError(
+                f"data_dir = {p.data_dir!r}: shards at an address are only read; overwrite needs a folder"
+            )
         return Manifest.load(data_folder(p.data_dir))
     source = str(project_path(p.source_path)) if p.source_path else ""
     values = p.model_dump(exclude={"profile"})

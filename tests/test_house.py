@@ -35,7 +35,7 @@ BUDGET = {
     "models": 2580,
     "degradations": 1520,
     "restoration": 2480,
-    "data": 1870,
+    "data": 1880,
     "metrics": 1770,
     "evaluation": 2660,
     "reports": 1550,

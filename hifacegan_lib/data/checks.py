@@ -8,6 +8,8 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from io import RawIOBase
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -81,20 +83,21 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
     known = {path: check for path, (then, check) in _read(journal).items() if stamps.get(path) == then}
     fresh = [path for path in paths if path not in known]
     found = in_order(check_face, fresh, workers)
-    for path in paths:
-        if path in known:
-            yield known[path]
-            continue
-        check = next(found)
-        if journal and not check.error:
-            keep(journal, path, stamps[path], check)
-        yield check
+    with journal.open("ab", buffering=0) if journal and fresh else nullcontext() as lines:
+        for path in paths:
+            if path in known:
+                yield known[path]
+                continue
+            check = next(found)
+            if lines and not check.error:
+                keep(lines, path, stamps[path], check)
+            yield check
 
 
-def keep(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
-    """Add the check of a file, which had the stamp ``then`` before, to the journal."""
-    with journal.open("ab") as lines:  # the end of a line first: a killed process may have left half a line
-        lines.write(b"\n" + json.dumps([str(path), *then, *check]).encode())
+def keep(journal: RawIOBase, path: Path, then: tuple[int, int], check: Check) -> None:
+    """Add the check of a file, which had the stamp ``then`` before, to a journal opened without a buffer."""
+    # the end of a line first: a killed process may have left half a line
+    journal.write(b"\n" + json.dumps([str(path), *then, *check]).encode())
 
 
 def stamp(path: Path) -> tuple[int, int]:

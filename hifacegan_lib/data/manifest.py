@@ -145,7 +145,9 @@ class Manifest(Record):
 
     def missing(self) -> list[Entry]:
         """The listed images without a file, here or at the address that a mirror copies."""
-        return [entry for entry in self.files() if not (entry.path.is_file() or origin(entry.path))]
+        entries = self.files()
+        there = {path for path in {entry.path for entry in entries} if path.is_file() or origin(path)}
+        return [entry for entry in entries if entry.path not in there]
 
     def verify(self, sample: int | None = None) -> None:
         """Compare the sha256 of files, or of faces in shards, with the manifest; threads share the reading.

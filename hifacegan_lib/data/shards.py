@@ -77,9 +77,12 @@ def write_shards(
         workers: threads; 0: one for each core. The files do not depend on it.
         shard: bytes of a shard, about.
     Raises:
-        ValueError: ``side`` is too small, or a face differs from the manifest. FileNotFoundError: a face is missing.
+        ValueError: ``side`` is too small, a face differs from the manifest, or the manifest is of shards.
+        FileNotFoundError: a face is missing.
         FileExistsError: a file in ``folder`` is another shard or none.
     """
+    if any(entry.stored for entry in manifest.records):
+        raise ValueError(f"{manifest.folder}: holds shards already; give the data folder that they were made from")
     sizes = {"train": working_side(image_size, crop_min, side), "valid": image_size}
     tasks = []
     for split, size in sizes.items():
@@ -90,6 +93,8 @@ def write_shards(
     stored: list[Entry] = []
     bar = tqdm(total=len(manifest.records), desc="write shards", unit=" images", mininterval=1.0, disable=not progress)
     with locked(folder), bar:
+        for half in folder.glob(".*.partial.tar"):  # of a process that was killed
+            half.unlink()
         for part in in_order(_write, tasks, workers):
             stored += part
             bar.update(len(part))

@@ -105,7 +105,8 @@ def fetch_hub(
             continue
         pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
         if journal:
-            keep(journal, pool[key], stamp(pool[key]), check)
+            with journal.open("ab", buffering=0) as lines:
+                keep(lines, pool[key], stamp(pool[key]), check)
         bar.update()
         if len(pool) == count:
             break

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from hifacegan_lib import runs
+from hifacegan_lib import pipeline, runs
 from hifacegan_lib.data import mirrors
 from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader, load_entry
 from hifacegan_lib.data.manifest import NAME, Manifest
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.data.shards import working_side, write_shards
+from hifacegan_lib.params import DataPreparation, ParamsError
 from hifacegan_lib.utils.files import sha256
 from hifacegan_lib.utils.images import load_image, save_image
 
@@ -129,6 +130,7 @@ def test_any_number_of_threads_writes_the_same_bytes_and_whole_shards_are_kept(
     (again / ".train-000001.99.partial.tar").write_bytes(b"half")
     kept = (again / "train-000000.tar").stat().st_mtime_ns
     write(data, again)
+    assert not list(again.glob(".*"))
     assert {name: sha256(again / name) for name in expected} == expected
     assert (again / "train-000000.tar").stat().st_mtime_ns == kept
 
@@ -145,6 +147,8 @@ def test_other_shards_and_changed_files_are_refused(data: Path, shards: Path, tm
     save_image(path, load_image(path)[::-1])
     with pytest.raises(ValueError, match=rf"{path.name}: the file changed"):
         write(moved, tmp_path / "other")
+    with pytest.raises(ValueError, match="holds shards already"):
+        write(shards, tmp_path / "twice")
 
 
 # how pairs are read
@@ -225,6 +229,10 @@ def test_a_web_server_gives_the_same_pairs_and_each_shard_once(web: tuple[str, P
     assert_same(pairs(folder, workers=2), pairs(shards))
     assert_same(pairs(folder), pairs(shards))
     Manifest.load(folder).verify()
+    p = DataPreparation.checked({"data_dir": web[0]}, "test")
+    assert pipeline.prepare_data(p) == pipeline.find_data(p) == Manifest.load(folder)
+    with pytest.raises(ParamsError, match="shards at an address are only read"):
+        pipeline.prepare_data(p.model_copy(update={"overwrite": True}))
     assert sorted(_Counting.asked) == sorted({f"/served/{path.name}" for path in shards.iterdir()})
 
 
