@@ -156,6 +156,7 @@ def test_one_broken_file_fails_the_command_and_not_the_rest(faces: Path, tmp_pat
         (["run", "demo", "-p", "stepz", "3"], 2, "-p stepz: no notebook knows this key"),
         (["run", "demo", "-p", "steps", "many"], 2, "steps = 'many'"),
         (["prepare", "-p", "train_size", "0"], 2, "train_size = 0"),
+        (["prepare", "--side", "300"], 2, "--side 300: of the faces in shards; it needs --shards"),
         (["degrade", "nowhere", "out"], 1, "nowhere: no such file or folder"),
         (["degrade", ".", "out", "--recipe", "nope"], 1, "no recipe 'nope'; shipped: "),
         (["restore", ".", "out", "--checkpoint", "none.safetensors"], 1, "no file or folder has this path"),

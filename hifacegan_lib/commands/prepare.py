@@ -43,8 +43,10 @@ def prepare(
     """
     from hifacegan_lib import pipeline, runs
     from hifacegan_lib.data.shards import working_side, write_shards
-    from hifacegan_lib.params import DataPreparation, Training
+    from hifacegan_lib.params import DataPreparation, ParamsError, Training
 
+    if side and not shards:
+        raise ParamsError(f"--side {side}: of the faces in shards; it needs --shards")
     values = {**overrides(p), **({"overwrite": True} if overwrite else {})}
     chosen = runs.load_notebook(profile, "01_data_preparation", values)
     manifest = pipeline.prepare_data(DataPreparation.checked(chosen.model_dump(), profile), workers)
