@@ -7,9 +7,8 @@ in the public domain. The shipped weights never saw them. Example: python docs/f
 import argparse
 from pathlib import Path
 
-import cv2
 import matplotlib.cbook
-import numpy as np
+from gallery import save, sheet
 from skimage import data
 
 import hifacegan_lib as hf
@@ -17,7 +16,7 @@ from hifacegan_lib.restoration import detect
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.utils import images, measures
 
-SIDE, LABEL = 256, 26  # of a face, and of the text below it, pixels
+SIDE = 256  # of a face, pixels
 SEEDS = (3, 12)
 
 
@@ -26,25 +25,14 @@ def main() -> None:
     hopper = images.load_image(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
     recipe = hf.load_recipe("face_renov")
     models = {name: hf.load_model("compact-256", blend) for name, blend in (("fidelity", 0.0), ("realism", 1.0))}
-    cells = []
+    faces, texts = [], []
     for photo, seed in zip((data.astronaut(), hopper), SEEDS, strict=True):
-        clean = cut(photo, detect(photo)[0].alignment, SIDE)
+        clean = cut(photo, detect(photo, "yunet")[0].alignment, SIDE)
         damaged = recipe.sample(seed, grid=SIDE).apply(clean)
-        columns = {"damaged": damaged, **{name: model.restore([damaged])[0] for name, model in models.items()}}
-        for name, face in columns.items():
-            cells.append(labelled(face, f"{name}, {measures.psnr(clean, face):.1f} dB"))
-        cells.append(labelled(clean, "clean"))
-    sheet = images.grid(cells, columns=4)
-    Path(__file__).with_name("front.jpg").write_bytes(
-        cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
-    )
-
-
-def labelled(face: images.Pixels, text: str) -> images.Pixels:
-    """The face with a line of text below it."""
-    strip = np.full((LABEL, SIDE, 3), 255, np.uint8)
-    cv2.putText(strip, text, (4, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
-    return np.vstack([face, strip])
+        drawn = {"damaged": damaged, **{name: model.restore([damaged])[0] for name, model in models.items()}}
+        texts.append([*(f"{measures.psnr(clean, face):.1f} dB" for face in drawn.values()), ""])
+        faces.append({**drawn, "clean": clean})
+    save(sheet(faces, texts), Path(__file__).with_name("front.jpg"), 85)
 
 
 if __name__ == "__main__":

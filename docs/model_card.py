@@ -27,7 +27,6 @@ from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.full_reference import psnr
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.reports import plots
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import detect
@@ -160,23 +159,24 @@ def pictures(kept: Path) -> None:
     faces = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, 1.0, 0.0), "valid")
     generated = [batch for batch in faces if "cc0" in batch["key"][0]]
     models = {name: load(name) for name in BLENDS if name != "half"}
-    shown = []
+    shown: dict[str, list[tuple[float, dict[str, Pixels]]]] = {}  # key -> gain and pictures of each draw of damage
     for seed, batch in enumerate(generated * 5):
         clean = images.to_uint8(batch["clean"][0])
         damaged = load_recipe(RECIPE).sample(100 + seed, grid=SIZE).apply(clean)
         drawn = {name: model.restore([damaged])[0] for name, model in models.items()}
-        shown.append({"degraded": damaged} | drawn | {"clean": clean})
-    gains = [measures.psnr(f["clean"], f["fidelity"]) - measures.psnr(f["clean"], f["degraded"]) for f in shown]
-    order = np.argsort(gains)
-    print(f"{len(generated)} generated faces, {len(shown)} draws of damage")
-    some = [shown[n] for n in order[:: max(1, len(order) // 6)][1:6][::-1]]
-    _sheet(some, WEIGHTS / "faces.jpg")
-    _sheet([shown[n] for n in order[:4]], WEIGHTS / "failures.jpg")
+        gain = measures.psnr(clean, drawn["fidelity"]) - measures.psnr(clean, damaged)
+        shown.setdefault(batch["key"][0], []).append((gain, {"damaged": damaged} | drawn | {"clean": clean}))
+    draws = [sorted(found, key=lambda draw: draw[0]) for found in shown.values()]
+    _sheet([found[2][1] for found in draws], WEIGHTS / "faces.jpg")
+    _sheet([found[0][1] for found in sorted(draws, key=lambda found: found[0][0])[:4]], WEIGHTS / "failures.jpg")
 
 
 def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
-    figure = plots.gallery({f"{n + 1}": [face] for n, face in enumerate(faces)}, 1.7)
-    figure.savefig(path, dpi=110, bbox_inches="tight", pad_inches=0.06, pil_kwargs={"quality": 88})
+    from gallery import save, sheet  # beside this script
+
+    small = [{name: images.resize(image, 208, 208) for name, image in face.items()} for face in faces]
+    texts = [[f"{measures.psnr(f['clean'], f[n]):.1f} dB" if n != "clean" else "" for n in f] for f in faces]
+    save(sheet(small, texts), path, 85)
 
 
 def card(m: Mapping[str, Any]) -> str:
