@@ -42,6 +42,7 @@ from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.runs import REMOVED_FOLDERS, data_folder, load_notebook, open_run, project_path, run_folder, shown
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.losses import Weighted
+from hifacegan_lib.training.presence import watched
 from hifacegan_lib.utils.files import read_json, sha256, write_json
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.machine import find_device
@@ -124,6 +125,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
         FileExistsError: the folder holds a run with other parameters or images; the message lists the differences.
         ParamsError: ``overwrite`` would remove a file that the training reads.
         BlockingIOError: another process trains this run.
+        ConnectionError: a process of this training, perhaps on another machine, is lost.
     """
     fabric = distributed.launch(p.device, p.precision)
     folder = run_folder(p.run_name)
@@ -131,7 +133,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
         given = project_path(getattr(p, name) or ".").resolve()
         if p.overwrite and any(given.is_relative_to(folder / part) for part in REMOVED_FOLDERS):
             raise ParamsError(f"{name} = {getattr(p, name)!r}: overwrite would remove it; choose another run_name")
-    with locked(folder) if fabric.is_global_zero else nullcontext():
+    with locked(folder) if fabric.is_global_zero else nullcontext(), watched(fabric):
         return _train(p, fabric, folder, losses, generator)
 
 

@@ -32,7 +32,7 @@ from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.reports.run_log import Journal
-from hifacegan_lib.training import augmentation, distributed, health
+from hifacegan_lib.training import augmentation, distributed, health, stop_signals
 from hifacegan_lib.training.losses import (
     Answers,
     Weighted,
@@ -42,7 +42,7 @@ from hifacegan_lib.training.losses import (
     r1_penalty,
 )
 from hifacegan_lib.training.state import Networks, Run, build, restore, save
-from hifacegan_lib.utils import images, stop_signals
+from hifacegan_lib.utils import images
 
 Batch = Mapping[str, Any]
 Judge = Callable[[Tensor], Answers]

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +137,88 @@ def test_a_gradient_s_mean_changes_nothing_in_one_process() -> None:
 def test_autocast_is_what_was_asked_for(precision: str, inside: torch.dtype) -> None:
     with distributed.launch("cpu", precision).autocast():
         assert torch.nn.Linear(2, 1)(torch.ones(1, 2)).dtype == inside
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[str]]:
+    """Two network namespaces that a cable joins, as two machines would be: 10.77.0.1 and 10.77.0.2."""
+    names, ip = ["hifacegan1", "hifacegan2"], shutil.which("ip")
+    made = [subprocess.run([ip, "netns", "add", name], capture_output=True, check=False) for name in names if ip]
+    try:
+        if not made or any(done.returncode for done in made):
+            pytest.skip("this user cannot add network namespaces")
+        commands = [f"link add c1 netns {names[0]} type veth peer name c2 netns {names[1]}"]
+        for n, name in enumerate(names, 1):
+            commands += [f"-n {name} addr add 10.77.0.{n}/24 dev c{n}", f"-n {name} link set c{n} up"]
+            commands += [f"-n {name} link set lo up"]
+        for text in commands:
+            subprocess.run(["ip", *text.split()], check=True)
+        yield names
+    finally:
+        for name in names if ip else ():
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def on_two_hosts(home: Path, hosts: list[str], name: str, **changes: Any) -> "list[subprocess.Popen[str]]":
+    """The command of docs/training.md on each host."""
+    given = command(home, name, **changes)
+    started = []
+    for n, host in enumerate(hosts, 1):
+        many = ["--nnodes", "2", "--nproc-per-node", "1", "--local-addr", f"10.77.0.{n}"]
+        many += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.77.0.1:29500", "--rdzv-id", name]
+        many += ["--rdzv-conf", f"is_host={2 - n}"]  # the namespaces share one name, by which torchrun would decide
+        start, at = given["args"], given["args"].index("--nproc-per-node")
+        given_here = {**given, "args": ["ip", "netns", "exec", host, *start[:at], *many, *start[at + 2 :]]}
+        given_here["env"] = given["env"] | {"GLOO_SOCKET_IFNAME": f"c{n}", "HIFACEGAN_PATIENCE": "20"}
+        started.append(subprocess.Popen(**given_here, start_new_session=True))
+    return started
+
+
+def kill_all(host: str) -> None:
+    """torchrun and its processes."""
+    for number in subprocess.check_output(["ip", "netns", "pids", host], text=True).split():
+        with suppress(ProcessLookupError):
+            os.kill(int(number), signal.SIGKILL)
+
+
+def test_two_hosts_draw_the_curve_of_one_process(home: Path, hosts: list[str]) -> None:
+    both = on_two_hosts(home, hosts, "hosts")
+    ended = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    for alone, shared in zip(journal(home, "one"), journal(home, "hosts"), strict=True):
+        assert shared == pytest.approx(alone, rel=1e-3, abs=1e-4)
+    found = [json.loads((home / "runs" / name / "result.json").read_text()) for name in ("one", "hosts")]
+    assert found[1]["psnr"] == pytest.approx(found[0]["psnr"], abs=1e-3)
+
+
+@pytest.mark.parametrize("how", ["killed", "unplugged"])
+def test_a_lost_host_ends_the_other_one_and_one_process_goes_on(home: Path, hosts: list[str], how: str) -> None:
+    """The error names the lost process, and comes in a bounded time."""
+    longer = {"steps": 60, "checkpoint_every": 4, "picture_every": 60}
+    both = on_two_hosts(home, hosts, how, **longer)
+    try:
+        patience = time.monotonic() + 200
+        while len(journal(home, how)) < 5:
+            assert both[0].poll() is None and time.monotonic() < patience
+            time.sleep(0.02)
+        if how == "killed":
+            kill_all(hosts[1])
+        else:
+            subprocess.run(["ip", "-n", hosts[1], "link", "set", "c2", "down"], check=True)
+        said = both[0].communicate(timeout=120)[1]
+    finally:
+        for host in hosts:
+            kill_all(host)
+        both[1].communicate()
+    assert both[0].returncode != 0
+    assert "hifacegan: process 1 on " in said and "lost, nothing was heard" in said, said
+    saved = checkpoints.load_state(checkpoints.list_complete(home / "runs" / how / "checkpoints")[-1])["step"]
+    assert 4 <= saved < 60
+    if how == "killed":
+        given = command(home, how, **longer)
+        alone = given["args"][given["args"].index("-m", 3) :]
+        environment = {"capture_output": True, "text": True, "check": False, "env": given["env"]}
+        done = subprocess.run([sys.executable, *alone], **environment)
+        assert done.returncode == 0, done.stderr
+        lines = [line["step"] for line in journal(home, how)]
+        assert lines == list(range(1, 61)) and f"step {saved}/60" not in done.stdout

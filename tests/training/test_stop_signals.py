@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hifacegan_lib.utils import stop_signals
+from hifacegan_lib.training import stop_signals
 
 
 @pytest.mark.parametrize("number", stop_signals.SIGNALS)
