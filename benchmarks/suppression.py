@@ -6,7 +6,8 @@ copies at once, PyTorch's own backward). Float32, window 3, stride 1, d = 8, all
 above its inputs; each contestant has its own process (Linux only).
 
 `--device cuda` measures the GPU kernels in the same way, in float32 (TF32 on both sides, as PyTorch's convolutions) and
-bfloat16; the goal there is 1.5 times. Without a GPU the script prints an error and exits with code 2.
+bfloat16; the goal there is 1.5 times. There "plain" takes part too: PyTorch's operators, which compute the convolution
+on a card without a measurement. Without a GPU the script prints an error and exits with code 2.
 """
 
 import json
@@ -21,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from _bench import OURS, finish, machine, milliseconds, options, race, ratio, table
 
-from hifacegan_lib.models.suppression import correlation_maps, suppress
+from hifacegan_lib.models.suppression import correlation_maps, inner_product_conv2d, suppress
 
 SHAPES = ((4, 32, 128, 128, 64), (4, 64, 64, 64, 128), (4, 128, 32, 32, 256), (1, 48, 512, 512, 96))
 DIM = 8  # of the embedding
@@ -37,11 +38,18 @@ def unfold_form(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor) -> torch
     return (weight.flatten(1) @ copies.flatten(1, 2)).view(n, -1, height, width)
 
 
+def plain_form(f: torch.Tensor, g: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """PyTorch's operators alone."""
+    return inner_product_conv2d(f, correlation_maps(g, weight.shape[-1]), weight)
+
+
 WAYS: dict[str, Callable[..., torch.Tensor]] = {
     OURS: suppress,
     "conv2d": lambda f, _, weight: F.conv2d(f, weight, padding=weight.shape[-1] // 2),
     "unfold": unfold_form,
+    "plain": plain_form,
 }
+ON_CPU = (OURS, "conv2d", "unfold")
 
 
 def step(
@@ -103,8 +111,9 @@ def peak_on_gpu(way: str, shape: tuple[int, ...], dtype: torch.dtype) -> float:
 
 
 def compare(shape: tuple[int, ...], rounds: int, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    times = race({way: [step(way, shape, device, dtype)] for way in WAYS}, rounds, patience=30)
-    memory = {way: peak(way, shape) if device == "cpu" else peak_on_gpu(way, shape, dtype) for way in WAYS}
+    ways = ON_CPU if device == "cpu" else tuple(WAYS)
+    times = race({way: [step(way, shape, device, dtype)] for way in ways}, rounds, patience=30)
+    memory = {way: peak(way, shape) if device == "cpu" else peak_on_gpu(way, shape, dtype) for way in ways}
     mine, conv = memory[OURS], memory["conv2d"]
     return {
         "shape": shape,
@@ -113,6 +122,7 @@ def compare(shape: tuple[int, ...], rounds: int, device: str, dtype: torch.dtype
         "memory_mb": memory,
         "vs_conv2d": 1 / ratio(times, "conv2d"),
         "vs_unfold": ratio(times, "unfold"),
+        "vs_plain": ratio(times, "plain") if "plain" in times else None,
         "memory_vs_conv2d": mine / conv if mine and conv else None,
     }
 
@@ -127,6 +137,7 @@ def main() -> None:
         print("suppression.py: --device cuda: PyTorch sees no GPU here; nothing was measured", file=sys.stderr)
         sys.exit(2)
     torch.set_num_threads(os.cpu_count() or 1)
+    os.environ["HIFACEGAN_TRITON"] = "1"  # the kernels are measured, also on a new card
     shapes = [tuple(choice.shape)] if choice.shape else SHAPES
     if choice.peak:
         print(json.dumps(measure_peak(choice.peak, shapes[0])))
@@ -147,11 +158,12 @@ def main() -> None:
     for row in rows:
         *size, out = row["shape"]
         ms, ratios = row["ms"], [row[name] for name in ("vs_conv2d", "vs_unfold", "memory_vs_conv2d")]
-        lines.append([f"{' x '.join(map(str, size))} -> {out}, {row['dtype']}", *(ms[way] for way in WAYS), *ratios])
+        lines.append([f"{' x '.join(map(str, size))} -> {out}, {row['dtype']}", *(ms[way] for way in ON_CPU), *ratios])
     print(table(head, lines) + "\n")
     worst = {
         "vs_conv2d": max(row["vs_conv2d"] for row in rows),
         "vs_unfold": min(row["vs_unfold"] for row in rows),
+        "vs_plain": min((row["vs_plain"] for row in rows if row["vs_plain"]), default=None),
         "memory_vs_conv2d": max((row["memory_vs_conv2d"] for row in rows if row["memory_vs_conv2d"]), default=None),
     }
     finish(

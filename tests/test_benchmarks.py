@@ -1,6 +1,9 @@
 """Benchmarks: the same work on all sides, ratios the right way round, a run that ends in a line of JSON."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -27,12 +30,13 @@ def modules() -> Iterator[dict[str, ModuleType]]:
     try:
         import _authors
         import _bench
+        import _gpu
         import _ways
 
-        yield {"authors": _authors, "bench": _bench, "ways": _ways}
+        yield {"authors": _authors, "bench": _bench, "gpu": _gpu, "ways": _ways}
     finally:
         sys.path.remove(str(FOLDER))
-        for name in ("_authors", "_bench", "_ways"):
+        for name in ("_authors", "_bench", "_gpu", "_ways"):
             sys.modules.pop(name, None)
 
 
@@ -177,5 +181,47 @@ def test_the_authors_way_draws_the_published_picture(modules: dict[str, ModuleTy
 def test_committed_results_name_their_machine_and_ratios() -> None:
     for path in (FOLDER / "results").glob("*.json"):
         record = json.loads(path.read_text())
-        assert record["machine"]["processor"] and record["machine"]["numpy"] and record["ratios"]
+        assert record["machine"]["processor"] and record["machine"]["numpy"]
+        assert record.get("ratios") or record["parts"]
         assert not record.get("quick"), f"{path.name}: a quick look is no number to quote"
+
+
+def test_all_that_needs_a_gpu_runs_dry_and_a_part_that_fails_costs_only_itself(tmp_path: Path) -> None:
+    """The checkout's own files are not touched: the script runs in a copy of what it needs."""
+    for name in ("benchmarks", "tests/models", "hifacegan_lib", "params"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copytree(FOLDER.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("published.py", "standins.py"):
+        shutil.copy(FOLDER.parent / "tests" / name, tmp_path / "tests")
+    shutil.copy(FOLDER.parent / "pyproject.toml", tmp_path)
+    (tmp_path / "benchmarks" / "inference.py").write_text("raise SystemExit('broken')")
+    command = [tmp_path / "benchmarks" / "gpu.sh", "--dry-run"]
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {"card": "none", "passed": False, "slowest_vs_plain": 0, "failed": ["inference"]}, done.stdout
+    record = json.loads((tmp_path / "build" / "gpu" / "gpu-none.json").read_text())
+    assert done.returncode == 1 and record["parts"]["inference"]["last_line"] == "broken"
+    assert {"suppression", "training", "memory", "restorers"} == {
+        n for n, p in record["parts"].items() if "result" in p
+    }
+    assert (
+        sum(limit for limit in map(int, re.findall(r"^    (?:part|bench) \w+ (\d+) ", script_of("else"), re.M))) <= 480
+    )
+
+
+def script_of(word: str) -> str:
+    """The lines of gpu.sh after the first line that is ``word``."""
+    return (FOLDER / "gpu.sh").read_text().partition(f"\n{word}\n")[2]
+
+
+def test_a_card_is_proven_by_tests_that_ran_and_by_a_measured_ratio(modules: dict[str, ModuleType]) -> None:
+    verdict = modules["gpu"].verdict
+    good = {
+        "tests": {"code": 0, "last_line": "9 passed, 3 deselected in 5.1s"},
+        "suppression": {"code": 0, "result": {"ratios": {"vs_plain": 1.4}}},
+    }
+    assert verdict(good) == {"passed": True, "slowest_vs_plain": 1.4}
+    assert verdict(good | {"tests": {"code": 0, "last_line": "9 skipped in 1s"}})["passed"] is False
+    assert verdict(good | {"tests": {"code": 1, "last_line": "1 failed, 8 passed in 5s"}})["passed"] is False
+    assert verdict(good | {"suppression": {"code": 124}})["slowest_vs_plain"] == 0

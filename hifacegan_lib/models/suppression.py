@@ -18,13 +18,13 @@ All three map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``s
 """
 
 import contextlib
-import importlib.util
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hifacegan_lib.models.fused.cards import use_triton
 from hifacegan_lib.models.fused.strips import ModulatedConv2d
 
 Kind = Literal["inner_product", "lip", "conv"]
@@ -83,8 +83,8 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
     """The paper's convolution: :func:`correlation_maps` of g and then :func:`inner_product_conv2d`, fused.
 
     The fused forms never store K^2 copies of all features: the CPU form works strip by strip (``fused.strips``), the
-    CUDA form, from compute capability 8.0, uses Triton kernels (``fused.triton_kernels``). On other devices and in
-    exported graphs the two functions are called.
+    CUDA form uses Triton kernels (``fused.triton_kernels``) on the cards that ``fused.cards`` knows. On other devices
+    and in exported graphs the two functions are called.
 
     Args:
         f: features, N x C x H x W.
@@ -107,7 +107,7 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
     with torch.autocast(kind, enabled=False) if casts else contextlib.nullcontext():
         f, g, kernel = f.to(dtype), g.to(dtype), weight.to(dtype)
         fused = not torch.compiler.is_compiling()  # an exported graph needs ordinary operators
-        if fused and _has_triton(f):
+        if fused and use_triton(f):
             from hifacegan_lib.models.fused import triton_kernels
 
             y = triton_kernels.InnerProduct.apply(f, g, kernel, stride)
@@ -118,14 +118,6 @@ def suppress(f: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None = None, s
             else:
                 y = inner_product_conv2d(f, h, kernel, None, stride)
     return y if bias is None else y + bias.to(y.dtype)[:, None, None]
-
-
-def _has_triton(f: Tensor) -> bool:
-    """Whether the Triton kernels take these features: NVIDIA's GPUs from Ampere, float32 or 16 bits."""
-    kinds = (torch.float32, torch.bfloat16, torch.float16)
-    if not (f.is_cuda and f.dtype in kinds and torch.version.cuda and importlib.util.find_spec("triton")):
-        return False
-    return torch.cuda.get_device_capability(f.device) >= (8, 0)
 
 
 def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:
