@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
+from hifacegan_lib.restoration.blending import detail, masks
+from hifacegan_lib.restoration.blending.pasting import add, change, check_strength, paste
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
-from hifacegan_lib.restoration.pasting import add, change, check_strength, paste
 from hifacegan_lib.restoration.photo_encoders import write_photo
 from hifacegan_lib.restoration.photo_files import Photo, longest_side, read_photo
 from hifacegan_lib.utils import images
@@ -31,7 +32,7 @@ SCALES = (1, 2, 4)
 Scale = Literal["auto", 1, 2, 4]
 MOST_PIXELS = 100_000_000  # of a photograph that "auto" enlarges
 FRAME = 256  # side in which a face is shown to a network that takes any size, pixels
-DRAWING = 2  # version of what this wing draws: raised when the same photograph and weights give other pixels
+DRAWING = 3  # version of what this wing draws: raised when the same photograph and weights give other pixels
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -217,10 +218,8 @@ def restore(
         sides = [face.alignment.side for face in found if strength]
         scale, reason = scale_for(sides, model.size, shown.shape[:2], longest_side(photo.suffix))
         how["scale_reason"] = reason
-    pixels = _enlarged(photo.pixels, scale)
-    for face in faces:
-        alignment = face.detection.alignment.scaled(scale)
-        paste(pixels, alignment, change(face.before, face.after), strength)
+    source = _enlarged(photo.pixels, scale)
+    pixels = painted(shown, source, faces, strength, scale) if strength else source.copy()
     alpha = None if photo.alpha is None else _enlarged(photo.alpha, scale)
     changed = scale > 1 or (faces and strength)
     photo = replace(photo, pixels=pixels, alpha=alpha, encoded=None if changed else photo.encoded)
@@ -252,6 +251,20 @@ def scale_for(
     return scale, f"{done}: {because}"  # type: ignore[return-value]
 
 
+def painted(shown: Pixels, source: NDArray, faces: Sequence[Face], strength: float, scale: int) -> NDArray:
+    """A copy of the enlarged photograph with its faces' changes, each measured in the photograph as it came."""
+    pixels = source.copy()
+    alignments = [face.detection.alignment for face in faces]
+    shares = masks.shares(alignments, len(faces[0].before)) if faces else []
+    for face, alignment, share in zip(faces, alignments, shares, strict=True):
+        mask = masks.face_mask(face.before, face.after, share)
+        added = change(face.before, face.after, mask)
+        taken = detail.taken(shown, alignment, face.before, added, mask)
+        dirt = None if taken is None else detail.Dirt(source, face.before, taken)
+        paste(pixels, alignment.scaled(scale), added, strength, dirt)
+    return pixels
+
+
 def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: float = 1.0) -> Restored:
     """Restore a picture that is one face already, framed as the training's faces are; all of it is the face.
 
@@ -264,7 +277,9 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     height, width = before.shape[:2]
     (after,) = model.restore([before])
     unit = 257 if photo.deep else 1
-    pixels = add(photo.pixels, (strength * unit) * (after.astype(np.float32) - before))
+    changes = after.astype(np.float32) - before
+    kept = detail.kept(before, after, model.card)
+    pixels = add(photo.pixels, (strength * unit) * (changes if kept is None else changes + kept))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
     trace = _trace(model, faces, detector="none: the picture is a face", strength=strength, scale=1)
     return Restored(replace(photo, pixels=pixels, encoded=None if strength else photo.encoded), faces, trace)
@@ -294,7 +309,7 @@ def _trace(model: Model, faces: Sequence[Face], **how: Any) -> dict[str, Any]:
 
 
 def _enlarged(pixels: Any, scale: int) -> Any:
-    """A copy, at ``scale`` times the size."""
+    """At ``scale`` times the size; a copy unless that is 1."""
     if scale == 1:
-        return pixels.copy()
+        return pixels
     return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LANCZOS4)

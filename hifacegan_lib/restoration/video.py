@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.restoration import films
 from hifacegan_lib.restoration.alignment import Alignment, cut
+from hifacegan_lib.restoration.blending.masks import frame_mask
+from hifacegan_lib.restoration.blending.pasting import change, check_strength, paste
 from hifacegan_lib.restoration.detection import Detection, Detector, detect, overlap
-from hifacegan_lib.restoration.pasting import change, check_strength, mask, paste
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.images import Pixels
 
@@ -189,7 +190,7 @@ class _Faces:
         start = face.seen.astype(np.float32)
         views = {"input": start, "frame by frame": start + new, "smoothed": start + new}
         if last:
-            share = np.float32(self.smooth) * np.exp2(_difference(face.seen, last.seen) / -NEW) * mask(len(start))
+            share = np.float32(self.smooth) * np.exp2(_difference(face.seen, last.seen) / -NEW) * frame_mask(len(start))
             views["smoothed"] += share[..., None] * (last.views["smoothed"] - views["smoothed"])  # size x size x 3
             for name, view in views.items():
                 self.flicker.setdefault(name, []).append(float(np.abs(view - last.views[name]).mean()))

@@ -1,56 +1,38 @@
 """Bring a restored face back into its photograph: what the network changed is added, under a feathered mask.
 
-    photo' = photo + strength * mask * back(restored + shift - frame)
+    photo' = photo + strength * ( back(mask * (restored + shift - frame)) - back(taken) * (photo - back(frame)) )
 
-The change is added, not the face pasted over: a face larger than the frame keeps its fine detail, nothing is
-resampled twice, and a pixel whose mask is 0 keeps its value to the bit, in 8 and in 16 bits. ``shift`` makes the mean
-colour under the mask's edge what it was, so that no seam shows.
+The change is added, not the face pasted over: a face larger than the frame keeps its fine detail where it is clean
+(:mod:`hifacegan_lib.restoration.blending.detail`), nothing is resampled twice, and a pixel whose mask is 0 keeps its
+value to the bit, in 8 and in 16 bits. ``shift`` makes the mean colour under the mask's edge what it was, so that no
+seam shows.
 """
-
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hifacegan_lib.restoration.alignment import Alignment, reach
+from hifacegan_lib.restoration.blending.detail import Dirt
+from hifacegan_lib.restoration.blending.masks import Mask, face_mask, frame_mask
 from hifacegan_lib.utils.images import Pixels
 
-INNER, OUTER = 0.16, 0.03  # shares of the frame's side from its border: the mask is 1 from here, 0 to there
-Mask = NDArray[np.float32]
+STRIP = 2**22  # pixels that are drawn at once
 
 
-@lru_cache(maxsize=4)
-def mask(size: int) -> Mask:
-    """size x size, 1 inside, falling smoothly to 0 before the frame's border, with round corners; read-only."""
-    place = (np.arange(size) + 0.5) / size
-    far = np.maximum(0, INNER - np.minimum(place, 1 - place))  # how far outside of the inner square
-    distance = np.hypot(far[:, None], far[None, :]) / (INNER - OUTER)
-    ramp = np.clip(1 - distance, 0, 1)
-    found = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    found.flags.writeable = False
-    return found
-
-
-@lru_cache(maxsize=4)
-def _shares(size: int) -> tuple[Mask, Mask]:
-    """Each pixel's share in the mean under the mask's edge, flat; and the mask, once a channel."""
-    weight = mask(size)
-    edge = weight * (1 - weight)
-    return (edge / edge.sum()).ravel(), cv2.merge([weight] * 3)
-
-
-def change(frame: Pixels, restored: Pixels) -> NDArray[np.float32]:
+def change(frame: Pixels, restored: Pixels, mask: Mask | None = None) -> NDArray[np.float32]:
     """The difference that is to be added to the frame: float32 size x size x 3, grey levels, under the mask.
 
+    Args:
+        mask: size x size; None: :func:`hifacegan_lib.restoration.blending.masks.face_mask`.
     Raises:
         ValueError: the two differ in size.
     """
-    if frame.shape != restored.shape:
-        raise ValueError(f"frame {frame.shape} and restored face {restored.shape}: expected the same size")
-    edge, cover = _shares(frame.shape[0])
+    mask = face_mask(frame, restored) if mask is None else mask
+    edge = mask * (1 - frame_mask(len(mask)))
     found = cv2.subtract(restored, frame, dtype=cv2.CV_32F)
-    return cv2.subtract(found, (*(edge @ found.reshape(-1, 3)).tolist(), 0)) * cover
+    shift = edge.ravel() @ found.reshape(-1, 3) / max(float(edge.sum()), 1e-6)
+    return cv2.subtract(found, (*shift.tolist(), 0)) * cv2.merge([mask] * 3)
 
 
 def check_strength(strength: float) -> None:
@@ -64,13 +46,20 @@ def add(pixels: NDArray, added: NDArray[np.float32]) -> NDArray:
     return cv2.add(pixels, added, dtype=cv2.CV_16U if pixels.dtype == np.uint16 else cv2.CV_8U)
 
 
-def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], strength: float = 1.0) -> None:
+def paste(
+    photo: NDArray,
+    alignment: Alignment,
+    added: NDArray[np.float32],
+    strength: float = 1.0,
+    dirt: Dirt | None = None,
+) -> None:
     """Add a frame's change to a photograph, in place.
 
     Args:
         photo: uint8 or uint16, H x W x 3.
         added: of :func:`change`.
         strength: share of the change, 0 to 1.
+        dirt: what is taken away of a large face; its source has the photograph's size and type.
     Raises:
         ValueError: ``strength`` outside 0 to 1, or another type of photograph.
     """
@@ -80,8 +69,22 @@ def paste(photo: NDArray, alignment: Alignment, added: NDArray[np.float32], stre
     left, top, right, bottom = reach(photo.shape[:2], alignment)
     finer = max(1, round(added.shape[0] / alignment.side))  # a small face: drawn at its pixels' size, averaged
     unit = 257 if photo.dtype == np.uint16 else 1
-    inside = back(added * np.float32(strength * unit), alignment, (left, top, right, bottom), finer)
-    photo[top:bottom, left:right] = add(photo[top:bottom, left:right], inside)
+    rows = max(1, STRIP // (right - left))
+    for start in range(top, bottom, rows):
+        box = (left, start, right, min(start + rows, bottom))
+        inside = back(added, alignment, box, finer)
+        if dirt:
+            inside -= _dirty(dirt, alignment, box, unit)
+        place = np.s_[start : box[3], left:right]
+        photo[place] = add(photo[place], inside * np.float32(strength * unit))
+
+
+def _dirty(dirt: Dirt, alignment: Alignment, box: tuple[int, int, int, int], unit: int) -> NDArray[np.float32]:
+    """What is taken away of the photograph's ``box``, grey levels."""
+    left, top, right, bottom = box
+    seen = back(dirt.frame.astype(np.float32), alignment, box)
+    source = np.float32(1 / unit) * dirt.source[top:bottom, left:right]
+    return cv2.merge([back(dirt.taken, alignment, box)] * 3) * (source - seen)
 
 
 def back(
@@ -92,6 +95,6 @@ def back(
     matrix = alignment.scaled(finer).matrix(added.shape[0])
     matrix[:, 2] += matrix[:, :2] @ (left * finer, top * finer)
     size = ((right - left) * finer, (bottom - top) * finer)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     drawn = cv2.warpAffine(added, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.resize(drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA) if finer > 1 else drawn
