@@ -24,13 +24,13 @@ import av
 import cv2
 import numpy as np
 from _bench import finish, machine, options, race, ratio, table
+from hifacegan_lib.restoration.pasting import change, paste
 from numpy.typing import NDArray
 from skimage import data
 
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import detect
-from hifacegan_lib.restoration.pasting import change, paste
 from hifacegan_lib.restoration.video import restore_video
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import Pixels

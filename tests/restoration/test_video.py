@@ -107,24 +107,16 @@ def length(path: Path) -> float:
 
 
 class Nervous:
-<<<<<<< HEAD
-    """A network that makes every other face brighter in the middle."""
-=======
-    """A network that draws stripes into the middle of every other frame's face."""
->>>>>>> 99b0f97 (Photographs: the mask follows what the network knows, overlapping faces are changed once, large faces keep clean detail)
+    """A network that draws stripes into the middle of every other face."""
 
     def __init__(self) -> None:
         self.faces = 0
 
     def __call__(self, faces: Any) -> Any:
         drawn = faces + 0
-<<<<<<< HEAD
         for face in drawn:
             self.faces += 1
-            face[..., 20:44, 20:44] += 0.15 * (self.faces % 2)
-=======
-        drawn[..., 20:44, 20:44] += 0.15 * (self.calls % 2) * (-1.0) ** np.arange(24)
->>>>>>> 99b0f97 (Photographs: the mask follows what the network knows, overlapping faces are changed once, large faces keep clean detail)
+            face[..., 20:44, 20:44] += 0.15 * (self.faces % 2) * (-1.0) ** np.arange(24)
         return drawn.clip(0, 1)
 
 
