@@ -104,11 +104,15 @@ def test_a_file_is_read_once(faces: Path, tmp_path: Path) -> None:
 
 def test_a_killed_preparation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
-        noise = np.random.default_rng(number).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+        noise = np.random.default_rng(number).integers(0, 256, (60, 60, 3), dtype=np.uint8)
         save_image(tmp_path / f"faces/{number:02}.png", noise)
     sizes = {"train_size": 30, "valid_size": 10, "progress": False}
     given = {"source": "folder", "source_path": str(tmp_path / "faces"), "data_dir": str(tmp_path / "data"), **sizes}
-    code = f"from hifacegan_lib.data.preparation import prepare; prepare(**{given!r}, workers=1)"
+    code = (
+        "import time\nfrom hifacegan_lib.data import checks\nfrom hifacegan_lib.data.preparation import prepare\n"
+        "check = checks.check_face\nchecks.check_face = lambda path: time.sleep(0.1) or check(path)\n"
+        f"prepare(**{given!r}, workers=1)"
+    )
     killed, journal = subprocess.Popen([sys.executable, "-c", code]), tmp_path / "data" / JOURNAL
     while not journal.exists() or journal.read_bytes().count(b"\n") < 8:
         assert killed.poll() is None
