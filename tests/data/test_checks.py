@@ -84,7 +84,7 @@ def test_files_that_are_cut_off_are_named_with_the_reason(faces: Path) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(100, 100), (201, 333), (256, 256), (13, 12)])
 def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_image(height: int, width: int) -> None:
-    for seed in range(5):
+    for seed in range(2):
         face = np.ascontiguousarray(portrait(seed, 400)[:height, :width])
         plain, mirrored = face_hash(face), face_hash(np.ascontiguousarray(face[:, ::-1]))
         assert [found.tobytes() for found in both_hashes(face)] == [plain.tobytes(), mirrored.tobytes()]
