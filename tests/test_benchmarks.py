@@ -151,7 +151,10 @@ def test_a_small_run_ends_in_a_line_of_json_and_writes_only_what_it_is_told_to(t
             {f"prepare_{kind}_{pair}" for kind in ("png", "jpg") for pair in ("all_vs_one", "one_vs_plain")}
             | {"pairs_16_shards_vs_files"},
         ),
-        (["films.py", "--frames", "6"], {"films", "flicker_over_input", "flicker_over_input_frame_by_frame"}),
+        (
+            ["films.py", "--frames", "6"],
+            {"films", "films_processor", "flicker_over_input", "flicker_over_input_frame_by_frame"},
+        ),
         (["restorers.py", "--side", "64", "--methods", "nafnet", "codeformer"], {"vs_nafnet", "vs_codeformer"}),
         (
             ["training.py", "--size", "64", "--width", "8", "--precision", "float32"],

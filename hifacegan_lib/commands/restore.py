@@ -22,7 +22,7 @@ def restore(
     scale: Literal["auto", 1, 2, 4] = "auto",
     least: int | None = None,
     smooth: float = 0.8,
-    every: int = 2,
+    every: int = 3,
     only_faces: bool = False,
     comparison: bool = False,
     aligned: bool = False,
@@ -38,7 +38,7 @@ def restore(
 
         hifacegan restore old.jpg restored/ --comparison
         hifacegan restore album/ restored/ --blend 0.5 --strength 0.8 --scale 2
-        hifacegan restore clip.mp4 restored/ --every 3
+        hifacegan restore clip.mp4 restored/ --every 1
         hifacegan restore crops/ restored/ --aligned --weights runs/demo/checkpoints/step_000400/ema.safetensors
 
     A photograph without a face is copied; with --strength 0, pixels and metadata stay as they are. The same command

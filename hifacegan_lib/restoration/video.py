@@ -98,7 +98,7 @@ def restore_video(
     smooth: float = 0.8,
     least: int | None = None,
     progress: Callable[[int, int], object] = lambda *_: None,
-    every: int = 2,
+    every: int = 3,
 ) -> Film:
     """Restore every face of a film into ``out``, an .mp4 of the same size, timestamps and sound, upright.
 
