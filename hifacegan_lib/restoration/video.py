@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.restoration import films
 from hifacegan_lib.restoration.alignment import Alignment, cut
-from hifacegan_lib.restoration.blending.masks import frame_mask
+from hifacegan_lib.restoration.blending.masks import Mask, face_mask
 from hifacegan_lib.restoration.blending.pasting import change, check_strength, paste
 from hifacegan_lib.restoration.detection import Detection, Detector, detect, overlap
 from hifacegan_lib.restoration.photos import Model
@@ -61,6 +61,7 @@ class _Drawn(NamedTuple):
     """A face in the last frame: as it was seen, the network's change, and ``Film.flicker``'s name -> aligned frame."""
 
     seen: Pixels
+    mask: Mask
     change: Float
     views: dict[str, Float]
 
@@ -186,15 +187,20 @@ class _Faces:
 
     def _smoothed(self, face: _Face, drawn: Iterator[Pixels]) -> _Drawn:
         last = self.last.get(face.number)
-        new = change(face.seen, next(drawn)) if last is None or face.shown is face.seen else last.change
+        if last is None or face.shown is face.seen:
+            restored = next(drawn)
+            mask = face_mask(face.seen, restored)
+            new = change(face.seen, restored, mask)
+        else:
+            mask, new = last.mask, last.change
         start = face.seen.astype(np.float32)
         views = {"input": start, "frame by frame": start + new, "smoothed": start + new}
         if last:
-            share = np.float32(self.smooth) * np.exp2(_difference(face.seen, last.seen) / -NEW) * frame_mask(len(start))
+            share = np.float32(self.smooth) * np.exp2(_difference(face.seen, last.seen) / -NEW) * mask
             views["smoothed"] += share[..., None] * (last.views["smoothed"] - views["smoothed"])  # size x size x 3
             for name, view in views.items():
                 self.flicker.setdefault(name, []).append(float(np.abs(view - last.views[name]).mean()))
-        return _Drawn(face.seen, new, views)
+        return _Drawn(face.seen, mask, new, views)
 
 
 def _looks_new(face: _Face) -> bool:
