@@ -3,12 +3,13 @@
 # a training slice of the profiles colab and ffhq512, Triton's kernels against conv2d and PyTorch's operators.
 #
 #     benchmarks/gpu.sh               results in benchmarks/results/gpu-CARD.json; cards.json of the kernels follows
-#     benchmarks/gpu.sh --dry-run     the same parts, as small as can be, on the CPU; nothing is kept but build/gpu/
+#     benchmarks/gpu.sh --dry-run     the same parts, as small as can be, on the CPU; nothing is kept but OUT
 #
-# Each part has its own limit of seconds: one that fails or hangs costs nothing but itself. PYTHON names the interpreter.
+# Each part has its own limit of seconds: one that fails or hangs costs nothing but itself. PYTHON names the interpreter,
+# OUT the folder of the parts' lines and numbers (build/gpu).
 set -uo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python} out=build/gpu
+python=${PYTHON:-.venv/bin/python} out=${OUT:-build/gpu}
 rm -rf "$out" && mkdir -p "$out"
 
 dry=false
@@ -35,7 +36,7 @@ if $dry; then
     bench inference 300 --quick --variant shipped --size 64
     bench training 300 --quick --size 64 --width 8 --precision float32
     bench memory 300 --quick demo
-    bench restorers 300 --quick --side 64 --methods nafnet
+    bench restorers 300 --quick --side 64 --methods nafnet codeformer
 else
     part tests 60 "$python" -m pytest -q -p no:cacheprovider -m cuda tests
     bench suppression 100 --device cuda

@@ -52,7 +52,7 @@ def workers(jobs: int = 1, scheduler: str = "") -> Iterator[Each]:
         scheduler: address of a Dask cluster, whose workers see the same files under the same paths.
     Raises:
         ParamsError: ``jobs`` below 0, or beside ``scheduler``. ImportError: ``scheduler`` without Dask. OSError: no
-            scheduler at that address, or no worker.
+            scheduler at that address, or no worker; in the loop, the scheduler is lost.
     """
     if jobs < 0 or (scheduler and jobs != 1):
         raise ParamsError(f"--jobs {jobs}: expected 1 or more, 0 for all cores, and no --scheduler beside it")
@@ -231,6 +231,8 @@ def _on_cluster(
             given[client.submit(_on_worker, _packed(function, item), threads, Path.cwd(), pure=False)] = item
         for future in as_completed(list(given)):
             item = given.pop(future)
+            if future.cancelled():
+                raise ConnectionError("the Dask scheduler is lost; finished work is kept, the same command continues")
             yield item, partial(_of_future, future)
     finally:
         client.cancel(list(given))

@@ -206,10 +206,16 @@ def test_a_lost_host_ends_the_other_one_and_one_process_goes_on(home: Path, host
         else:
             subprocess.run(["ip", "-n", hosts[1], "link", "set", "c2", "down"], check=True)
         said = both[0].communicate(timeout=120)[1]
+        if how == "unplugged":
+            theirs = both[1].communicate(timeout=120)[1]
+            assert both[1].returncode != 0 and "hifacegan: process 0, or torchrun on 10.77.0.1" in theirs
     finally:
         for host in hosts:
             kill_all(host)
-        both[1].communicate()
+        for process in both:
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
     assert both[0].returncode != 0
     assert "hifacegan: process 1 on " in said and "lost, nothing was heard" in said, said
     saved = checkpoints.load_state(checkpoints.list_complete(home / "runs" / how / "checkpoints")[-1])["step"]

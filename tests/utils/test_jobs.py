@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def test_a_cluster_gives_the_same_and_a_lost_worker_s_items_to_others(tmp_path: 
     ):
         found = collected(each, partial(square, folder=tmp_path), [0, 1, 2, 3, 5, 7])
     assert found == {0: 0, 1: 1, 2: 4, 3: "ValueError: three is left out", 5: 25, 7: 49}
+
+
+def test_a_lost_scheduler_is_one_error() -> None:
+    script = "import sys\nfrom distributed import LocalCluster\nif __name__ == '__main__':\n    c = LocalCluster("
+    script += "n_workers=1, processes=False, protocol='tcp://', dashboard_address=':0')\n"
+    script += "    print(c.scheduler_address, flush=True)\n    sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with (
+        subprocess.Popen([sys.executable, "-c", script], **pipes) as dask,  # type: ignore[call-overload]
+        pytest.raises(ConnectionError, match="the Dask scheduler is lost"),
+        jobs.workers(scheduler=dask.stdout.readline().strip()) as each,
+    ):
+        for _, result in each(time.sleep, [0.2] * 50):
+            result()
+            dask.kill()
 
 
 def test_without_dask_or_its_scheduler_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
