@@ -10,6 +10,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.onnx_network import OnnxNetwork, check, padded
 from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.utils.jobs import SHARE
 
 NAME, FOLDER = pretrained.DEFAULT, pretrained.FOLDER
 SHAPES = [(1, 3, 256, 256), (2, 3, 70, 50), (1, 3, 1, 1), (1, 3, 37, 1), (1, 3, 33, 96)]
@@ -84,3 +85,12 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
         OnnxNetwork(tmp_path / "words.onnx")
     with pytest.raises(ValueError, match=rf"{NAME}\.onnx: ONNX Runtime cannot load it"):  # its weights are elsewhere
         OnnxNetwork(FOLDER / f"{NAME}.onnx")
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So workers may share the cores."""
+    image, drawn = faces(1, 3, 160, 128), []
+    for threads in (1, 2, 5):
+        monkeypatch.setenv(SHARE, str(threads))
+        drawn.append(pretrained.load_model().network(image))
+    assert np.array_equal(drawn[0], drawn[1]) and np.array_equal(drawn[0], drawn[2])

@@ -1,7 +1,9 @@
 """Weights by name: two flavours and what lies between them."""
 
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from hifacegan_lib.models.checkpoints import load_generator, save_generator
 from hifacegan_lib.models.exporting import export
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.models.onnx_network import OnnxNetwork
-from hifacegan_lib.restoration import pretrained
+from hifacegan_lib.restoration import photos, pretrained
+from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.utils import images
 from hifacegan_lib.utils.files import sha256
 
@@ -142,3 +145,20 @@ def test_what_cannot_ship_is_refused(folder: Path) -> None:
         pretrained.ship(save_generator(folder / "wild.safetensors", wild), "small", "fidelity", {})
     with pytest.raises(ValueError, match="flavour = 'sharp': expected fidelity or realism"):
         pretrained.ship(folder / "wild.safetensors", "small", "sharp", {})
+
+
+def test_a_model_travels_to_other_processes_as_the_words_that_load_it(tmp_path: Path) -> None:
+    """There, another file under the same path is refused; a network that came from no file does not travel."""
+    path, face = tmp_path / "net.safetensors", np.full((16, 16, 3), 90, np.uint8)
+    save_generator(path, random(0), {"image_size": 16})
+    model = replace(found := pretrained.load_model(path), card=replace(found.card, size=32))
+    packed = pickle.dumps(model)
+    again = pickle.loads(packed)
+    assert len(packed) < 2000 and again.card == model.card
+    assert np.array_equal(again.restore([face])[0], model.restore([face])[0])
+    save_generator(path, random(1), {"image_size": 16})
+    photos._loaded.cache_clear()  # as in a new process
+    with pytest.raises(ValueError, match=r"net\.safetensors: this worker has"):
+        pickle.loads(packed)
+    with pytest.raises(TypeError, match="odd: a network that was not loaded from a file of weights"):
+        pickle.dumps(photos.Model(lambda faces: faces, Card("odd")))
