@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python} out=${OUT:-build/gpu}
-rm -rf "$out" && mkdir -p "$out"
+mkdir -p "$out" && rm -f "$out"/*.part "$out"/*.log "$out"/*.json
 
 dry=false
 [ "${1:-}" = --dry-run ] && dry=true
@@ -19,9 +19,10 @@ part() { # NAME SECONDS COMMAND...: run it, keep its lines, its exit code (124: 
     local name=$1 limit=$2 start=$EPOCHREALTIME code=0
     shift 2
     timeout --kill-after=5 "$limit" "$@" >"$out/$name.log" 2>&1 || code=$?
-    printf '{"code": %d, "seconds": %s, "limit": %d}\n' "$code" \
-        "$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}")" "$limit" >"$out/$name.part"
+    printf '{"code": %d, "seconds": %s, "limit": %d, "HIFACEGAN_TRITON": "%s"}\n' "$code" \
+        "$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}")" "$limit" "${HIFACEGAN_TRITON:-}" >"$out/$name.part"
     echo "$name: exit code $code, $(tail -n 1 "$out/$name.log")"
+    return "$code"
 }
 
 bench() { # NAME SECONDS OPTIONS...
@@ -30,15 +31,18 @@ bench() { # NAME SECONDS OPTIONS...
     part "$name" "$limit" "$python" "benchmarks/$name.py" --out "$out/$name.json" "$@"
 }
 
+mapfile -t marked < <(grep -rl --include='*.py' 'mark\.cuda' tests)
+tests=("$python" -m pytest -q -p no:cacheprovider -m cuda "${marked[@]}")
 if $dry; then
-    part tests 300 "$python" -m pytest -q -p no:cacheprovider -m cuda tests/models/test_cards.py
+    part tests 300 "${tests[@]}"
     bench suppression 300 --quick --shape 1 4 16 16 4
     bench inference 300 --quick --variant shipped --size 64
     bench training 300 --quick --size 64 --width 8 --precision float32
     bench memory 300 --quick demo
     bench restorers 300 --quick --side 64 --methods nafnet codeformer
 else
-    part tests 60 "$python" -m pytest -q -p no:cacheprovider -m cuda tests
+    # kernels that pass take part in all that follows
+    part tests 60 "${tests[@]}" && export HIFACEGAN_TRITON=1
     bench suppression 100 --device cuda
     bench memory 70 --device cuda colab ffhq512
     bench inference 70 --quick --device cuda

@@ -207,7 +207,7 @@ def test_all_that_needs_a_gpu_runs_dry_and_a_part_that_fails_costs_only_itself(t
 
 def test_the_limits_on_a_gpu_add_up_to_eight_minutes() -> None:
     parts = re.findall(r"^    (?:part|bench) \w+ (\d+) ", script_of("else"), re.M)
-    assert len(parts) == 6 and sum(map(int, parts)) <= 480
+    assert len(parts) == 6 and sum(int(seconds) + 5 for seconds in parts) <= 480  # 5: until a part that hangs is killed
 
 
 def script_of(word: str) -> str:
