@@ -20,6 +20,7 @@ def restore(
     detector: Literal["auto", "yunet", "haar"] = "auto",
     strength: float = 1.0,
     scale: Literal["auto", 1, 2, 4] = "auto",
+    background: str = "lanczos",
     least: int | None = None,
     smooth: float = 0.8,
     every: int = 3,
@@ -54,8 +55,9 @@ def restore(
         steps: for flows: network passes for a face (as in the training).
         detector: face detector; auto: YuNet if it was fetched, else haar.
         strength: share of the network's change, 0 to 1.
-        scale: factor of enlargement; Lanczos outside of the faces. auto: the least that keeps all detail
-            of the smallest face, up to 100 megapixels.
+        scale: factor of enlargement. auto: the least that keeps all detail of the smallest face, up to 100 megapixels.
+        background: how all but the faces is enlarged: lanczos, or the name or file of a network, as for --weights, that
+            takes pictures of any size.
         least: smallest width of a face that is restored, pixels (16, or 1/96 of the shorter side; 1/48 for haar).
         smooth: for films: from 0, each frame alone, to below 1.
         every: for films: the network draws a face in every so many frames, and whenever it looks different; 1: in each.
@@ -73,11 +75,11 @@ def restore(
     from hifacegan_lib.restoration import batch, films, pretrained, video
     from hifacegan_lib.utils import inputs
 
-    film = source.suffix.lower() in films.SUFFIXES
-    if film and (aligned or scale not in ("auto", 1) or only_faces or comparison or jobs != 1 or scheduler):
+    film, around = source.suffix.lower() in films.SUFFIXES, background != "lanczos"
+    if film and (aligned or scale not in ("auto", 1) or only_faces or comparison or jobs != 1 or scheduler or around):
         raise ValueError(f"{source}: a film takes no option but --detector, --strength, --least, --smooth and --every")
-    if aligned and (scale not in ("auto", 1) or only_faces):
-        raise ValueError("--aligned: the picture is the face; --scale and --only-faces are for whole photographs")
+    if aligned and (scale not in ("auto", 1) or only_faces or around):
+        raise ValueError("--aligned: the picture is the face; no --scale, --only-faces or --background")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
     model = pretrained.load_model(weights, blend, device, precision, steps)
@@ -87,7 +89,8 @@ def restore(
         target = (out / source.name).with_suffix(".mp4")
         draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least, every=every)
         return _film(source, target, draw, overwrite, model.name)
-    settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned)
+    drawer = pretrained.load_model(background, 0, device, precision) if around else None
+    settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned, drawer)
     sources = inputs.images_in(source, out)
     with tqdm(total=len(sources.files), desc="restore", unit="photo") as bar:
         say = partial(bar.write, file=sys.stderr)

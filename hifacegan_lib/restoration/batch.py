@@ -44,6 +44,7 @@ class Settings:
         only_faces: the restored frames are written, not the photograph.
         comparison: before and after beside each other, too.
         aligned: each picture is one face, framed as the training's are.
+        background: what draws around the faces; None: Lanczos.
     """
 
     detector: Detector = "auto"
@@ -53,6 +54,7 @@ class Settings:
     only_faces: bool = False
     comparison: bool = False
     aligned: bool = False
+    background: Model | None = None
 
 
 @dataclass
@@ -190,7 +192,8 @@ def used_settings(model: Model, settings: Settings) -> dict[str, Any]:
     detector = "none" if settings.aligned else detection.version(settings.detector)
     weights = {"weights": model.name, "weights_sha256": model.sha256, "engine": model.engine}
     versions = f"workbench {__version__}, drawing {DRAWING}, OpenCV {cv2.__version__}, Pillow {PIL.__version__}"
-    return {**vars(settings), "detector": detector, **weights, "versions": versions}
+    around = settings.background and [settings.background.name, settings.background.sha256, settings.background.engine]
+    return {**vars(settings), "detector": detector, "background": around, **weights, "versions": versions}
 
 
 def _possible(source: Path, stem: Path, suffix: str, settings: Settings) -> Iterator[Path]:
@@ -216,12 +219,12 @@ def _draw(
     if s.aligned:
         found = restore_aligned(photo, model, s.strength)
     else:
-        found = restore(photo, model, s.detector, s.strength, s.scale, s.least)
+        found = restore(photo, model, s.detector, s.strength, s.scale, s.least, s.background)
     plan: dict[Path, Callable[[Path], object]] = {}
     if s.only_faces:
         for n, face in enumerate(found.faces, 1):
             plan[stem.with_name(f"{stem.name}_face{n}.png")] = partial(save_image, image=face.after)
-    elif found.faces or found.trace["scale"] > 1:
+    elif found.faces or found.trace["scale"] > 1 or s.background:
         plan[_target(source, stem, suffix)] = found.save
     else:
         plan[stem.with_name(source.name)] = lambda path: files.write_bytes(path, source.read_bytes())

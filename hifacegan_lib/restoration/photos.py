@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from hifacegan_lib import __version__
 from hifacegan_lib.restoration.alignment import cut
-from hifacegan_lib.restoration.blending import detail, masks
-from hifacegan_lib.restoration.blending.pasting import add, change, check_strength, paste
+from hifacegan_lib.restoration.blending import detail
+from hifacegan_lib.restoration.blending.backgrounds import enlarge, lanczos
+from hifacegan_lib.restoration.blending.pasting import add, check_strength, painted
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
 from hifacegan_lib.restoration.photo_encoders import write_photo
@@ -192,6 +193,7 @@ def restore(
     strength: float = 1.0,
     scale: Scale = "auto",
     least: int | None = None,
+    background: Model | None = None,
 ) -> Restored:
     """Restore every face of a photograph.
 
@@ -201,11 +203,14 @@ def restore(
         scale: 1, 2 or 4: the photograph is enlarged first (Lanczos), its faces then have room for detail. "auto": the
             least of them that shows the smallest face in all pixels of the network's frame; at most 100 megapixels.
         least: narrowest face that is restored, pixels; None: 16, or 1/96 of the shorter side where that is more.
+        background: a network of any size, an upscaler for example, that draws all around the faces; None: Lanczos.
     Raises:
         FileNotFoundError: no such file. ValueError: a file that cannot be decoded, a setting out of its range.
         MissingWeights: YuNet was asked for and is not there.
     """
     check_strength(strength)
+    if background and background.card.size:
+        raise ValueError(f"background {background.name}: draws {background.card.size} pixels; any size is expected")
     if scale not in ("auto", *SCALES):
         raise ValueError(f"scale = {scale}: expected auto or one of {', '.join(map(str, SCALES))}")
     photo = _opened(photo)
@@ -218,10 +223,14 @@ def restore(
         sides = [face.alignment.side for face in found if strength]
         scale, reason = scale_for(sides, model.size, shown.shape[:2], longest_side(photo.suffix))
         how["scale_reason"] = reason
-    source = _enlarged(photo.pixels, scale)
-    pixels = painted(shown, source, faces, strength, scale) if strength else source.copy()
-    alpha = None if photo.alpha is None else _enlarged(photo.alpha, scale)
-    changed = scale > 1 or (faces and strength)
+    if background:
+        how["background"] = {"weights": background.name, "sha256": background.sha256, "engine": background.engine}
+    source = enlarge(photo.pixels, scale, background.network) if background else lanczos(photo.pixels, scale)
+    alpha = None if photo.alpha is None else lanczos(photo.alpha, scale)
+    drawn = replace(photo, pixels=source, alpha=alpha).shown if background else None
+    cuts = [(face.detection.alignment, face.before, face.after) for face in faces if strength]
+    pixels = painted(shown, source, cuts, strength, scale, drawn)
+    changed = scale > 1 or background or (faces and strength)
     photo = replace(photo, pixels=pixels, alpha=alpha, encoded=None if changed else photo.encoded)
     return Restored(photo, faces, _trace(model, faces, **how, scale=scale))
 
@@ -249,20 +258,6 @@ def scale_for(
         most = f"{MOST_PIXELS // 10**6} megapixels, or more than its format can hold"
         because += f", but {wanted} times would be more than {most}"
     return scale, f"{done}: {because}"  # type: ignore[return-value]
-
-
-def painted(shown: Pixels, source: NDArray, faces: Sequence[Face], strength: float, scale: int) -> NDArray:
-    """A copy of the enlarged photograph with its faces' changes, each measured in the photograph as it came."""
-    pixels = source.copy()
-    alignments = [face.detection.alignment for face in faces]
-    shares = masks.shares(alignments, len(faces[0].before)) if faces else []
-    for face, alignment, share in zip(faces, alignments, shares, strict=True):
-        mask = masks.face_mask(face.before, face.after, share)
-        added = change(face.before, face.after, mask)
-        taken = detail.taken(shown, alignment, face.before, added, mask)
-        dirt = None if taken is None else detail.Dirt(source, face.before, taken)
-        paste(pixels, alignment.scaled(scale), added, strength, dirt)
-    return pixels
 
 
 def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: float = 1.0) -> Restored:
@@ -306,10 +301,3 @@ def boxed(image: Pixels, faces: Sequence[Face]) -> Pixels:
 def _trace(model: Model, faces: Sequence[Face], **how: Any) -> dict[str, Any]:
     head = {"workbench": __version__, "weights": model.name, "sha256": model.sha256, "engine": model.engine}
     return {**head, "drawing": DRAWING, **how, "faces": [face.to_dict() for face in faces]}
-
-
-def _enlarged(pixels: Any, scale: int) -> Any:
-    """At ``scale`` times the size; a copy unless that is 1."""
-    if scale == 1:
-        return pixels
-    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_LANCZOS4)

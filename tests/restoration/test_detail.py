@@ -7,9 +7,9 @@ from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.restoration.alignment import Alignment, cut
 from hifacegan_lib.restoration.blending import detail
+from hifacegan_lib.restoration.blending.pasting import painted
 from hifacegan_lib.restoration.cards import Card
-from hifacegan_lib.restoration.detection import Detection
-from hifacegan_lib.restoration.photos import Face, Model, painted, restore_aligned
+from hifacegan_lib.restoration.photos import Model, restore_aligned
 from hifacegan_lib.restoration.pretrained import load_model
 from hifacegan_lib.utils.images import resize
 
@@ -31,9 +31,9 @@ def restored(photo: np.ndarray, model: Model) -> np.ndarray:
     """A photograph that is one aligned face, by the way that whole photographs take."""
     side = len(photo)
     points = side * np.array([[0.374, 0.4755], [0.626, 0.4755], [0.5, 0.6235], [0.391, 0.729], [0.609, 0.729]])
-    detection = Detection((0, 0, side, side), points, 1.0)
-    before = cut(photo, detection.alignment, model.size)
-    return painted(photo, photo, [Face(detection, before, *model.restore([before]))], 1.0, 1)
+    alignment = Alignment.of_points(points)
+    before = cut(photo, alignment, model.size)
+    return painted(photo, photo, [(alignment, before, *model.restore([before]))])
 
 
 @pytest.mark.parametrize("sigma", [0, 3, 10])

@@ -8,13 +8,15 @@ value to the bit, in 8 and in 16 bits. ``shift`` makes the mean colour under the
 seam shows.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.alignment import Alignment, reach
-from hifacegan_lib.restoration.blending.detail import Dirt
-from hifacegan_lib.restoration.blending.masks import Mask, face_mask, frame_mask
+from hifacegan_lib.restoration.alignment import Alignment, cut, reach
+from hifacegan_lib.restoration.blending import detail, masks
+from hifacegan_lib.restoration.blending.masks import Mask
 from hifacegan_lib.utils.images import Pixels
 
 STRIP = 2**22  # pixels that are drawn at once
@@ -28,8 +30,8 @@ def change(frame: Pixels, restored: Pixels, mask: Mask | None = None) -> NDArray
     Raises:
         ValueError: the two differ in size.
     """
-    mask = face_mask(frame, restored) if mask is None else mask
-    edge = mask * (1 - frame_mask(len(mask)))
+    mask = masks.face_mask(frame, restored) if mask is None else mask
+    edge = mask * (1 - masks.frame_mask(len(mask)))
     found = cv2.subtract(restored, frame, dtype=cv2.CV_32F)
     shift = edge.ravel() @ found.reshape(-1, 3) / max(float(edge.sum()), 1e-6)
     return cv2.subtract(found, (*shift.tolist(), 0)) * cv2.merge([mask] * 3)
@@ -46,12 +48,42 @@ def add(pixels: NDArray, added: NDArray[np.float32]) -> NDArray:
     return cv2.add(pixels, added, dtype=cv2.CV_16U if pixels.dtype == np.uint16 else cv2.CV_8U)
 
 
+def painted(
+    shown: Pixels,
+    source: NDArray,
+    faces: Sequence[tuple[Alignment, Pixels, Pixels]],
+    strength: float = 1.0,
+    scale: int = 1,
+    drawn: Pixels | None = None,
+) -> NDArray:
+    """A copy of an enlarged photograph with its faces' changes, each measured in the photograph as it came.
+
+    Args:
+        shown: the photograph, uint8 H x W x 3.
+        source: enlarged by ``scale``, uint8 or uint16.
+        faces: alignment in the photograph; the frame before and after, uint8 size x size x 3.
+        drawn: ``source`` in 8 bits where a network drew it: the faces then take its place, and nothing is added twice.
+    """
+    pixels = source.copy()
+    alignments = [alignment for alignment, _, _ in faces]
+    parts = masks.shares(alignments, len(faces[0][1])) if faces else []
+    for (alignment, before, after), part in zip(faces, parts, strict=True):
+        mask, there = masks.face_mask(before, after, part), alignment.scaled(scale)
+        under = before if drawn is None else cut(drawn, there, len(mask))
+        seen = (shown, alignment) if drawn is None else (drawn, there)
+        added = change(before, after, mask)
+        taken = detail.taken(*seen, under, added, mask)
+        dirt = None if taken is None else detail.Dirt(source, under, taken)
+        paste(pixels, there, added if drawn is None else change(under, after, mask), strength, dirt)
+    return pixels
+
+
 def paste(
     photo: NDArray,
     alignment: Alignment,
     added: NDArray[np.float32],
     strength: float = 1.0,
-    dirt: Dirt | None = None,
+    dirt: detail.Dirt | None = None,
 ) -> None:
     """Add a frame's change to a photograph, in place.
 
@@ -79,7 +111,7 @@ def paste(
         photo[place] = add(photo[place], inside * np.float32(strength * unit))
 
 
-def _dirty(dirt: Dirt, alignment: Alignment, box: tuple[int, int, int, int], unit: int) -> NDArray[np.float32]:
+def _dirty(dirt: detail.Dirt, alignment: Alignment, box: tuple[int, int, int, int], unit: int) -> NDArray[np.float32]:
     """What is taken away of the photograph's ``box``, grey levels."""
     left, top, right, bottom = box
     seen = back(dirt.frame.astype(np.float32), alignment, box)
