@@ -34,14 +34,14 @@ BUDGET = {
     "utils": 1920,
     "models": 2620,
     "degradations": 1520,
-    "restoration": 2840,
+    "restoration": 2850,
     "data": 1880,
     "metrics": 1770,
     "evaluation": 2660,
     "reports": 1550,
     "training": 1550,
     "widgets": 730,
-    "commands": 850,
+    "commands": 860,
     "top level": 1840,
 }
 """Lines of Python; raised only with the reason in the commit."""

@@ -14,7 +14,8 @@ def restore(
     out: Path,
     /,
     *,
-    weights: Annotated[str, Parameter(["--weights", "--checkpoint"])] = "compact-256",
+    weights: Annotated[str | None, Parameter(["--weights", "--checkpoint"])] = None,
+    licence: Literal["any"] | None = None,
     blend: float = 0.0,
     steps: int | None = None,
     detector: Literal["auto", "yunet", "haar"] = "auto",
@@ -49,8 +50,10 @@ def restore(
     Args:
         source: an image, a folder of images, or a film (.mp4, .mov, .avi, ...).
         out: folder for the results, with the same names; JPEG, PNG, WebP and TIFF keep their format, others become PNG.
-        weights: a shipped name, realesrgan-x4plus once fetched, or a file: .safetensors, .pth, .pt or .ckpt of ours, of
-            the published HiFaceGAN, of what spandrel recognises (GFPGAN, CodeFormer, SwinIR, ...), or .onnx.
+        weights: compact-256 (with --licence any: open-256), another shipped name, realesrgan-x4plus once fetched, or a
+            file: .safetensors, .pth, .pt or .ckpt of ours, of the published HiFaceGAN, of what spandrel recognises
+            (GFPGAN, CodeFormer, SwinIR, ...), or .onnx.
+        licence: any: refuse weights, also for --background, whose licence does not allow every purpose.
         blend: for shipped weights: from 0, fidelity, to 1, realism.
         steps: for flows: network passes for a face (as in the training).
         detector: face detector; auto: YuNet if it was fetched, else haar.
@@ -82,14 +85,16 @@ def restore(
         raise ValueError("--aligned: the picture is the face; no --scale, --only-faces or --background")
     if source.is_dir() and source.resolve() == out.resolve():
         raise ValueError(f"{out}: the outputs would replace the inputs; choose another folder, or one inside it")
-    model = pretrained.load_model(weights, blend, device, precision, steps)
+    model = pretrained.load_model(weights, blend, device, precision, steps, licence=licence)
     if model.results is not None:
-        raise ValueError(f"{weights}: a folder of results restores no other faces; a name or a file is expected here")
+        raise ValueError(
+            f"{model.name}: a folder of results restores no other faces; a name or a file is expected here"
+        )
     if film:
         target = (out / source.name).with_suffix(".mp4")
         draw = partial(video.restore_video, source, target, model, detector, strength, smooth, least, every=every)
         return _film(source, target, draw, overwrite, model.name)
-    drawer = pretrained.load_model(background, 0, device, precision) if around else None
+    drawer = pretrained.load_model(background, 0, device, precision, licence=licence) if around else None
     settings = batch.Settings(detector, strength, scale, least, only_faces, comparison, aligned, drawer)
     sources = inputs.images_in(source, out)
     with tqdm(total=len(sources.files), desc="restore", unit="photo") as bar:

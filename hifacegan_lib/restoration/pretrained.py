@@ -29,11 +29,14 @@ from hifacegan_lib.utils.images import Pixels
 from hifacegan_lib.utils.machine import find_device
 
 Precision = Literal["float32", "bfloat16", "auto"]
+Licence = Literal["any"]
 Named = dict[str, NDArray[np.float32]]
 
 FOLDER = Path(__file__).parents[1] / "weights"
 FLAVOURS = ("fidelity", "realism")
-DEFAULT = "compact-256"
+DEFAULT, FOR_ANY_USE = "compact-256", "open-256"
+FREE = ("Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "Unlicense")
+"""Licences, as SPDX names them, of weights that serve any purpose."""
 FETCHED = ("realesrgan-x4plus",)  # restorers of the registry of published weights
 
 
@@ -65,32 +68,40 @@ def find(name: str) -> Path | None:
 
 
 def load_model(
-    weights: str | Path = DEFAULT,
+    weights: str | Path | None = None,
     blend: float = 0.0,
     device: str = "cpu",
     precision: Precision = "float32",
     steps: int | None = None,
     network: Any = None,
+    licence: Licence | None = None,
 ) -> Model:
     """A restorer, ready to draw.
 
     Args:
-        weights: a shipped name; ``realesrgan-x4plus``, once fetched; a file: a generator of this workbench, a published
-            HiFaceGAN, a network that spandrel recognises (.safetensors, .pth, .pt, .ckpt), an ``.onnx`` file that takes
-            and gives RGB in [0, 1]; or a folder of faces that somebody restored.
+        weights: None: ``compact-256``, or ``open-256`` where ``licence`` is "any". Else a shipped name;
+            ``realesrgan-x4plus``, once fetched; a file: a generator of this workbench, a published HiFaceGAN, a network
+            that spandrel recognises (.safetensors, .pth, .pt, .ckpt), an ``.onnx`` file that takes and gives RGB in
+            [0, 1]; or a folder of faces that somebody restored.
         blend: 0 is fidelity, 1 realism; of shipped weights alone.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the features; bfloat16 is PyTorch's autocast, auto takes it where the device is made for it.
         steps: of a flow: its network's passes for a face; None: as it was trained.
         network: an ``nn.Module`` for the weights of a class of your own.
+        licence: "any": only weights that serve any purpose, commercial ones among them; None: any weights.
     Returns:
         ``.restore(faces)`` restores faces of any size, uint8 H x W x 3; ``.card`` says what it is.
     Raises:
         FileNotFoundError: no such name, file or folder. ValueError: no such blend, steps of no flow; a file that no
             reader recognises (the message says what was tried), that is cut off, or that holds code; an ``.onnx`` file
-            elsewhere than on the CPU in float32.
+            elsewhere than on the CPU in float32; weights whose licence is not :data:`FREE`, where ``licence`` asks.
     """
+    if weights is None:
+        weights = FOR_ANY_USE if licence else DEFAULT
     found = _load(weights, blend, device, precision, network)
+    if licence and found.card.licence not in FREE:
+        given = found.card.licence or "no licence that is named"
+        raise ValueError(f"{found.name}: {given}; licence = any expects one of {', '.join(FREE)}, as {FOR_ANY_USE} has")
     if network is None:
         where = weights if is_name(str(weights)) else str(expanded(weights).absolute())
         found = replace(found, again=(load_model, (where, blend, device, precision, steps)))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from skimage import data
 
+from hifacegan_lib import cli
 from hifacegan_lib.models.checkpoints import load_generator, save_generator
 from hifacegan_lib.models.exporting import export
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
@@ -162,3 +163,26 @@ def test_a_model_travels_to_other_processes_as_the_words_that_load_it(tmp_path: 
         pickle.loads(packed)
     with pytest.raises(TypeError, match="odd: a network that was not loaded from a file of weights"):
         pickle.dumps(photos.Model(lambda faces: faces, Card("odd")))
+
+
+@pytest.mark.usefixtures("folder")
+def test_weights_that_name_no_licence_are_refused_where_one_is_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"tiny.*: no licence that is named; licence = any expects one of Apache-2.0"):
+        pretrained.load_model("tiny", licence="any")
+
+
+def test_the_weights_for_any_purpose_are_the_default_where_a_licence_asks_for_it() -> None:
+    free = pretrained.load_model(licence="any")
+    assert free.name.startswith("open-256") and free.card.licence == "Apache-2.0"
+    assert pretrained.load_model().name.startswith("compact-256")
+    with pytest.raises(ValueError, match=r"compact-256.*: CC BY-NC-SA 4.0; licence = any"):
+        pretrained.load_model("compact-256", licence="any")
+
+
+def test_the_command_restores_with_weights_for_any_purpose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images.save_image(tmp_path / "a.png", data.astronaut()[:200, 120:330])
+    words = ["restore", str(tmp_path / "a.png"), str(tmp_path / "out"), "--licence", "any", "--detector", "haar"]
+    assert cli.main(words) == 0
+    assert "weights: open-256" in capsys.readouterr().out
+    assert cli.main([*words, "--weights", "compact-256"]) == 1
+    assert "CC BY-NC-SA 4.0" in capsys.readouterr().err
