@@ -89,7 +89,7 @@ class _Presence:
                 host = text.partition(" ")[2]
                 them.append(f"process {n}" + (f" on {host}" if host else ""))
         if now - self.answered > seconds:  # nothing is known of the others
-            them = [f"process 0, or torchrun on {self.master},"]
+            them = [f"process 0 (or torchrun on {self.master})"]
         advice = "the same command continues from the last checkpoint"
         return f"{' and '.join(them)}: lost, nothing was heard for {seconds:.0f} s; {advice}" if them else ""
 

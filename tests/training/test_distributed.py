@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -207,8 +208,10 @@ def test_a_lost_host_ends_the_other_one_and_one_process_goes_on(home: Path, host
             subprocess.run(["ip", "-n", hosts[1], "link", "set", "c2", "down"], check=True)
         said = both[0].communicate(timeout=120)[1]
         if how == "unplugged":
-            theirs = both[1].communicate(timeout=120)[1]
-            assert both[1].returncode != 0 and "hifacegan: process 0, or torchrun on 10.77.0.1" in theirs
+            end = threading.Timer(120, kill_all, hosts[1:])  # torchrun itself may wait for the network for long
+            end.start()
+            assert any("hifacegan: process 0 (or torchrun on 10.77.0.1): lost" in line for line in both[1].stderr)
+            end.cancel()
     finally:
         for host in hosts:
             kill_all(host)
