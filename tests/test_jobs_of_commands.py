@@ -39,6 +39,7 @@ def commands(out: Path) -> dict[str, str]:
     return {
         "degrade": f"degrade {clean} {damaged} --recipe face_renov --seed 1",
         "restore": f"restore {damaged} {restored} --weights {ours} --aligned",
+        "around": f"restore {clean} {out / 'around'} --weights {ours} --background {ours} --scale 2 --detector haar",
         "evaluate": f"evaluate --restored {restored} --reference {damaged} --metrics psnr niqe sharpness lpips"
         f" --out {out / 'evaluate'}",
         "benchmark": f"benchmark --methods {ours} bicubic@factor=2 --sets a={clean} --recipe face_renov --size 32"
@@ -56,7 +57,7 @@ def tree(folder: Path) -> dict[str, bytes | list[bytes]]:
 def alone(home: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        assert [cli.main(command.split()) for command in commands(Path("one/out")).values()] == [1, 0, 0, 1]
+        assert [cli.main(command.split()) for command in commands(Path("one/out")).values()] == [1, 0, 1, 0, 1]
     return home / "one"
 
 
@@ -68,7 +69,7 @@ def scheduler() -> Iterator[str]:
         yield dask.scheduler_address
 
 
-@pytest.mark.parametrize("name", ["degrade", "restore", "evaluate", "benchmark"])
+@pytest.mark.parametrize("name", ["degrade", "restore", "around", "evaluate", "benchmark"])
 @pytest.mark.parametrize("where", ["jobs", "scheduler"])
 def test_the_files_are_those_of_one_process(
     home: Path, alone: Path, name: str, where: str, monkeypatch: pytest.MonkeyPatch, scheduler: str
@@ -81,7 +82,7 @@ def test_the_files_are_those_of_one_process(
             (place / "out" / earlier).symlink_to(alone / "out" / earlier, target_is_directory=True)
     (place / "out" / name).unlink(missing_ok=True)
     more = ["--jobs", "2"] if where == "jobs" else ["--scheduler", scheduler]
-    assert cli.main([*commands(place / "out")[name].split(), *more]) == (name in ("degrade", "benchmark"))
+    assert cli.main([*commands(place / "out")[name].split(), *more]) == (name in ("degrade", "around", "benchmark"))
     here, there = tree(place / "out" / name), tree(alone / "out" / name)
     assert here.keys() == there.keys() and not [file for file in here if here[file] != there[file]]
 

@@ -122,7 +122,7 @@ def _reloaded(again: tuple[Callable[..., Model], tuple[Any, ...]], card: Card, e
     return replace(found, card=card)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # for the faces, and for what is around them
 def _loaded(load: Callable[..., Model], arguments: tuple[Any, ...], _sha256: str) -> Model:
     return load(*arguments)
 
