@@ -35,6 +35,7 @@ app = App(
     version=__version__,
     default_parameter=Parameter(negative=""),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main says what becomes of the work
 )
 for command in (
     *(run.run, run.params, run.notebooks, prepare.prepare),

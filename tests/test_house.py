@@ -42,7 +42,7 @@ BUDGET = {
     "training": 1550,
     "widgets": 730,
     "commands": 860,
-    "top level": 1840,
+    "top level": 1850,
 }
 """Lines of Python; raised only with the reason in the commit."""
 

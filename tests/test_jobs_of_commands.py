@@ -112,6 +112,21 @@ def test_a_restoration_outlives_its_worker_and_its_own_process(home: Path, alone
     assert len(here[JOURNAL]) == COUNT - 1
 
 
+def test_ctrl_c_ends_all_workers_and_keeps_what_is_done(home: Path) -> None:
+    out = home / "stopped"
+    given = ["restore", "clean", out, "--weights", "net.safetensors", "--aligned", "--jobs", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": home}
+    command = [sys.executable, "-m", "hifacegan_lib.cli", *map(str, given)]
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+        patience = time.monotonic() + 120
+        while not (out / ".lock").exists():
+            assert process.poll() is None and time.monotonic() < patience
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        said = process.communicate(timeout=60)[1]  # returns when no process holds the pipes any more
+    assert process.returncode == 130 and "stopped; finished work is kept" in said and "Traceback" not in said
+
+
 @pytest.mark.parametrize("name", ["degrade", "restore", "evaluate", "benchmark"])
 def test_two_processes_do_not_write_into_one_folder(
     home: Path, alone: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
