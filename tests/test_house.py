@@ -33,7 +33,7 @@ FLOORS = [
 BUDGET = {
     "utils": 1920,
     "models": 2620,
-    "degradations": 1520,
+    "degradations": 1600,
     "restoration": 2850,
     "data": 1880,
     "metrics": 1770,

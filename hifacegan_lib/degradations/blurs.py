@@ -1,4 +1,5 @@
-"""Blurs: kernels over the image, mirrored at its edges; the median; the sinc, a low-pass filter that rings.
+"""Blurs: kernels over the image, mirrored at its edges; the median; the sinc, a low-pass filter that
+rings; the halo, a blur's remainder added.
 
 The blur kernels of Real-ESRGAN (arXiv 2107.10833) are functions of
 
@@ -57,6 +58,11 @@ def gaussian_blur(image: Pixels, sigma: float, size: float = 0) -> Pixels:
     taps += taps[::-1]  # exactly symmetric: OpenCV is slow otherwise
     taps = (taps / taps.sum()).astype(np.float32)
     return cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REFLECT_101)
+
+
+def halo(image: Pixels, amount: float, sigma: float) -> Pixels:
+    """Sharpen too much: x + amount (x - blurred x). Edges get light and dark seams about ``sigma`` pixels wide."""
+    return cv2.addWeighted(image, 1 + amount, gaussian_blur(image, sigma), -amount, 0)
 
 
 def anisotropic_blur(image: Pixels, sigma: float, across: float, angle: float, size: float = 0) -> Pixels:

@@ -175,6 +175,7 @@ OPERATIONS = {
     "downsample": Operation(resampling.downsample, "down {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 1)}),
     "resize": Operation(resampling.resample, "to {ratio:.2g}x {kernel}", {"ratio": Range(1 / 64, 2)}),
     "mosaic": Operation(resampling.mosaic, "mosaic {block:.3g} px", {"block": _length(1, 512)}),
+    "coarse_chroma": Operation(resampling.coarse_chroma, "chroma of {block:.3g} px", {"block": _length(1, 128)}),
     "gaussian_blur": Operation(blurs.gaussian_blur, "gaussian blur {sigma:.2g} px", {"sigma": _length(0, 128)}),
     "anisotropic_blur": Operation(
         blurs.anisotropic_blur, "anisotropic blur {sigma:.2g} x {across:.2g} px at {angle:.0f}°", _SIGMAS
@@ -186,6 +187,9 @@ OPERATIONS = {
         blurs.motion_blur, "motion blur {length:.0f} px at {angle:.0f}°", {"length": _length(1, 256)}
     ),
     "sinc": Operation(blurs.sinc, "sinc {wavelength:.2g} px", {"wavelength": _length(2, 64), "size": _length(3, 101)}),
+    "halo": Operation(
+        blurs.halo, "halo {amount:.2g} of {sigma:.2g} px", {"amount": Range(0, 4), "sigma": _length(0, 64)}
+    ),
     "gaussian_noise": Operation(noises.gaussian_noise, "gaussian noise {sigma:.2g}", {"sigma": _GREY}),
     "laplace_noise": Operation(noises.laplace_noise, "laplace noise {scale:.2g}", {"scale": _GREY}),
     "poisson_noise": Operation(noises.poisson_noise, "poisson noise {rate:.2g}", {"rate": _GREY}),
@@ -198,6 +202,7 @@ OPERATIONS = {
     ),
     "jpeg": Operation(compression.jpeg, "jpeg q{quality}"),
     "webp": Operation(compression.webp, "webp q{quality}"),
+    "h264": Operation(compression.h264, "h264 crf {crf}", {"crf": Range(0, 51, whole=True)}),
     "colour_jitter": Operation(
         colour.colour_jitter,
         "colours {brightness:.2g} {contrast:.2g} {saturation:.2g} {hue:.2g}",

@@ -1,4 +1,4 @@
-"""Low resolution: downsampling and enlarging, a change of the working size, block means.
+"""Low resolution: downsampling and enlarging, a change of the working size, block means, coarse chroma.
 
 ``grain`` is the side of a grid pixel, in pixels of this image; a ratio refers to the grid. On a grid of 512, a ratio of
 1/8 shrinks a face to 64 pixels, whatever its size: a 512-pixel face to an eighth, a 128-pixel face to a half.
@@ -52,3 +52,18 @@ def mosaic(image: Pixels, block: float) -> Pixels:
     few = (max(1, round(width / max(block, 1))), max(1, round(height / max(block, 1))))
     means = cv2.resize(image, few, interpolation=cv2.INTER_AREA)
     return cv2.resize(means, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def coarse_chroma(image: Pixels, block: float) -> Pixels:
+    """Average the chroma (YCrCb of BT.601) over squares of ``block`` pixels, enlarge linearly; the luma stays.
+
+    A film's 4:2:0 has a block of 2 of its own pixels.
+    """
+    height, width = image.shape[:2]
+    few = (max(1, round(width / max(block, 1))), max(1, round(height / max(block, 1))))
+    luma, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
+    if few == (width, height):
+        return image.copy()
+    small = (cv2.resize(plane, few, interpolation=cv2.INTER_AREA) for plane in chroma)
+    wide = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in small)
+    return cv2.cvtColor(cv2.merge([luma, *wide]), cv2.COLOR_YCrCb2RGB)

@@ -2,8 +2,8 @@
 
 Each ladder says what theory expects of it; notebook 02 measures it. Blurs, low resolutions and blends with a constant
 only take away: PSNR falls from rung to rung, and so does the power of fine detail. Noise of one seed grows in
-proportion: PSNR falls, and fine power rises. For the median, which is no linear filter, and for JPEG, whose rounding
-may be lucky, nothing is promised.
+proportion: PSNR falls, and fine power rises. For the median, which is no linear filter, for codecs, whose rounding
+may be lucky, and for halos and coarse chroma, which clip, nothing is promised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +37,7 @@ _QUALITIES = (90, 70, 50, 30, 10)
 LADDERS = {
     "downsample": Ladder("fewer pixels", "ratio", _HALVES, {"kernel": "area"}, fine="lost"),
     "mosaic": Ladder("fewer pixels", "block", (16, 32, 64, 128, 256)),
+    "coarse_chroma": Ladder("fewer pixels", "block", (12, 24, 48, 96, 128), falls=False),
     "gaussian_blur": Ladder("blur", "sigma", _DEVIATIONS, fine="lost"),
     "anisotropic_blur": Ladder("blur", "sigma", _DEVIATIONS, {"across": 4, "angle": 30}, fine="lost"),
     "generalized_blur": Ladder("blur", "sigma", _DEVIATIONS, {"beta": 0.5}, fine="lost"),
@@ -44,6 +45,7 @@ LADDERS = {
     "motion_blur": Ladder("blur", "length", (16, 32, 64, 128, 256), {"angle": 30}, fine="lost"),
     "median_blur": Ladder("blur", "size", (17, 25, 41, 57, 101), falls=False),
     "sinc": Ladder("blur", "wavelength", (20, 26, 34, 48, 64), {"size": 101}, fine="lost"),
+    "halo": Ladder("blur", "amount", (0.25, 0.5, 1, 2, 4), {"sigma": 8}, falls=False, fine="added"),
     "gaussian_noise": Ladder("noise", "sigma", _LEVELS, {"seed": 1}, fine="added"),
     "laplace_noise": Ladder("noise", "scale", _LEVELS, {"seed": 1}, fine="added"),
     "poisson_noise": Ladder("noise", "rate", _LEVELS, {"seed": 1}, fine="added"),
@@ -52,6 +54,7 @@ LADDERS = {
     "sensor_noise": Ladder("noise", "shot", (0.002, 0.006, 0.02, 0.05, 0.1), {"read": 0.01, "seed": 1}, fine="added"),
     "jpeg": Ladder("compression", "quality", _QUALITIES, falls=False),
     "webp": Ladder("compression", "quality", _QUALITIES, falls=False),
+    "h264": Ladder("compression", "crf", (18, 27, 36, 45, 51), falls=False),
     "colour_jitter": Ladder("light", "contrast", (0.8, 0.6, 0.4, 0.2, 0.0), fine="lost"),
     "colour_shift": Ladder("light", "red", (10, 20, 40, 80, 160), {"green": 0, "blue": 0}),
     "grey": Ladder("light", "amount", _SHARES),

@@ -228,3 +228,13 @@ def test_a_kernel_is_sampled_at_most_1024_times_along_a_side() -> None:
     for sigma, across, radius in ((2, 0.5, 6), (60, 0.5, 180), (150, 0.5, 600)):
         blurs._kernel(lambda r2: seen.append(r2.shape) or np.exp(-r2 / 2), sigma, across, 30, radius)
     assert seen == [(13 * 8,) * 2, (361 * 2,) * 2, (1201,) * 2]
+
+
+def test_a_halo_is_a_blur_s_remainder_and_overshoots_at_an_edge() -> None:
+    edge = np.full((32, 32, 3), 100, np.uint8)
+    edge[:, 16:] = 150
+    found = blurs.halo(edge, 1, 2)
+    expected = np.clip(2.0 * edge - blurs.gaussian_blur(edge, 2), 0, 255)
+    assert np.abs(found - expected).max() <= 0.5
+    assert found[16, 15, 0] < 95 and found[16, 16, 0] > 155 and (found[:, :4] == 100).all()
+    np.testing.assert_array_equal(blurs.halo(edge, 0, 2), edge)

@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import golden
 import numpy as np
 import pytest
@@ -76,10 +77,48 @@ def test_a_higher_quality_loses_less(operation: str, face: Pixels) -> None:
     assert losses[-1] < 4
 
 
-@pytest.mark.parametrize("operation", ["jpeg", "webp"])
-def test_red_stays_red(operation: str) -> None:
+@pytest.mark.parametrize(("operation", "fine"), [("jpeg", 95), ("webp", 95), ("h264", 4)])
+def test_red_stays_red(operation: str, fine: int) -> None:
     red = np.full((16, 16, 3), (255, 0, 0), np.uint8)
-    assert mean_difference(getattr(compression, operation)(red, 95), red) < 3
+    assert mean_difference(getattr(compression, operation)(red, fine), red) < 3
+
+
+def test_h264_loses_more_at_a_higher_rate_factor_and_next_to_nothing_of_the_luma_at_none(face: Pixels) -> None:
+    losses = [mean_difference(face, compression.h264(face, crf)) for crf in (0, 18, 27, 36, 45)]
+    assert losses == sorted(losses) and losses[-1] > 8
+    grey = np.repeat(face[..., :1], 3, 2)
+    assert np.abs(compression.h264(grey, 0).astype(int) - grey).max() <= 3
+
+
+@pytest.mark.parametrize("crf", [20, 30, 40])
+def test_h264_is_as_strong_as_a_film_of_one_frame(crf: int, face: Pixels) -> None:
+    """Reference: the same frame in an MP4 file, converted by swscale, encoded by x264, read by FFmpeg."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = *face.shape[:2], "yuv420p"
+        film.mux(stream.encode(av.VideoFrame.from_ndarray(face, format="rgb24")))
+        film.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer) as film:
+        theirs = next(film.decode(video=0)).to_ndarray(format="rgb24")
+    ours = compression.h264(face, crf)
+    assert mean_difference(face, ours) == pytest.approx(mean_difference(face, theirs), rel=0.1)
+    assert mean_difference(ours, theirs) < 0.8 * mean_difference(face, theirs)
+
+
+@pytest.mark.parametrize("grain", [0.25, 0.5, 1, 2])
+def test_h264_scales_its_steps_by_the_grain(grain: float, face: Pixels) -> None:
+    assert 2 ** ((compression._rate_factor(30, grain) - 30) / 6) == pytest.approx(grain)
+    np.testing.assert_array_equal(compression.h264(face, 30, grain), compression.h264(face, 30, grain))
+
+
+def test_h264_takes_the_smallest_and_odd_images() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (3, 40), (17, 16)):
+        image = rng.integers(100, 140, (*shape, 3), np.uint8)
+        assert mean_difference(compression.h264(image, 0), image) < 20
+        assert compression.h264(image, 51, 2).shape == image.shape
 
 
 @pytest.mark.parametrize("quality", [1, 20, 50, 80, 100])

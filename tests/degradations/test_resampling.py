@@ -1,5 +1,6 @@
 """Fewer pixels: means where means are asked for, and the size that was asked for."""
 
+import cv2
 import golden
 import numpy as np
 import pytest
@@ -107,3 +108,15 @@ def test_a_ratio_below_one_never_enlarges() -> None:
     face = np.zeros((20, 10, 3), np.uint8)
     assert resampling.resample(face, 0.9, "area", (20, 10), grain=0.5).shape == (20, 10, 3)
     assert resampling.resample(face, 0.5, "area", (20, 10), grain=2.0).shape == (5, 2, 3)
+
+
+def test_coarse_chroma_keeps_the_luma_and_averages_colours() -> None:
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2], stripes[:, 1::2] = (150, 100, 100), (100, 120, 140)
+    found = resampling.coarse_chroma(stripes, 4)
+    before, after = (cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(int) for image in (stripes, found))
+    assert np.abs(after[..., 0] - before[..., 0]).max() <= 1
+    assert np.abs(after[..., 1:] - before[..., 1:].mean((0, 1))).max() <= 2
+    np.testing.assert_array_equal(resampling.coarse_chroma(stripes, 1), stripes)
+    grey = np.repeat(stripes[..., :1], 3, 2)
+    assert np.abs(resampling.coarse_chroma(grey, 8).astype(int) - grey).max() <= 1

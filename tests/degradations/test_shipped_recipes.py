@@ -28,6 +28,7 @@ ALIKE = {
     "face_renov_mixed": (25.5, 35),
     "face_renov_quality": (25, 32),
     "face_renov_quality_4x": (25, 32),
+    "film_frame": (26, 32),
     "gfpgan": (25.5, 36),
     "jpeg": (30, 33),
     "jpeg_quality": (36, 40),
