@@ -2,8 +2,8 @@
 
 Each ladder says what theory expects of it; notebook 02 measures it. Blurs, low resolutions and blends with a constant
 only take away: PSNR falls from rung to rung, and so does the power of fine detail. Noise of one seed grows in
-proportion: PSNR falls, and fine power rises. For the median, which is no linear filter, for codecs, whose rounding
-may be lucky, and for halos and coarse chroma, which clip, nothing is promised.
+proportion: PSNR falls, and fine power rises; so does a halo. For the median, which is no linear filter, for codecs,
+whose rounding may be lucky, and for coarse chroma, whose colours are clipped, nothing is promised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ LADDERS = {
     "motion_blur": Ladder("blur", "length", (16, 32, 64, 128, 256), {"angle": 30}, fine="lost"),
     "median_blur": Ladder("blur", "size", (17, 25, 41, 57, 101), falls=False),
     "sinc": Ladder("blur", "wavelength", (20, 26, 34, 48, 64), {"size": 101}, fine="lost"),
-    "halo": Ladder("blur", "amount", (0.25, 0.5, 1, 2, 4), {"sigma": 8}, falls=False, fine="added"),
+    "halo": Ladder("blur", "amount", (0.25, 0.5, 1, 2, 4), {"sigma": 8}, fine="added"),
     "gaussian_noise": Ladder("noise", "sigma", _LEVELS, {"seed": 1}, fine="added"),
     "laplace_noise": Ladder("noise", "scale", _LEVELS, {"seed": 1}, fine="added"),
     "poisson_noise": Ladder("noise", "rate", _LEVELS, {"seed": 1}, fine="added"),
