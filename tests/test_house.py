@@ -34,7 +34,7 @@ BUDGET = {
     "utils": 1920,
     "models": 2620,
     "degradations": 1600,
-    "restoration": 2850,
+    "restoration": 2840,
     "data": 1880,
     "metrics": 1770,
     "evaluation": 2660,

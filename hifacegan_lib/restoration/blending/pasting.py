@@ -1,6 +1,6 @@
 """Bring a restored face back into its photograph: what the network changed is added, under a feathered mask.
 
-    photo' = photo + strength * ( back(mask * (restored + shift - frame)) - back(taken) * (photo - back(frame)) )
+    photo' = photo + strength * ( back(mask * (restored + shift - frame) + taken * frame) - back(taken) * photo )
 
 The change is added, not the face pasted over: a face larger than the frame keeps its fine detail where it is clean
 (:mod:`hifacegan_lib.restoration.blending.detail`), nothing is resampled twice, and a pixel whose mask is 0 keeps its
@@ -102,21 +102,14 @@ def paste(
     finer = max(1, round(added.shape[0] / alignment.side))  # a small face: drawn at its pixels' size, averaged
     unit = 257 if photo.dtype == np.uint16 else 1
     rows = max(1, STRIP // (right - left))
+    if dirt:
+        added = cv2.merge([added + dirt.taken[..., None] * dirt.frame, dirt.taken])  # size x size x 4
     for start in range(top, bottom, rows):
         box = (left, start, right, min(start + rows, bottom))
-        inside = back(added, alignment, box, finer)
+        inside, place = back(added, alignment, box, finer), np.s_[start : box[3], left:right]
         if dirt:
-            inside -= _dirty(dirt, alignment, box, unit)
-        place = np.s_[start : box[3], left:right]
+            inside = inside[..., :3] - cv2.merge([inside[..., 3]] * 3) * (np.float32(1 / unit) * dirt.source[place])
         photo[place] = add(photo[place], inside * np.float32(strength * unit))
-
-
-def _dirty(dirt: detail.Dirt, alignment: Alignment, box: tuple[int, int, int, int], unit: int) -> NDArray[np.float32]:
-    """What is taken away of the photograph's ``box``, grey levels."""
-    left, top, right, bottom = box
-    seen = back(dirt.frame.astype(np.float32), alignment, box)
-    source = np.float32(1 / unit) * dirt.source[top:bottom, left:right]
-    return cv2.merge([back(dirt.taken, alignment, box)] * 3) * (source - seen)
 
 
 def back(
