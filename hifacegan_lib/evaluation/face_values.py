@@ -141,7 +141,7 @@ class FaceValues:
     def scores(self) -> dict[str, dict[str, Values]]:
         """Column -> metric -> n values, of the metrics that have a value for each face."""
         return {
-            column: {name: torch.cat(parts[name]).numpy() for name in self.open() if name in parts}
+            column: {n: torch.cat(parts[n]).numpy() for n, m in self.open().items() if m.compute and n in parts}
             for column, parts in self._parts.items()
         }
 
