@@ -1,4 +1,4 @@
-"""Write docs/recipes.md and draw an example of every recipe, docs/recipes/<name>.png.
+"""Write docs/recipes.md and draw an example of every recipe, docs/recipes/<name>.jpg.
 
 Each example shows eight drawn faces of 512 pixels in three rows: the clean faces reduced, the faces damaged with seeds
 0 to 7 reduced, and one eye of each damaged face at full resolution. Run this script after you change or add a recipe; a
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.degradations.operations import OPERATIONS, Names, Value
@@ -21,7 +20,6 @@ from hifacegan_lib.utils.images import Pixels, grid, resize
 DOCS = Path(__file__).parent
 FACES, FULL, SIDE = 8, 512, 112  # faces in a row; side of a face and side of a cell, pixels
 EYE = (180, 140)  # top and left corner of the eye's cell in the full face
-LARGEST = 250_000  # bytes of an example's file
 PAGE = """# What each recipe does
 
 `python docs/recipes.py` makes this page from the files in
@@ -42,17 +40,8 @@ def picture(recipe: Recipe, faces: Sequence[Pixels]) -> Pixels:
 
 
 def save_small(path: Path, image: Pixels, recipe: Recipe) -> None:
-    """Write a PNG file below ``LARGEST`` bytes: in full colours, or with 256 dithered colours, or without dithering.
-
-    The file holds the recipe as text, so that a test finds an outdated example.
-    """
-    full, text = Image.fromarray(image), PngInfo()
-    text.add_text("recipe", recipe.to_json(), zip=True)
-    full.save(path, optimize=True, pnginfo=text)
-    for dither in (Image.Dither.FLOYDSTEINBERG, Image.Dither.NONE):
-        if path.stat().st_size > LARGEST:
-            few = full.quantize(256, dither=Image.Dither.NONE)
-            full.quantize(palette=few, dither=dither).save(path, optimize=True, pnginfo=text)
+    """Write a JPEG file. Its comment is the recipe, so that a test finds an outdated example."""
+    Image.fromarray(image).save(path, quality=85, subsampling=0, optimize=True, comment=recipe.to_json().encode())
 
 
 def section(recipe: Recipe) -> str:
@@ -62,7 +51,7 @@ def section(recipe: Recipe) -> str:
         [
             f"## {recipe.name}\n",
             f"{recipe.description}\n",
-            f"![Clean faces, the faces damaged by {recipe.name}, and their eyes](recipes/{recipe.name}.png)\n",
+            f"![Clean faces, the faces damaged by {recipe.name}, and their eyes](recipes/{recipe.name}.jpg)\n",
             f"{order}\n",
             *lines,
             f"\nSource: {recipe.source}",
@@ -116,7 +105,7 @@ def main() -> None:
     (DOCS / "recipes").mkdir(exist_ok=True)
     for name in chosen:
         recipe = load_recipe(name)
-        save_small(DOCS / "recipes" / f"{name}.png", picture(recipe, faces), recipe)
+        save_small(DOCS / "recipes" / f"{name}.jpg", picture(recipe, faces), recipe)
     (DOCS / "recipes.md").write_text(page([load_recipe(name) for name in recipe_names()]), encoding="utf-8")
 
 
