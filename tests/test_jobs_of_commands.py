@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,7 @@ def test_ctrl_c_ends_all_workers_and_keeps_what_is_done(home: Path) -> None:
     out = home / "stopped"
     given = ["restore", "clean", out, "--weights", "net.safetensors", "--aligned", "--jobs", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": home}
+    pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
     command = [sys.executable, "-m", "hifacegan_lib.cli", *map(str, given)]
     with subprocess.Popen(command, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
         patience = time.monotonic() + 120

@@ -295,6 +295,7 @@ def test_an_object_store_gives_the_same_pairs(
     bucket: Any, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIFACEGAN_HOME", str(tmp_path))
+    before = set(multiprocessing.active_children())
     bucket.put(f"{shards}/", "faces/small/", recursive=True)
     folder = runs.data_folder("s3://faces/small")
     assert_same(pairs(folder, workers=2), pairs(shards))
@@ -303,4 +304,4 @@ def test_an_object_store_gives_the_same_pairs(
         list(loader(folder, "valid"))
     with pytest.raises(FileNotFoundError, match=r"s3://faces/none/manifest\.json"):
         runs.data_folder("s3://faces/none")
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before

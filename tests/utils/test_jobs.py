@@ -73,6 +73,7 @@ def test_no_worker_survives_its_parent(number: signal.Signals) -> None:
     script = "import time\nfrom hifacegan_lib.utils import jobs\n"
     script += "with jobs.workers(2) as each:\n    for item, result in each(print, range(2)): result(), time.sleep(60)"
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    given["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
     with subprocess.Popen([sys.executable, "-u", "-c", script], **given) as process:  # type: ignore[call-overload]
         assert process.stdout.readline()
         os.kill(process.pid, number)
