@@ -1,4 +1,4 @@
-"""Networks under objectives: the sweeps and tables of docs/ablation2.md.
+"""Networks under objectives: sweeps and tables of a second ablation.
 
     python docs/ablation2.py cost                  # processor seconds of a step -> runs/ablation2/cost.json
     python docs/ablation2.py train                 # all sweeps, in the order of PLAN; the same command goes on

@@ -1,4 +1,4 @@
-"""From measured costs to fleets: the tables of docs/scale.md, from benchmarks/results/growth_cpu.json.
+"""From measured costs to fleets: tables of machines, hours and bytes, from the result of benchmarks/growth.py.
 
     python benchmarks/growth.py --check 10 --out benchmarks/results/growth_cpu.json
     python docs/scale.py

@@ -13,7 +13,8 @@
 the number of steps depends on the GPU, and so do the last digits of the weights.
 
 Worker processes damage faces and write the pairs into shared memory, faster than the GPU uses them. A batch is drawn
-from all pairs that lie there, and the steps without an adversary are replayed as a CUDA graph.
+from all pairs that lie there, and the steps without an adversary are replayed as a CUDA graph. The shipped weights were
+trained when Triton's kernels were the default on such a GPU; set ``HIFACEGAN_TRITON=1`` for them.
 """
 
 import argparse
