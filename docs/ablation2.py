@@ -1,7 +1,7 @@
 """Networks under objectives: sweeps and tables of a second ablation.
 
     python docs/ablation2.py cost                  # processor seconds of a step -> runs/ablation2/cost.json
-    python docs/ablation2.py train                 # all sweeps, in the order of PLAN; the same command goes on
+    python docs/ablation2.py train --jobs 2        # all sweeps, seed by seed; the same command goes on
     python docs/ablation2.py tables                # measures new runs on the 100 validation faces, then prints
 
 Data: ``hifacegan prepare --profile folder64 -p source_path FACES`` (the faces of docs/ablation.md).
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from hifacegan_lib import first_networks, pipeline
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import Training
 from hifacegan_lib.runs import run_folder
+from hifacegan_lib.sweeps import plan as sweep_plan
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.state import Run
 from hifacegan_lib.utils.files import read_json, write_json
@@ -82,20 +84,29 @@ def sweeps(costs: dict[str, dict[str, float]]) -> Iterator[tuple[str, str, str, 
                 yield budget, objective, network, 10 * round(SECONDS / seconds / 10)
 
 
-def train() -> int:
-    """Run each sweep that is not done, one after the other; the first exit code that is not 0 ends it."""
-    for budget, objective, network, steps in sweeps(read_json(run_folder("ablation2") / "cost.json")["seconds"]):
-        values = {**parameters(network, objective, steps), "seed": ",".join(map(str, SEEDS))}
-        command = ["hifacegan", "sweep", "04_training", "folder64", "--name", sweep_name(budget, objective, network)]
-        command += [
-            "--jobs",
-            "1",
-            *(word for key, value in values.items() for word in ("-p", f"{key}={quoted(value)}")),
-        ]
-        print(f"\n{time.strftime('%d %b %H:%M')}  {shlex.join(command)}", flush=True)
-        if code := subprocess.call([str(Path(sys.executable).parent / command[0]), *command[1:]]):
-            return code
-    return 0
+def train(jobs: int = 1) -> int:
+    """Run each cell that is not done, ``jobs`` at once, seed by seed; the largest exit code.
+
+    The first cell runs before all others: its network is the mean of the flows.
+    """
+    costs = read_json(run_folder("ablation2") / "cost.json")["seconds"]
+    (first, seed), *others = ((sweep, seed) for seed in SEEDS for sweep in sweeps(costs))
+    code = cell(seed, *first)
+    with ThreadPool(jobs) as pool:
+        return code or max(pool.imap(lambda one: cell(one[1], *one[0]), others, chunksize=1))
+
+
+def cell(seed: int, budget: str, objective: str, network: str, steps: int) -> int:
+    """Run one cell of a sweep by the command line, in a process of its own."""
+    values, name = parameters(network, objective, steps), sweep_name(budget, objective, network)
+    plan, _ = sweep_plan("04_training", "folder64", {k: [v] for k, v in values.items()} | {"seed": SEEDS}, name)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    plan.save()  # all seeds belong to it
+    command = ["hifacegan", "sweep", "04_training", "folder64", "--name", name, "--jobs", "1", "-p", f"seed={seed}"]
+    for key, value in values.items():
+        command += ["-p", f"{key}={quoted(value)}"]
+    print(f"\n{time.strftime('%d %b %H:%M')}  {shlex.join(command)}", flush=True)
+    return subprocess.call([str(Path(sys.executable).parent / command[0]), *command[1:]])
 
 
 def quoted(value: Any) -> Any:
@@ -231,10 +242,11 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", choices=("cost", "train", "tables"))
-    work = parser.parse_args().work
-    if work == "train":
-        return train()
-    cost() if work == "cost" else tables()
+    parser.add_argument("--jobs", type=int, default=1, help="cells that train at once, each on one thread (1)")
+    choice = parser.parse_args()
+    if choice.work == "train":
+        return train(choice.jobs)
+    cost() if choice.work == "cost" else tables()
     return 0
 
 
