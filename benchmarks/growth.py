@@ -202,7 +202,8 @@ def main() -> int:
         draw(faces, counts[-1] * max(1, choice.check))
         found = less_disturbed(choice.only, faces, counts, Path(home))
         check = measured("prepare", faces, counts[-1] * choice.check) if choice.check else None
-    stages, rows = {}, []
+    stages: dict[str, Any] = {}
+    rows: list[list[Any]] = []
     for stage, runs in found.items():
         faces_of = [run["faces"] for run in runs]
         start, slope = line(faces_of, [run["seconds"] for run in runs])
