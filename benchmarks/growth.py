@@ -6,8 +6,9 @@ less time counts. A line through the measurements,
     seconds = a + b n        megabytes = c + d n,
 
 gives the costs that docs/scale.py extrapolates. A stage is flat if a face costs less than FLAT times as much at 8n
-as at n, the start of the process left out. With `--check 10`, `prepare` runs on 80n faces too, and the line's
-prediction is compared with this measurement. The faces are drawn once, into `--faces FOLDER` if it is given.
+as at n, the start of the process left out. The files are in the system's cache: a disk's time is its own. With
+`--check 10`, `prepare` runs on 80n faces too, and the line's prediction is compared with this measurement. The faces
+are drawn once, into `--faces FOLDER` if it is given.
 """
 
 import argparse
@@ -163,7 +164,10 @@ def here(stage: str, faces: Path, count: int) -> None:
     import hifacegan_lib.pipeline  # noqa: F401
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports is forgotten
-    folder, since, used = chosen(faces, count), time.perf_counter(), time.process_time()
+    folder = chosen(faces, count)
+    for path in folder.rglob("*.png"):
+        path.read_bytes()  # into the system's cache
+    since, used = time.perf_counter(), time.process_time()
     STAGES[stage](folder, count)
     seconds, processor = time.perf_counter() - since, time.process_time() - used
     (peak,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
@@ -187,7 +191,11 @@ def main() -> int:
     parser.add_argument("--check", type=int, default=0, metavar="TIMES", help="prepare TIMES as many faces as 8n too")
     parser.add_argument("--faces", type=Path, help="folder for the drawn faces, kept")
     parser.add_argument(
-        "--only", nargs="+", choices=STAGES, default=list(STAGES), help="stages; each needs those before"
+        "--only",
+        nargs="+",
+        choices=STAGES,
+        default=list(STAGES),
+        help="stages; each needs those before; --out keeps others",
     )
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
@@ -225,6 +233,8 @@ def main() -> int:
         print(f"\nprepare, {count:,} faces: {check['seconds']:.0f} s, predicted {predicted['seconds']:.0f}; "
               f"{check['megabytes']:.0f} MB, predicted {predicted['megabytes']:.0f}")  # fmt: skip
         ratios |= {f"check_{name}": check[name] / value for name, value in predicted.items()}
+    if choice.out and choice.out.exists() and not choice.quick:  # stages that were measured before stay
+        stages = {**json.loads(choice.out.read_text())["stages"], **stages}
     known = machine("numpy", "torch", "opencv-python-headless")
     record = {"machine": known, "counts": counts, "stages": stages, "check": check}
     finish(choice.out, ratios, **record, quick=choice.quick, load=os.getloadavg()[0])

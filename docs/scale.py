@@ -9,6 +9,7 @@ divided. Memory cannot be divided: n is at most  (MEMORY - c) / d  on one machin
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def most(stage: dict[str, Any]) -> float:
     """Faces that fit into MEMORY; infinite if the memory does not grow."""
     grows = max(stage["megabytes_face"], 0.0)
     return float((MEMORY - stage["base"]) / grows) if grows else float("inf")
+
+
+def machines(needed: float) -> str:
+    """Machines that take a day for so many hours, rounded up."""
+    count = math.ceil(needed / DAY)
+    return f"{short(count)} machine{'s' if count > 1 else ''}"
 
 
 def short(value: float) -> str:
@@ -62,8 +69,8 @@ def main() -> None:
     found = read_json(parser.parse_args().growth)
     rows = []
     for name, stage in found["stages"].items():
-        needed = [f"{short(h)} h, {short(max(1, h / DAY))} machines" for h in (hours(stage, n) for n in SIZES.values())]
-        each = [f"{1e3 * stage['face']:.2g}", f"{stage['growth']:.2f}", *needed]
+        needed = [f"{short(h)} h, {machines(h)}" for h in (hours(stage, n) for n in SIZES.values())]
+        each = [short(1e3 * stage["face"]), f"{stage['growth']:.2f}", *needed]
         limit = most(stage)
         rows.append([name, *each, "-" if limit > 1e12 else short(limit)])
     head = ["stage", "ms for a face", "last / mean", *SIZES, f"most faces in {MEMORY / 1000:.0f} GB"]
