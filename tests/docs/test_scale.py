@@ -1,4 +1,4 @@
-"""The page about growth has the tables of its script, and its lines foretell a measurement that they were not fitted to."""
+"""The page about growth has the tables of its script; its lines foretell a measurement that they were not fitted to."""
 
 import subprocess
 import sys
