@@ -9,6 +9,7 @@ four bits a channel's scale is the one with the least squared error: it may clip
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 SCALE = ".scale"  # ends the name of the tensor with the scales of a kernel
 LIMIT, NIBBLE = 127, 7
 CLIPS = np.linspace(0.3, 1, 15)  # the largest difference that is not clipped, in shares of the largest of all
-Named = Mapping[str, NDArray[np.generic]]
+Named = Mapping[str, NDArray[Any]]
 
 
-def pack(weights: Mapping[str, NDArray[np.float32]], base: Named | None = None) -> dict[str, NDArray[np.generic]]:
+def pack(weights: Named, base: Named | None = None) -> dict[str, NDArray[Any]]:
     """Kernels as int8, or uint8 with two differences each, and float32 scales; other tensors as float16.
 
     Args:
@@ -27,7 +28,7 @@ def pack(weights: Mapping[str, NDArray[np.float32]], base: Named | None = None) 
     Raises:
         ValueError: a number is not finite, or a number that is no kernel's exceeds float16's 65504.
     """
-    stored: dict[str, NDArray[np.generic]] = {}
+    stored: dict[str, NDArray[Any]] = {}
     for name, value in weights.items():
         with np.errstate(over="ignore"):  # infinity is found below
             small = value.astype(np.float32 if value.ndim == 4 else np.float16)
@@ -78,5 +79,5 @@ def _differences(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArra
         error = np.square(np.clip(_steps(flat, scale), -NIBBLE, NIBBLE) * scale - flat).sum(1, keepdims=True)
         best, least = np.where(error < least, scale, best), np.minimum(error, least)
     steps = np.clip(_steps(flat, best), -NIBBLE, NIBBLE) + NIBBLE
-    steps = np.pad(steps, ((0, 0), (0, flat.shape[1] % 2)), constant_values=NIBBLE).astype(np.uint8)
-    return steps[:, ::2] | steps[:, 1::2] << 4, best.reshape(-1, 1, 1, 1)
+    nibbles = np.pad(steps, ((0, 0), (0, flat.shape[1] % 2)), constant_values=NIBBLE).astype(np.uint8)
+    return nibbles[:, ::2] | nibbles[:, 1::2] << 4, best.reshape(-1, 1, 1, 1)

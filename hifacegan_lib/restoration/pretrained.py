@@ -140,6 +140,7 @@ def _shipped(name: str, blend: float, device: str, precision: Precision) -> Mode
     marks = " + ".join(sha256(file) for file in flavours)
     size, count = info.get("image_size", FRAME), sum(values.size for values in weights.values())
     card = Card(f"{name} (blend {blend:.10g})", restorer_files.OURS, count, marks, info.get("license"), size)
+    card = replace(card, recolours=info.get("recolours", False))
     device, graph = find_device(device), FOLDER / f"{name}.onnx"
     if (device, precision) == ("cpu", "float32") and graph.is_file():
         return Model(OnnxNetwork(graph, weights), card, restorer_files.onnx_engine())
@@ -187,8 +188,8 @@ def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any],
 
     Args:
         about: JSON values that go into the file beside the checkpoint's info: data, licence.
-        base: a shipped flavour from which the network was trained on, "compact-256-fidelity" say: its kernels' differences
-            are stored in four bits; empty: kernels in eight bits.
+        base: a shipped flavour from which the network was trained on, "compact-256-fidelity" say: the kernels'
+            differences are stored in four bits; empty: kernels in eight bits.
     Raises:
         ValueError: no such flavour; no such base, or one of another architecture; a number is not finite or exceeds
             half precision. ImportError: no onnx, onnxscript.
