@@ -31,7 +31,7 @@ def pack(weights: Named, base: Named | None = None) -> dict[str, NDArray[Any]]:
     stored: dict[str, NDArray[Any]] = {}
     for name, value in weights.items():
         with np.errstate(over="ignore"):  # infinity is found below
-            small = value.astype(np.float32 if value.ndim == 4 else np.float16)
+            small: NDArray[Any] = value.astype(np.float32 if value.ndim == 4 else np.float16)
         if not np.isfinite(small).all():
             raise ValueError(f"{name}: holds numbers that are not finite or exceed half precision's 65504")
         if value.ndim != 4:
@@ -70,7 +70,7 @@ def _steps(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[n
     return np.rint(values / np.where(scale == 0, 1, scale))
 
 
-def _differences(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _differences(values: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
     """C_out x C_in x H x W as uint8 C_out x N / 2 and the scales; an odd N gets a zero more."""
     flat = values.reshape(len(values), -1)
     largest = np.abs(flat).max(1, keepdims=True) / NIBBLE
