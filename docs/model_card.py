@@ -1,6 +1,7 @@
 """Measure the weights that ship and write their card: weights/measured.json, its pictures, weights/MODEL_CARD.md.
 
     python docs/model_card.py --data data/compact256 --kept data/select
+    python docs/model_card.py --data data/compact256 --part prints      # the old prints alone
     python docs/model_card.py                           # the card again, from measured.json
 
 ``--data`` is judged by its validation faces, baselines are tuned on its training faces. ``--kept`` has the faces that
@@ -38,7 +39,8 @@ WEIGHTS = pretrained.FOLDER
 NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
 NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.FRAME, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
-OPEN = "open-256"
+OPEN, VINTAGE = "open-256", "vintage-256"
+PRINTS = "old_photo"  # the recipe of vintage-256
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
 TUNING = 128  # training faces on which the baselines are tuned
 METRICS = ("psnr", "ssim", "lpips", "identity", "sharpness")
@@ -70,7 +72,8 @@ GRIDS: dict[Callable[..., scoring.Method], list[dict[str, float]]] = {
 
 def load(method: str) -> pretrained.Model:
     """The model of a row of the table."""
-    return pretrained.load_model(OPEN) if method == OPEN else pretrained.load_model(NAME, BLENDS[method])
+    name, blend = (method, 0.0) if method in (OPEN, VINTAGE) else (NAME, BLENDS[method])
+    return pretrained.load_model(name, blend)
 
 
 def held(method: str) -> dict[str, float]:
@@ -80,14 +83,30 @@ def held(method: str) -> dict[str, float]:
     faces = {"astronaut": cut(photo, detect(photo, "haar")[0].alignment, SIZE)}
     faces |= {f"portrait {n}": portrait(n, SIZE) for n in range(PORTRAITS)}
     gains = {}
+    recipe = load_recipe(PRINTS if method == VINTAGE else RECIPE)
     for seed, (name, clean) in enumerate(faces.items()):
-        damaged = load_recipe(RECIPE).sample(seed, grid=SIZE).apply(clean)
+        damaged = recipe.sample(seed, grid=SIZE).apply(clean)
         gains[name] = round(measures.psnr(clean, model.restore([damaged])[0]) - measures.psnr(clean, damaged), 3)
     return gains
 
 
+def prints(source: Path) -> dict[str, Any]:
+    """The numbers of old prints."""
+    models: dict[str, Any] = {name: load(name).network for name in ("fidelity", VINTAGE)}
+    valid = get_face_loader(LoaderConfig(str(source), SIZE, PRINTS, 8, 1.0, 0.0), "valid")
+    found = scoring.evaluate(models, valid, 1000, metrics=standard(METRICS))
+    return {
+        "recipe": PRINTS,
+        "faces": len(found.keys),
+        "rows": [_row(found, row["method"]) for row in found.rows],
+        "gains": {name: _three(found.gain(name, "degraded", "psnr")) for name in models},
+        "worse": {name: _worse(model, valid) for name, model in models.items()},
+        "held": held(VINTAGE),
+    }
+
+
 def measure(source: Path) -> dict[str, Any]:
-    """All numbers of the card."""
+    """All numbers of the card but those of old prints."""
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0)
     train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
@@ -182,18 +201,17 @@ def _sheet(faces: Sequence[Mapping[str, Pixels]], path: Path) -> None:
 def card(m: Mapping[str, Any]) -> str:
     """The card's text, docs/model_card.txt, with its numbers."""
     clean = m["sharpness_of_clean_faces"]
-    table = ["| | PSNR, dB | SSIM | LPIPS | identity | sharpness |", "| --- | --- | --- | --- | --- | --- |"]
-    for row in m["rows"]:
-        low = "{0:.{d}f} [{1:.{d}f}, {2:.{d}f}]".format
-        cells = [low(*row[name], d=digits) for name, digits in DIGITS.items()]
-        name = f"**{row['method']}**" if row["method"] in (*BLENDS, OPEN) else row["method"].replace("_", " ")
-        table.append(f"| {name} | {' | '.join(cells)} |")
     over = ["| gain, dB | " + " | ".join(f"over {o.replace('_', ' ')}" for o in m["gains"]["psnr"]["fidelity"]) + " |"]
     over.append("| --- " * (len(m["gains"]["psnr"]["fidelity"]) + 1) + "|")
     for name, others in m["gains"]["psnr"].items():
         over.append(f"| {name} | " + " | ".join("{:+.2f} [{:.2f}, {:.2f}]".format(*v) for v in others.values()) + " |")
+    old, vintage = m["prints"], m["prints"]["gains"][VINTAGE]
     values = {
-        "TABLE": "\n".join(table),
+        "TABLE": _table(m["rows"]),
+        "PRINTS": _table(old["rows"]),
+        "PRINTS_GAIN": "{:+.2f} dB [{:.2f}, {:.2f}]".format(*vintage),
+        "PRINTS_WORSE": "{faces} (least gain {least:+.2f} dB)".format(**old["worse"][VINTAGE]),
+        "PRINTS_HELD": f"{old['held']['astronaut']:+.2f} dB on the astronaut, {_mean(old['held']):+.2f} dB",
         "GAINS": "\n".join(over),
         "CLEAN_SHARPNESS": f"{clean:.1f}",
         "FACES": str(m["faces"]),
@@ -214,6 +232,18 @@ def card(m: Mapping[str, Any]) -> str:
     return text
 
 
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| | PSNR, dB | SSIM | LPIPS | identity | sharpness |", "| --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        low = "{0:.{d}f} [{1:.{d}f}, {2:.{d}f}]".format
+        cells = [low(*row[name], d=digits) for name, digits in DIGITS.items()]
+        ours = row["method"] in (*BLENDS, OPEN, VINTAGE)
+        lines.append(
+            f"| {'**' + row['method'] + '**' if ours else row['method'].replace('_', ' ')} | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
 def _mean(gains: Mapping[str, float]) -> float:
     return float(np.mean([value for name, value in gains.items() if name != "astronaut"]))
 
@@ -225,17 +255,20 @@ def _words(setting: Mapping[str, float]) -> str:
 def sums() -> dict[str, str]:
     """Of the shipped files."""
     files = [*(WEIGHTS / f"{NAME}-{flavour}.safetensors" for flavour in pretrained.FLAVOURS)]
-    files += [WEIGHTS / f"{OPEN}-fidelity.safetensors"]
+    files += [WEIGHTS / f"{name}-fidelity.safetensors" for name in (OPEN, VINTAGE)]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="prepared faces: judged and tuned on")
+    parser.add_argument("--part", choices=("all", "prints"), default="all", help="of the numbers (all)")
     parser.add_argument("--kept", type=Path, help="prepared faces: those to choose by, for the pictures")
     choice = parser.parse_args()
     if choice.data:
-        NUMBERS.write_text(json.dumps(measure(choice.data), indent=1) + "\n", encoding="utf-8")
+        known = json.loads(NUMBERS.read_text(encoding="utf-8")) if choice.part == "prints" else measure(choice.data)
+        known["prints"] = prints(choice.data)
+        NUMBERS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     if choice.kept:
         pictures(choice.kept)
     CARD.write_text(card(json.loads(NUMBERS.read_text(encoding="utf-8"))), encoding="utf-8")

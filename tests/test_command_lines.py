@@ -223,7 +223,7 @@ def _put_pictures(root: Path) -> None:
     (root / "labels.csv").write_text("key,light\n0001,dim\n0002,bright\n")
     shutil.copy(root / "faces" / "0001.png", root / "0001.png")
     photo = data.astronaut()[:260, 60:400]
-    for name in ("family.jpg", "old.jpg", "old_photos/one.jpg", "album/one.jpg"):
+    for name in ("family.jpg", "old.jpg", "old_photos/one.jpg", "prints/one.jpg", "album/one.jpg"):
         images.save_image(root / name, photo)
     film = cv2.VideoWriter(str(root / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 12, (340, 260))
     for _ in range(2):

@@ -32,9 +32,9 @@ FLOORS = [
 
 BUDGET = {
     "utils": 1920,
-    "models": 2620,
+    "models": 2670,
     "degradations": 1600,
-    "restoration": 2840,
+    "restoration": 2920,
     "data": 1880,
     "metrics": 1770,
     "evaluation": 2660,

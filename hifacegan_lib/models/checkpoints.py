@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from hifacegan_lib.models import eight_bits, networks
+from hifacegan_lib.models import networks, quantized
 from hifacegan_lib.utils import files
 
 FORMAT = "hifacegan-generator-1"
@@ -34,10 +34,19 @@ def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] 
 
 
 def save_tensors(
-    path: str | Path, generator: nn.Module, tensors: Mapping[str, Tensor], info: dict[str, Any] | None = None
+    path: str | Path,
+    generator: nn.Module,
+    tensors: Mapping[str, Tensor],
+    info: dict[str, Any] | None = None,
+    base: str = "",
 ) -> Path:
-    """As :func:`save_generator`, with the generator's weights in another form, see :mod:`eight_bits`."""
-    return write(path, tensors, {"format": FORMAT, **networks.describe(generator), "info": info or {}})
+    """As :func:`save_generator`, with the generator's weights in another form, see :mod:`quantized`.
+
+    Args:
+        base: name of a file beside ``path``, without ``.safetensors``, from whose weights ``tensors`` are differences.
+    """
+    description = {"format": FORMAT, **networks.describe(generator), "info": info or {}}
+    return write(path, tensors, description | ({"base": base} if base else {}))
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
@@ -68,17 +77,21 @@ def load_generator(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     try:
-        network.load_state_dict(_unpacked(tensors))
+        network.load_state_dict(_unpacked(Path(path), description, tensors))
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the config or the class ({error})") from None
     return network.to(device).eval(), description["info"]
 
 
-def _unpacked(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Tensors as they were saved, or in float32 if kernels are stored in eight bits."""
-    if not any(value.dtype == torch.int8 for value in tensors.values()):
+def _unpacked(path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors as they were saved, or in float32 if kernels are stored in few bits; a base lies beside the file."""
+    if not any(name.endswith(quantized.SCALE) for name in tensors):
         return tensors
-    values = eight_bits.unpack({name: value.numpy() for name, value in tensors.items()})
+    base = None
+    if name := description.get("base"):
+        beside = path.with_name(f"{name}.safetensors")
+        base = quantized.unpack({n: value.numpy() for n, value in read(beside)[1].items()})
+    values = quantized.unpack({name: value.numpy() for name, value in tensors.items()}, base)
     return {name: torch.from_numpy(value) for name, value in values.items()}
 
 

@@ -30,6 +30,8 @@ class Card:
         size: shorter side that the network is shown, pixels; None: faces are shown at their size.
         scale: side of the network's output over that of its input.
         square: the network takes ``size`` x ``size`` pixels and nothing else.
+        recolours: the network was trained to change a face's colours, as those of an old print; a photograph keeps its
+            tone then, see :mod:`hifacegan_lib.restoration.blending.tones`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Card:
     size: int | None = None
     scale: int = 1
     square: bool = False
+    recolours: bool = False
 
     @property
     def resizing(self) -> str:

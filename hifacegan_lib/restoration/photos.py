@@ -21,6 +21,7 @@ from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.blending import detail
 from hifacegan_lib.restoration.blending.backgrounds import enlarge, lanczos
 from hifacegan_lib.restoration.blending.pasting import add, check_strength, painted
+from hifacegan_lib.restoration.blending.tones import in_tone
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
 from hifacegan_lib.restoration.photo_encoders import write_photo
@@ -91,6 +92,11 @@ class Model:
             for start in range(0, len(of_a_size), BATCH):
                 found += self._drawn(of_a_size[start : start + BATCH])
         return [self.card.to_face(drawn, *face.shape[:2]) for drawn, face in zip(found, faces, strict=True)]
+
+    def restore_in_photograph(self, frames: Sequence[Pixels]) -> list[Pixels]:
+        """As :meth:`restore`; a network that changes colours gives each face the tone of its frame."""
+        drawn = self.restore(frames)
+        return [in_tone(*pair) for pair in zip(frames, drawn, strict=True)] if self.card.recolours else drawn
 
     def __call__(self, faces: Any) -> Any:
         """Restore N x 3 x H x W in [0, 1], a tensor or an array, which is rounded to 8 bits as in a file; alike.
@@ -217,7 +223,7 @@ def restore(
     shown = photo.shown
     found = detect(shown, detector, least)
     before = [cut(shown, face.alignment, model.size) for face in found]
-    faces = [Face(*face) for face in zip(found, before, model.restore(before), strict=True)]
+    faces = [Face(*face) for face in zip(found, before, model.restore_in_photograph(before), strict=True)]
     how: dict[str, Any] = {"detector": choose(detector), "strength": strength}
     if scale == "auto":
         sides = [face.alignment.side for face in found if strength]

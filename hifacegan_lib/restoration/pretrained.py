@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from hifacegan_lib.models import eight_bits
+from hifacegan_lib.models import quantized
 from hifacegan_lib.models.onnx_network import OnnxNetwork
 from hifacegan_lib.restoration import photos, restorer_files
 from hifacegan_lib.restoration.cards import Card
@@ -140,6 +140,7 @@ def _shipped(name: str, blend: float, device: str, precision: Precision) -> Mode
     marks = " + ".join(sha256(file) for file in flavours)
     size, count = info.get("image_size", FRAME), sum(values.size for values in weights.values())
     card = Card(f"{name} (blend {blend:.10g})", restorer_files.OURS, count, marks, info.get("license"), size)
+    card = replace(card, recolours=info.get("recolours", False))
     device, graph = find_device(device), FOLDER / f"{name}.onnx"
     if (device, precision) == ("cpu", "float32") and graph.is_file():
         return Model(OnnxNetwork(graph, weights), card, restorer_files.onnx_engine())
@@ -161,8 +162,12 @@ def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]
 
 def _read(path: Path) -> tuple[Named, dict[str, Any]]:
     with safe_open(path, framework="np") as file:
-        info = json.loads(file.metadata()["hifacegan"])["info"]
-        return eight_bits.unpack({name: file.get_tensor(name) for name in file.keys()}), info  # noqa: SIM118
+        description = json.loads(file.metadata()["hifacegan"])
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    base = description.get("base")
+    return quantized.unpack(stored, _read(path.with_name(f"{base}.safetensors"))[0] if base else None), description[
+        "info"
+    ]
 
 
 def mix(weights: Named, others: Named, share: float) -> Named:
@@ -176,15 +181,18 @@ def mix(weights: Named, others: Named, share: float) -> Named:
     return {n: np.float32(1 - share) * v + np.float32(share) * others[n] for n, v in weights.items()}
 
 
-def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any]) -> Path:
-    """Write a training's ``ema.safetensors`` as shipped weights, kernels in eight bits, and the network's graph.
+def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any], base: str = "") -> Path:
+    """Write a training's ``ema.safetensors`` as shipped weights, kernels in few bits, and the network's graph.
 
     Spectral norms are divided into the weights first, so that they fit the graph.
 
     Args:
         about: JSON values that go into the file beside the checkpoint's info: data, licence.
+        base: a shipped flavour from which the network was trained on, "compact-256-fidelity" say: the kernels'
+            differences are stored in four bits; empty: kernels in eight bits.
     Raises:
-        ValueError: no such flavour; a number is not finite or exceeds half precision. ImportError: no onnx, onnxscript.
+        ValueError: no such flavour; no such base, or one of another architecture; a number is not finite or exceeds
+            half precision. ImportError: no onnx, onnxscript.
     """
     import torch
 
@@ -193,9 +201,17 @@ def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any])
 
     if flavour not in FLAVOURS:
         raise ValueError(f"flavour = {flavour!r}: expected {' or '.join(FLAVOURS)}")
+    first = find(base)
+    if base and first is None:
+        raise ValueError(f"base = {base!r}: no shipped flavour has this name")
     generator, info = checkpoints.load_generator(checkpoint)
     network = folded(generator)
-    stored = eight_bits.pack({name: value.numpy() for name, value in network.state_dict().items()})
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    differs = None
+    if first:
+        differs = _read(first)[0]
+        mix(weights, differs, 0)  # raises for another architecture
+    stored = quantized.pack(weights, differs)
     exporting.export_graph(generator, FOLDER / f"{name}.onnx")
     tensors = {name: torch.from_numpy(value) for name, value in stored.items()}
-    return checkpoints.save_tensors(FOLDER / f"{name}-{flavour}.safetensors", network, tensors, {**info, **about})
+    return checkpoints.save_tensors(FOLDER / f"{name}-{flavour}.safetensors", network, tensors, {**info, **about}, base)

@@ -85,6 +85,7 @@ def _by_torch(path: Path, device: str, precision: Any, network: Any) -> Model:
         generator, info = checkpoints.load_generator(path, device, network)
         architecture, size = networks.title(generator), info.get("image_size", FRAME)
         about = Card(path.name, architecture, None, sha256(path), info.get("license"), size)
+        about = dataclasses.replace(about, recolours=info.get("recolours", False))
         return of_generator(generator, about, precision)
     tensors = _ncnn(path) or checkpoints.read_foreign(path)
     tried = ["a generator of this workbench: the file has no description of one"]

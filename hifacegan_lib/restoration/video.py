@@ -144,7 +144,7 @@ class _Faces:
         while some := list(islice(frames, FRAMES)):
             found = [self._followed(frame) for frame in some]
             shown = [face.seen for faces in found for face in faces if face.shown is face.seen]
-            drawn = iter(self.model.restore(shown))
+            drawn = iter(self.model.restore_in_photograph(shown))
             self.drawn += len(shown)
             for frame, faces in zip(some, found, strict=True):
                 self.last = {face.number: self._smoothed(face, drawn) for face in faces}

@@ -96,6 +96,29 @@ def test_shipped_is_smaller_and_draws_nearly_the_same(folder: Path) -> None:
     assert np.abs(drawn(by_onnx) - drawn(pretrained.load_model(path))).max() <= 1
 
 
+def test_a_network_that_was_trained_on_ships_as_its_difference(folder: Path) -> None:
+    made = random(3)
+    pretrained.ship(save_generator(folder / "ema.safetensors", made, {"image_size": 16}), "first", "fidelity", {})
+    for value in made.state_dict().values():
+        value *= 1.02
+    source = save_generator(folder / "later.safetensors", made, {"image_size": 16})
+    path = pretrained.ship(source, "later", "fidelity", {}, base="first-fidelity")
+    by_name, by_file = pretrained.load_model("later"), pretrained.load_model(path)
+    assert isinstance(by_name.network, OnnxNetwork)
+    assert np.abs(drawn(by_name) - drawn(pretrained.load_model(source))).max() <= LEVELS
+    assert np.abs(drawn(by_name) - drawn(by_file)).max() <= 1
+    assert not np.array_equal(drawn(by_name), drawn(pretrained.load_model("first")))
+    with pytest.raises(ValueError, match="base = 'none': no shipped flavour has this name"):
+        pretrained.ship(source, "later", "fidelity", {}, base="none")
+    with pytest.raises(ValueError, match="one architecture"):
+        other = save_generator(folder / "other.safetensors", random(0, GeneratorConfig(width=8, stages=1, hidden=4)))
+        pretrained.ship(other, "later", "fidelity", {}, base="first-fidelity")
+    (folder / "first-fidelity.safetensors").unlink()
+    for load in (lambda: pretrained.load_model("later"), lambda: load_generator(path)):
+        with pytest.raises(FileNotFoundError, match=r"first-fidelity\.safetensors"):
+            load()
+
+
 def test_a_network_of_somebody_is_drawn_from_its_file(tmp_path: Path) -> None:
     made = random(5)
     path = export(made, tmp_path / "face.onnx", 16, info={"image_size": 16})

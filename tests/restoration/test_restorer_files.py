@@ -50,6 +50,7 @@ def test_a_network_of_others_is_restored_by_whatever_its_file_is_called(suffix: 
         "size": None,
         "scale": 1,
         "square": False,
+        "recolours": False,
         "resizing": "none: every face is shown at its size",
     }
     assert model.engine.startswith("PyTorch ") and model.engine.endswith("cpu, float32")
