@@ -41,7 +41,7 @@ def picture(recipe: Recipe, faces: Sequence[Pixels]) -> Pixels:
 
 def save_small(path: Path, image: Pixels, recipe: Recipe) -> None:
     """Write a JPEG file. Its comment is the recipe, so that a test finds an outdated example."""
-    Image.fromarray(image).save(path, quality=85, subsampling=0, optimize=True, comment=recipe.to_json().encode())
+    Image.fromarray(image).save(path, quality=70, subsampling=0, optimize=True, comment=recipe.to_json().encode())
 
 
 def section(recipe: Recipe) -> str:
