@@ -75,7 +75,8 @@ def log(home: Path, name: str) -> list[dict[str, float]]:
     return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
 
 
-def train_elsewhere(values: dict[str, Any]) -> None:
+def train_elsewhere(values: dict[str, Any], environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the fork server may be older than this test's home
     torch.set_num_threads(1)
     pipeline.train_model(Training.checked(values, "test"))
 
@@ -85,7 +86,7 @@ def test_a_killed_run_ends_with_the_bits_of_the_undisturbed_one(name: str, home:
     p = parameters(run_name=f"{name}-killed", **KINDS[name])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["lightning_fabric", "hifacegan_lib.pipeline"])
-    process = context.Process(target=train_elsewhere, args=(p.model_dump(),))
+    process = context.Process(target=train_elsewhere, args=(p.model_dump(), dict(os.environ)))
     process.start()
     folder = home / "runs" / p.run_name
     while not checkpoints.list_complete(folder / "checkpoints"):

@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, _copy(folder)], check=True
     )
     (wheel,) = folder.glob("*.whl")
-    assert wheel.stat().st_size < 23e6  # 18 MB are three networks in eight bits
+    assert wheel.stat().st_size < 26e6  # 18 MB are three networks in eight bits, 3 MB one more as its difference
     venv.create(folder / "env")
     python = folder / "env" / "bin" / "python"
     site = subprocess.run(
