@@ -146,11 +146,13 @@ def _surface_map(axis: Any, found: Surface, name: str) -> None:
     severities = list(found.severities.values())
     axis.imshow(good, cmap="viridis", aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        colour = "black" if good[row, column] > middle else "white"
+        colour = "white" if good[row, column] <= middle else "black"
         style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         axis.text(column - 0.3, row - 0.33, f"{severities[row][column]:.3g}", fontsize=7.5, alpha=0.75, **style)
         if np.isnan(value):
             axis.text(column, row, "none", fontsize=9, **style)
         else:
             axis.text(column, row, f"{value:.{digits}f}", fontsize=11, **style)
-            axis.text(column, row + 0.3, f"{change[row, column]:+.{digits}f}", fontsize=8, **style)
+            more = change[row, column]
+            text = "input: none" if np.isnan(more) else f"{more:+.{digits}f}"
+            axis.text(column, row + 0.3, text, fontsize=8, **style)

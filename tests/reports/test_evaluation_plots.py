@@ -47,6 +47,13 @@ def test_a_surface_shows_every_mean_its_difference_and_severity_and_the_frame_of
     assert axis.get_title(loc="left") == "PSNR, dB, higher is better"
 
 
+def test_a_cell_whose_input_has_no_value_says_so() -> None:
+    found = made()
+    found.degraded["psnr"][0, 0] = np.nan
+    words = [text.get_text() for text in evaluation_plots.surface_maps(found).axes[0].texts]
+    assert words.count("input: none") == 1 and not any("nan" in word for word in words)
+
+
 def test_a_surface_has_a_panel_for_each_metric_or_for_those_asked_for() -> None:
     found = made(("psnr", "ssim", "identity"))
     assert len(evaluation_plots.surface_maps(found).axes) == 3
