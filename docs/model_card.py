@@ -1,7 +1,7 @@
 """Measure the weights that ship and write their card: weights/measured.json, its pictures, weights/MODEL_CARD.md.
 
     python docs/model_card.py --data data/compact256 --kept data/select
-    python docs/model_card.py --data data/compact256 --part prints      # the old prints alone
+    python docs/model_card.py --data data/compact256 --part prints      # the old prints alone, or --part beyond
     python docs/model_card.py                           # the card again, from measured.json
 
 ``--data`` is judged by its validation faces, baselines are tuned on its training faces. ``--kept`` has the faces that
@@ -9,6 +9,7 @@ were set aside to choose by; the pictures show the generated ones among them, wh
 """
 
 import argparse
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.full_reference import psnr
 from hifacegan_lib.metrics.registry import standard
+from hifacegan_lib.models.checkpoints import load_generator
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.alignment import cut
 from hifacegan_lib.restoration.detection import detect
@@ -39,6 +41,7 @@ WEIGHTS = pretrained.FOLDER
 NUMBERS, CARD, TEXT = WEIGHTS / "measured.json", WEIGHTS / "MODEL_CARD.md", Path(__file__).parent / "model_card.txt"
 NAME, SIZE, RECIPE = pretrained.DEFAULT, pretrained.FRAME, "face_renov"
 BLENDS = {"fidelity": 0.0, "half": 0.5, "realism": 1.0}
+BEYOND = (1.0, 1.1, 1.2, 1.3)  # blends; those above 1 do not ship
 OPEN, VINTAGE = "open-256", "vintage-256"
 PRINTS = "old_photo"  # the recipe of vintage-256
 PORTRAITS = 8  # drawn faces that hold the weights to their gain, with the astronaut
@@ -105,8 +108,25 @@ def prints(source: Path) -> dict[str, Any]:
     }
 
 
+@torch.inference_mode()
+def beyond(source: Path) -> list[dict[str, Any]]:
+    """Networks on the line through both flavours, up to and beyond realism: sharper, and farther from the truth."""
+    first, last = (load_generator(WEIGHTS / f"{NAME}-{flavour}.safetensors")[0] for flavour in pretrained.FLAVOURS)
+    networks: dict[str, Any] = {}
+    for blend in BEYOND:
+        mixed = {name: torch.lerp(value, last.state_dict()[name], blend) for name, value in first.state_dict().items()}
+        networks[f"{blend:g}"] = copy.deepcopy(first)
+        networks[f"{blend:g}"].load_state_dict(mixed)
+    valid = get_face_loader(LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0), "valid")
+    found = scoring.evaluate(networks, valid, 1000, metrics=standard(METRICS))
+    gains = {name: found.scores[name]["psnr"] - found.scores["degraded"]["psnr"] for name in networks}
+    worse = {n: {"faces": int((gain < 0).sum()), "least": round(float(gain.min()), 2)} for n, gain in gains.items()}
+    over = {name: _three(found.gain(name, "degraded", "psnr")) for name in networks}
+    return [_row(found, name) | {"gain": over[name], "worse": worse[name]} for name in networks]
+
+
 def measure(source: Path) -> dict[str, Any]:
-    """All numbers of the card but those of old prints."""
+    """All numbers of the card but those of old prints and beyond realism."""
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0)
     train = _first(get_face_loader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
@@ -208,6 +228,7 @@ def card(m: Mapping[str, Any]) -> str:
     old, vintage = m["prints"], m["prints"]["gains"][VINTAGE]
     values = {
         "TABLE": _table(m["rows"]),
+        "BEYOND": _beyond(m["beyond"]),
         "PRINTS": _table(old["rows"]),
         "PRINTS_GAIN": "{:+.2f} dB [{:.2f}, {:.2f}]".format(*vintage),
         "PRINTS_WORSE": "{faces} (least gain {least:+.2f} dB)".format(**old["worse"][VINTAGE]),
@@ -244,6 +265,16 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _beyond(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| blend | gain, dB | least gain | worse than input | LPIPS | identity | sharpness |", "| --- " * 7 + "|"]
+    for row in rows:
+        gain, worse = "{:+.2f} [{:.2f}, {:.2f}]".format(*row["gain"]), row["worse"]
+        values = [f"{row[name][0]:.{DIGITS[name]}f}" for name in ("lpips", "identity", "sharpness")]
+        cells = [row["method"], gain, f"{worse['least']:+.2f}", str(worse["faces"]), *values]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _mean(gains: Mapping[str, float]) -> float:
     return float(np.mean([value for name, value in gains.items() if name != "astronaut"]))
 
@@ -259,15 +290,19 @@ def sums() -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+PARTS: dict[str, Callable[[Path], Any]] = {"prints": prints, "beyond": beyond}  # measured by themselves, or with all
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="prepared faces: judged and tuned on")
-    parser.add_argument("--part", choices=("all", "prints"), default="all", help="of the numbers (all)")
+    parser.add_argument("--part", choices=("all", *PARTS), default="all", help="of the numbers (all)")
     parser.add_argument("--kept", type=Path, help="prepared faces: those to choose by, for the pictures")
     choice = parser.parse_args()
     if choice.data:
-        known = json.loads(NUMBERS.read_text(encoding="utf-8")) if choice.part == "prints" else measure(choice.data)
-        known["prints"] = prints(choice.data)
+        whole = choice.part == "all"
+        known = measure(choice.data) if whole else json.loads(NUMBERS.read_text(encoding="utf-8"))
+        known |= {part: measured(choice.data) for part, measured in PARTS.items() if whole or part == choice.part}
         NUMBERS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     if choice.kept:
         pictures(choice.kept)
