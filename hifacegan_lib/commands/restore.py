@@ -80,7 +80,8 @@ def restore(
 
     film, around = source.suffix.lower() in films.SUFFIXES, background != "lanczos"
     if film and (aligned or scale not in ("auto", 1) or only_faces or comparison or jobs != 1 or scheduler or around):
-        raise ValueError(f"{source}: a film takes no option but --detector, --strength, --least, --smooth and --every")
+        options = "--aligned, --scale 2 or 4, --only-faces, --comparison, --background, --jobs or --scheduler"
+        raise ValueError(f"{source}: a film takes no {options}")
     if aligned and (scale not in ("auto", 1) or only_faces or around):
         raise ValueError("--aligned: the picture is the face; no --scale, --only-faces or --background")
     if source.is_dir() and source.resolve() == out.resolve():

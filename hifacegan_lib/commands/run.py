@@ -17,7 +17,7 @@ def run(profile: str, /, *, only: Words = None, verbose: bool = False, p: Pairs 
         hifacegan run folder256 --only 04_training -p steps 2000 -p decay_steps 1000 -p suppression lip
 
     Args:
-        profile: folder below params/: demo, folder256, colab, ffhq512 or your own.
+        profile: folder below params/: demo, folder64, compact256, shipped256, folder256, colab, ffhq512 or your own.
         only: names or numbers of the notebooks to execute (all).
         verbose: print all lines of the notebooks, for the log of a long training.
     """

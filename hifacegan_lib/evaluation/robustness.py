@@ -218,8 +218,9 @@ def _sentence(found: Surface, metric: str, row: int, place: int, sharp: bool) ->
     name = f"{kind.replace('_', ' ')}, {LADDERS[kind].parameter}: {'a cliff' if sharp else 'no cliff, steepest'}"
     fall = f"where {m.label} goes from {before} to {after}{f' {m.unit}' if m.unit else ''}"
     side = ("outside", "at the edge of", "inside")[int(found.trained[row, place : place + 2].sum())]
-    where = f"{side} the range of the training, {ends[0]:g} to {ends[1]:g}" if ends else "never trained on"
+    where = f"{side} the recipe's range, {ends[0]:g} to {ends[1]:g}" if ends else "never drawn by the recipe"
     helps = restored > degraded if m.higher_is_better else restored < degraded
     some = ", ".join(f"{value:g}" for value, good in zip(rungs, helps, strict=True) if good)
-    verdict = "every severity" if helps.all() else some or "none"
-    return f"{name} between {rungs[place]:g} and {rungs[place + 1]:g}, {fall}; {where}; it helps at {verdict}."
+    verdict = "at every severity" if helps.all() else f"at {some}" if some else "at no severity"
+    step = f"{name} between {rungs[place]:g} and {rungs[place + 1]:g}, {fall}"
+    return f"{step}; {where}; the model improves on its input {verdict}."

@@ -107,8 +107,8 @@ def tradeoff(found: Evaluation, metrics: Sequence[str] = ("lpips", "identity")) 
 def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
     """A heat map for each metric: severity to the right, kinds below each other.
 
-    In a cell the model's mean, and small its difference to the input's. Outlined: severities of the training. A bar
-    between two cells: a cliff.
+    In a cell the model's mean, and small its difference to the input's. Outlined: severities that the recipe draws. A
+    bar between two cells: a cliff.
 
     Args:
         metrics: which of the surface's; by default all.
@@ -131,7 +131,7 @@ def surface_maps(found: Surface, metrics: Sequence[str] = ()) -> Figure:
         axis.set_xticks([0, rungs - 1], ["mild", "strong"])
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    legend = "white frame: what the training drew     red bar: a cliff     signed: difference to the input"
+    legend = "white frame: what the recipe draws     red bar: a cliff     signed: difference to the input"
     figure.supxlabel(legend, x=0.995, ha="right", fontsize=9, color="0.25")
     return figure
 

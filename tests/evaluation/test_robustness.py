@@ -111,16 +111,16 @@ def test_a_cliff_is_found_and_named() -> None:
     found = cliffs(made([30, 29.8, 29.5, 24, 23.5], lambda v: v - [1, 1, 1, -1, -1]))[0]
     assert (found.place, found.sharp, round(found.drop, 1)) == (2, True, 5.5)
     assert found.sentence == (
-        "gaussian noise, sigma: a cliff between 20 and 40, where PSNR goes from 29.50 to 24.00 dB; at the edge of the "
-        "range of the training, 5 to 20; it helps at 5, 10, 20."
+        "gaussian noise, sigma: a cliff between 20 and 40, where PSNR goes from 29.50 to 24.00 dB; at the edge of "
+        "the recipe's range, 5 to 20; the model improves on its input at 5, 10, 20."
     )
 
 
 def test_an_even_slope_and_a_plain_are_no_cliffs() -> None:
     for values in ([30, 28, 26, 24, 22], [30, 30, 30, 29.5, 29.5], [20, 21, 22, 23, 24]):
         assert not cliffs(made(values))[0].sharp
-    assert "helps at none" in cliffs(made([30, 28, 26, 24, 22], lambda v: v + 1))[0].sentence
-    assert "helps at every severity" in cliffs(made([30, 28, 26, 24, 22], lambda v: v - 1))[0].sentence
+    assert "at no severity" in cliffs(made([30, 28, 26, 24, 22], lambda v: v + 1))[0].sentence
+    assert "at every severity" in cliffs(made([30, 28, 26, 24, 22], lambda v: v - 1))[0].sentence
 
 
 def test_cells_without_a_value_do_not_hide_the_cliff() -> None:
@@ -191,7 +191,7 @@ def test_sharp_falls_come_first_then_the_deepest() -> None:
     means, metric = {"psnr": values}, {"psnr": METRICS["psnr"]}
     found = cliffs(Surface("alone", severities, means, means, ranges, metric, 3))
     assert [(c.kind, c.sharp) for c in found] == [("jpeg", True), ("gaussian_noise", False), ("motion_blur", False)]
-    assert all("never trained on" in c.sentence for c in found)
+    assert all("never drawn by the recipe" in c.sentence for c in found)
 
 
 def test_lower_may_be_better_and_ends_of_the_range_belong_to_it() -> None:
@@ -203,5 +203,5 @@ def test_lower_may_be_better_and_ends_of_the_range_belong_to_it() -> None:
         found = Surface("within", ladder, {"psnr": values}, {"psnr": worse}, ranges, {"psnr": metric}, 3)
         (cliff,) = cliffs(found)
         assert (cliff.place, cliff.sharp, round(cliff.drop, 3)) == (1, True, 0.4)
-        assert f"where D goes from 0.100 to 0.500; {side} the range" in cliff.sentence
+        assert f"where D goes from 0.100 to 0.500; {side} the recipe's range" in cliff.sentence
         assert found.to_dict()["means"]["psnr"]["degraded"] == [[0.2, 0.2, 0.6, 0.6, 0.7]]
