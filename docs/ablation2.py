@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 import hifacegan_lib as hf
@@ -163,8 +164,11 @@ def cost(turns: int = 7) -> None:
     print(json.dumps(seconds, indent=2))
 
 
-def measured(folder: Path) -> dict[str, list[float]] | None:
-    """Each metric's values on the validation faces, for a finished run and its input; kept in faces.json."""
+def measured(folder: Path) -> dict[str, list[float | None]] | None:
+    """Each metric's values on the validation faces, for a finished run and its input; kept in faces.json.
+
+    None: no face was found, so there is no identity.
+    """
     path = folder / "faces.json"
     if not (folder / "result.json").exists():
         return None
@@ -174,7 +178,7 @@ def measured(folder: Path) -> dict[str, list[float]] | None:
         model, _ = checkpoints.load_generator(last / "ema.safetensors", torch.device("cpu"))
         found = hf.evaluate({"model": model}, hf.pairs(p), metrics=tuple(METRICS), device="cpu")
         values = {
-            f"{name}{end}": found.scores[method][name].tolist()
+            f"{name}{end}": [None if np.isnan(value) else float(value) for value in found.scores[method][name]]
             for method, end in (("model", ""), ("degraded", "_degraded"))
             for name in METRICS
         }
@@ -187,7 +191,7 @@ def tables() -> None:
     costs = read_json(run_folder("ablation2") / "cost.json")["seconds"]
     steps = {(b, o, n): count for b, o, n, count in sweeps(costs)}
     for budget, objective in PLAN:
-        found: dict[str, dict[int, dict[str, list[float]]]] = {}
+        found: dict[str, dict[int, dict[str, list[float | None]]]] = {}
         for network in NETWORKS:
             place = "time" if network == PAPER else budget
             done = {s: measured(run_folder(f"{sweep_name(place, objective, network)}/seed-{s}")) for s in SEEDS}
@@ -221,17 +225,17 @@ def tables() -> None:
             )
 
 
-def mean(runs: dict[int, dict[str, list[float]]], metric: str, digits: int) -> str:
-    return f"{np.nanmean([values[metric] for values in runs.values()]):.{digits}f}"
+def mean(runs: dict[int, dict[str, list[float | None]]], metric: str, digits: int) -> str:
+    return f"{np.nanmean(np.array([values[metric] for values in runs.values()], float)):.{digits}f}"
 
 
 def less(runs: dict[int, Any], paper: dict[int, Any], metric: str, digits: int) -> str:
     """Mean difference with its interval over faces, each face's mean over the seeds; then the mean of each seed."""
     seeds = sorted(runs.keys() & paper.keys())
-    by_seed = np.array([runs[s][metric] for s in seeds], float) - np.array([paper[s][metric] for s in seeds], float)
-    each = np.nanmean(by_seed, 0)
-    over = t_interval(each[np.isfinite(each)])
-    parts = ", ".join(f"{value:+.{digits}f}" for value in np.nanmean(by_seed, 1))
+    ours, theirs = (pd.DataFrame([found[seed][metric] for seed in seeds], dtype=float) for found in (runs, paper))
+    by_seed = ours - theirs  # seeds x faces
+    over = t_interval(by_seed.mean().dropna().to_numpy())
+    parts = ", ".join(f"{value:+.{digits}f}" for value in by_seed.mean(axis=1))
     return f"{over.mean:+.{digits}f} ± {over.high - over.mean:.{digits}f} ({parts})"
 
 
