@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hifacegan_lib.metrics.metric import weights
+from hifacegan_lib.restoration.alignment import similarity
 from hifacegan_lib.restoration.detection import Detection
 from hifacegan_lib.utils.files import sha256
 from hifacegan_lib.utils.images import Pixels
@@ -85,19 +86,9 @@ def align(image: Pixels, points: NDArray[np.floating]) -> Pixels:
     Raises:
         ValueError: all landmarks lie in one place.
     """
-    turn, move = similarity(points)
+    turn, move = similarity(points, TEMPLATE)
     matrix = np.array([[turn.real, -turn.imag, move.real], [turn.imag, turn.real, move.imag]])
     return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
-
-
-def similarity(points: NDArray[np.floating]) -> tuple[complex, complex]:
-    """a and b of the module's text, for landmarks and errors as in :func:`align`."""
-    z, t = points @ (1, 1j), TEMPLATE @ (1, 1j)
-    spread = float((abs(z - z.mean()) ** 2).sum())
-    if spread < 1e-6:
-        raise ValueError("five landmarks in one place have no size")
-    turn = complex((np.conj(z - z.mean()) * (t - t.mean())).sum() / spread)
-    return turn, complex(t.mean() - turn * z.mean())
 
 
 def yunet_row(face: Detection) -> NDArray[np.float32]:

@@ -21,6 +21,17 @@ HAAR_CENTRE, HAAR_SIDE = (0.5, 0.551), 0.6875  # where the cascade's box lies in
 Points = NDArray[np.float64]
 
 
+def similarity(points: NDArray[np.floating], template: Points) -> tuple[complex, complex]:
+    """a and b that bring landmarks nearest to a template, both N x 2; ValueError: all landmarks lie in one place."""
+    z, t = points @ (1, 1j), template @ (1, 1j)
+    z0, t0 = z.mean(), t.mean()
+    spread = float((abs(z - z0) ** 2).sum())
+    if spread < 1e-6:
+        raise ValueError("five landmarks in one place have no size")
+    turn = complex((np.conj(z - z0) * (t - t0)).sum() / spread)
+    return turn, complex(t0 - turn * z0)
+
+
 @dataclass(frozen=True)
 class Alignment:
     """frame point = turn * photo point + move, as complex numbers.
@@ -41,13 +52,7 @@ class Alignment:
         points = np.asarray(points, np.float64)
         if points.shape != TEMPLATE.shape or not np.isfinite(points).all():
             raise ValueError(f"expected five finite points, 5 x 2, got {points.shape}")
-        z, t = points @ (1, 1j), TEMPLATE @ (1, 1j)
-        z0, t0 = z.mean(), t.mean()
-        spread = float((abs(z - z0) ** 2).sum())
-        if spread < 1e-6:
-            raise ValueError("five landmarks in one place have no size")
-        turn = complex((np.conj(z - z0) * (t - t0)).sum() / spread)
-        return cls(turn, complex(t0 - turn * z0))
+        return cls(*similarity(points, TEMPLATE))
 
     @classmethod
     def of_box(cls, left: float, top: float, width: float, height: float, degrees: float = 0.0) -> Self:

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hifacegan_lib.metrics.landmarks import faces_of_crop
-from hifacegan_lib.metrics.recognition import SIDE, similarity
+from hifacegan_lib.metrics.recognition import SIDE, TEMPLATE
+from hifacegan_lib.restoration.alignment import similarity
 from hifacegan_lib.training.onnx_graph import OnnxGraph
 from hifacegan_lib.utils import weight_registry
 from hifacegan_lib.utils.images import to_uint8
@@ -91,7 +92,7 @@ def identity(restored: Tensor, clean: Tensor, points: np.ndarray, embed: Callabl
 def aligned(faces: Tensor, points: np.ndarray) -> Tensor:
     """As :func:`hifacegan_lib.metrics.recognition.align`, differentiable: N x 3 x H x W -> N x 3 x 112 x 112."""
     (height, width), (y, x) = faces.shape[2:], np.mgrid[:SIDE, :SIDE]
-    turns = (similarity(at) for at in points)
+    turns = (similarity(at, TEMPLATE) for at in points)
     source = np.stack([(x + 1j * y - move) / turn for turn, move in turns])  # N x 112 x 112, pixels of the picture
     grid = np.stack([(2 * source.real + 1) / width - 1, (2 * source.imag + 1) / height - 1], 3)
     return F.grid_sample(faces, torch.from_numpy(grid).to(faces), padding_mode="zeros", align_corners=False)
