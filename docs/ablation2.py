@@ -3,6 +3,7 @@
     python docs/ablation2.py cost                  # processor seconds of a step -> runs/ablation2/cost.json
     python docs/ablation2.py train --jobs 2        # all sweeps, seed by seed; the same command goes on
     python docs/ablation2.py tables                # measures new runs on the 100 validation faces, then prints
+    python docs/ablation2.py faces                 # draws docs/ablation2_faces.png
 
 Data: ``hifacegan prepare --profile folder64 -p source_path FACES`` (the faces of docs/ablation.md).
 
@@ -19,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,14 @@ import hifacegan_lib as hf
 from hifacegan_lib import first_networks, pipeline
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.params import Training
+from hifacegan_lib.reports import plots
 from hifacegan_lib.runs import run_folder
 from hifacegan_lib.sweeps import plan as sweep_plan
 from hifacegan_lib.training import distributed, loop
 from hifacegan_lib.training.state import Run
 from hifacegan_lib.utils.files import read_json, write_json
+from hifacegan_lib.utils.images import to_uint8
+from hifacegan_lib.utils.measures import psnr
 from hifacegan_lib.utils.statistics import t_interval
 
 SECONDS = 660  # of one core, for each run of a ``time`` sweep
@@ -59,6 +63,7 @@ COMMON: dict[str, Any] = dict(  # noqa: C408 - shorter than a literal
     l1_weight=0, charbonnier_weight=100, charbonnier_epsilon=0.1, lr_generator=0.002, lr_discriminator=0.002,
     ema_decay=0.995, progress="none", log_every=50, picture_every=10000, keep_checkpoints=1,
 )  # fmt: skip
+PICTURE = Path(__file__).with_name("ablation2_faces.png")
 PLAN = [(budget, objective) for objective in OBJECTIVES for budget in ("time", "steps")]
 METRICS = {"psnr": 2, "ssim": 4, "lpips": 4, "identity": 3}  # digits
 
@@ -185,6 +190,17 @@ def cost(turns: int = 7) -> None:
     print(json.dumps(seconds, indent=2))
 
 
+def network_of(folder: Path) -> torch.nn.Module:
+    """The averaged weights of a run's last checkpoint."""
+    last = checkpoints.list_complete(folder / "checkpoints")[-1]
+    return checkpoints.load_generator(last / "ema.safetensors", torch.device("cpu"))[0]
+
+
+def pairs(folder: Path) -> Iterable[Mapping[str, Any]]:
+    """The validation faces of a run, with the damage of its seed."""
+    return hf.pairs(Training.checked(read_json(folder / "params.json"), "params.json"))
+
+
 def measured(folder: Path) -> dict[str, list[float | None]] | None:
     """Each metric's values on the validation faces, for a finished run and its input; kept in faces.json.
 
@@ -194,10 +210,7 @@ def measured(folder: Path) -> dict[str, list[float | None]] | None:
     if not (folder / "result.json").exists():
         return None
     if not path.exists():
-        p = Training.checked(read_json(folder / "params.json"), "params.json")
-        last = checkpoints.list_complete(folder / "checkpoints")[-1]
-        model, _ = checkpoints.load_generator(last / "ema.safetensors", torch.device("cpu"))
-        found = hf.evaluate({"model": model}, hf.pairs(p), metrics=tuple(METRICS), device="cpu")
+        found = hf.evaluate({"model": network_of(folder)}, pairs(folder), metrics=tuple(METRICS), device="cpu")
         values = {
             f"{name}{end}": [None if np.isnan(value) else float(value) for value in found.scores[method][name]]
             for method, end in (("model", ""), ("degraded", "_degraded"))
@@ -207,57 +220,70 @@ def measured(folder: Path) -> dict[str, list[float | None]] | None:
     return read_json(path)
 
 
+Runs = dict[int, dict[str, list[float | None]]]  # of a sweep: seed -> metric -> value of each face
+
+
 def tables() -> None:
-    """Print the tables of each objective and budget: means over the seeds, and differences from the paper's encoder."""
-    costs = read_json(run_folder("ablation2") / "cost.json")["seconds"]
-    steps = {(b, o, n): count for b, o, n, count in sweeps(costs)}
-    for budget, objective in PLAN:
-        found: dict[str, dict[int, dict[str, list[float | None]]]] = {}
-        for network in NETWORKS:
-            place = "time" if network == PAPER else budget
-            done = {s: measured(run_folder(f"{sweep_name(place, objective, network)}/seed-{s}")) for s in SEEDS}
-            found[network] = {seed: values for seed, values in done.items() if values}
-        if any(found.values()):
-            print(f"## {objective}, equal {budget}\n")
-            print(
-                markdown(
-                    ["network", "steps", "seeds", *METRICS],
-                    [
-                        [
-                            n,
-                            str(steps[budget if n != PAPER else "time", objective, n]),
-                            str(len(runs)),
-                            *(mean(runs, m, d) for m, d in METRICS.items()),
-                        ]
-                        for n, runs in found.items()
-                        if runs
-                    ],
-                )
-            )
-            print(
-                markdown(
-                    ["less the paper's encoder", *METRICS],
-                    [
-                        [n, *(less(runs, found[PAPER], m, d) for m, d in METRICS.items())]
-                        for n, runs in found.items()
-                        if n != PAPER and runs.keys() & found[PAPER].keys()
-                    ],
-                )
-            )
+    """Print for each objective the means of input and networks, then the differences from the paper's encoder."""
+    planned = list(sweeps(read_json(run_folder("ablation2") / "cost.json")["seconds"]))
+    for objective in OBJECTIVES:
+        found: dict[tuple[str, str], tuple[int, Runs]] = {}
+        for budget, _, network, steps in (sweep for sweep in planned if sweep[1] == objective):
+            done = {
+                seed: measured(run_folder(f"{sweep_name(budget, objective, network)}/seed-{seed}")) for seed in SEEDS
+            }
+            if runs := {seed: values for seed, values in done.items() if values}:
+                found[network, "both" if network == PAPER else budget] = steps, runs
+        paper = found[PAPER, "both"][1]
+        lines = [["input", "", "", "", *(mean(paper, f"{m}_degraded", digits) for m, digits in METRICS.items())]]
+        for (network, budget), (steps, runs) in found.items():
+            means = [mean(runs, metric, digits) for metric, digits in METRICS.items()]
+            lines.append([network, budget, f"{steps:,}", str(len(runs)), *means])
+        print(f"## {objective}\n")
+        print(markdown(["network", "equal", "steps", "seeds", *METRICS], lines))
+        lines = [
+            [network, budget, *(less(runs, paper, metric, digits) for metric, digits in METRICS.items())]
+            for (network, budget), (_, runs) in found.items()
+            if network != PAPER
+        ]
+        print(markdown(["less the paper's encoder", "equal", *METRICS], lines))
 
 
-def mean(runs: dict[int, dict[str, list[float | None]]], metric: str, digits: int) -> str:
+def mean(runs: Runs, metric: str, digits: int) -> str:
     return f"{np.nanmean(np.array([values[metric] for values in runs.values()], float)):.{digits}f}"
 
 
-def less(runs: dict[int, Any], paper: dict[int, Any], metric: str, digits: int) -> str:
-    """Mean difference with its interval over faces, each face's mean over the seeds; then the mean of each seed."""
+def less(runs: Runs, paper: Runs, metric: str, digits: int) -> str:
+    """Mean difference with its interval over faces, each face's mean over the seeds; for PSNR then each seed's mean."""
     seeds = sorted(runs.keys() & paper.keys())
     ours, theirs = (pd.DataFrame([found[seed][metric] for seed in seeds], dtype=float) for found in (runs, paper))
     by_seed = ours - theirs  # seeds x faces
     over = t_interval(by_seed.mean().dropna().to_numpy())
     parts = ", ".join(f"{value:+.{digits}f}" for value in by_seed.mean(axis=1))
-    return f"{over.mean:+.{digits}f} ± {over.high - over.mean:.{digits}f} ({parts})"
+    tail = f" ({parts})" if metric == "psnr" and len(seeds) > 1 else ""
+    return f"{over.mean:+.{digits}f} ± {over.high - over.mean:.{digits}f}{tail}"
+
+
+def draw_faces(count: int = 6, seed: int = SEEDS[0]) -> None:
+    """Draw the first validation faces: damaged, restored by two networks under each objective, clean."""
+    runs = {
+        f"{objective}\n{'paper' if network == PAPER else network}": run_folder(
+            f"{sweep_name('time', objective, network)}/seed-{seed}"
+        )
+        for objective in OBJECTIVES
+        for network in (PAPER, "NAFNet")
+    }
+    batch = next(iter(pairs(next(iter(runs.values())))))
+    rows = {"damaged": batch["degraded"]}
+    with torch.no_grad():
+        rows |= {name: network_of(folder).eval()(batch["degraded"]) for name, folder in runs.items()}
+    shown = {name: [to_uint8(face) for face in faces[:count]] for name, faces in rows.items()}
+    clean = [to_uint8(face) for face in batch["clean"][:count]]
+    captions = {
+        name: [f"{psnr(face, image):.1f} dB" for face, image in zip(clean, images, strict=True)]
+        for name, images in shown.items()
+    }
+    plots.save(plots.image_rows({**shown, "clean": clean}, captions=captions), PICTURE)
 
 
 def markdown(head: list[str], lines: list[list[str]]) -> str:
@@ -266,12 +292,12 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=("cost", "train", "tables"))
+    parser.add_argument("work", choices=("cost", "train", "tables", "faces"))
     parser.add_argument("--jobs", type=int, default=1, help="cells that train at once, each on one thread (1)")
     choice = parser.parse_args()
     if choice.work == "train":
         return train(choice.jobs)
-    cost() if choice.work == "cost" else tables()
+    {"cost": cost, "tables": tables, "faces": draw_faces}[choice.work]()
     return 0
 
 

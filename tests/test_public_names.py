@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import scripts
 
 import hifacegan_lib as hf
 
@@ -80,11 +81,7 @@ def test_users_read_public_names_alone(place: str) -> None:
 
 
 def test_the_reference_lists_every_public_name() -> None:
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site_hooks.py")
-    assert spec and spec.loader
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
-    pages = hooks.reference()
+    pages = scripts.load("site_hooks").reference()
     for package, name in PUBLIC:
         page = pages[package.removeprefix("hifacegan_lib").removeprefix(".") or "index"]
         assert f"[`{name}`]" in page, f"the reference of {package} lacks {name}"

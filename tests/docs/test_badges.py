@@ -1,14 +1,11 @@
 """Badges: one for each notebook on each page, all to one address, which is Colab's git address too."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+import scripts
 
-DOCS = Path(__file__).parents[2] / "docs"
-specification = importlib.util.spec_from_file_location("badges", DOCS / "badges.py")
-badges = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(badges)
+badges = scripts.load("badges")
 
 
 @pytest.mark.parametrize("page", badges.PAGES, ids=lambda path: path.name)

@@ -1,7 +1,6 @@
 """The weights that ship do what their card says, and the card says what was measured."""
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scripts
 
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe
 from hifacegan_lib.models.checkpoints import load_generator
@@ -20,12 +20,7 @@ FILES = sorted(pretrained.FOLDER.glob("*.safetensors"))
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("model_card", ROOT / "docs" / "model_card.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return scripts.load("model_card")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """docs/protocols.py: each protocol moves the numbers as its arithmetic says, ours not at all."""
 
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+import scripts
 import torch
 from skimage import data
 from skimage.color import rgb2ycbcr
@@ -25,12 +25,7 @@ COUNT, SIDE = 30, 60
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    path = Path(__file__).parents[2] / "docs" / "protocols.py"
-    specification = importlib.util.spec_from_file_location("protocols_study", path)
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return scripts.load("protocols")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """docs/recipes.md and its pictures show the recipes as they are."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import scripts
 from PIL import Image
 
 from hifacegan_lib.degradations.recipes import Recipe, load_recipe, recipe_names
@@ -15,12 +15,7 @@ AGAIN = "run: python docs/recipes.py"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("recipes_page", DOCS / "recipes.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return scripts.load("recipes")
 
 
 def test_the_page_says_what_the_recipes_say(script: ModuleType) -> None:

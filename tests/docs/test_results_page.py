@@ -1,11 +1,11 @@
 """docs/results.md says what docs/results.json holds, which is what runs left behind."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import scripts
 import torch
 
 from hifacegan_lib.evaluation import scoring
@@ -18,12 +18,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("results_page", DOCS / "results.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return scripts.load("results")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+import scripts
 import torch
 from published import faces, ours, tensors
 
@@ -22,13 +22,7 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def experiment() -> ModuleType:
-    path = Path(__file__).parents[2] / "docs" / "doctor.py"
-    specification = importlib.util.spec_from_file_location("doctor_page", path)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return scripts.load("doctor")
 
 
 def state(generator: Generator) -> dict[str, torch.Tensor]:

@@ -1,0 +1,55 @@
+"""docs/ablation2.py: its plan and its arithmetic."""
+
+from types import ModuleType
+
+import pytest
+import scripts
+
+import hifacegan_lib as hf
+
+
+@pytest.fixture(scope="module")
+def ablation() -> ModuleType:
+    return scripts.load("ablation2")
+
+
+COSTS = {
+    objective: {"inner_product": 0.5, "lip": 0.55, "conv": 0.44, "NAFNet": 1.1}
+    for objective in ("pixels", "flow", "adversarial")
+}
+
+
+def test_equal_time_gives_each_network_its_own_steps_and_equal_steps_those_of_the_papers_encoder(
+    ablation: ModuleType,
+) -> None:
+    plan = list(ablation.sweeps(COSTS))
+    assert len(plan) == len(set(plan)) == 3 * (4 + 3)
+    steps = {"inner_product": 1320, "lip": 1200, "conv": 1500, "NAFNet": 600}
+    for budget, _, network, count in plan:
+        assert count == steps[network if budget == "time" else "inner_product"]
+
+
+def test_cells_have_valid_parameters_that_differ_only_in_network_and_objective(ablation: ModuleType) -> None:
+    cells = [
+        ablation.parameters(n, objective, 100) for n in ablation.NETWORKS for objective in ("pixels", "adversarial")
+    ]
+    for values in cells:
+        hf.load_params("folder64", "04_training", **values)
+    keys = {key for values in cells for key in values}
+    apart = {key for key in keys if any(values.get(key) != cells[0].get(key) for values in cells)}
+    assert apart == {"network", "network_options", "suppression", "objective"}
+
+
+def test_a_difference_is_paired_by_face_and_has_its_interval_over_faces(ablation: ModuleType) -> None:
+    paper = {0: {"psnr": [20.0, 22.0, 24.0], "identity": [0.5, None, 0.7]}}
+    ours = {0: {"psnr": [21.0, 22.0, 26.0], "identity": [0.6, 0.1, 0.6]}}
+    half = 4.302653 / 3**0.5  # Student's t of 3 faces: 1, 0, 2 have a standard deviation of 1
+    assert ablation.less(ours, paper, "psnr", 3) == f"+1.000 ± {half:.3f}"
+    assert ablation.less(ours, paper, "identity", 2).startswith("+0.00 ± ")  # the face without a value is left out
+
+
+def test_seeds_are_compared_one_by_one_and_a_seed_that_one_network_lacks_is_left_out(ablation: ModuleType) -> None:
+    paper = {seed: {"psnr": [20.0, 21.0]} for seed in (0, 1, 2)}
+    ours = {0: {"psnr": [21.0, 22.0]}, 2: {"psnr": [20.0, 21.5]}}
+    assert ablation.less(ours, paper, "psnr", 2) == "+0.62 ± 1.59 (+1.00, +0.25)"  # faces: 0.5 and 0.75
+    assert ablation.mean(ours, "psnr", 3) == "21.125"
