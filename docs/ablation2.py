@@ -95,7 +95,7 @@ def sweeps(costs: dict[str, dict[str, float]]) -> Iterator[Sweep]:
 
 
 def train(jobs: int = 1) -> int:
-    """Run each cell that is not done, ``jobs`` at once; the largest exit code.
+    """Run each cell that is not done, ``jobs`` at once; 1 if a cell did not finish.
 
     The first cell runs before all others: its network is the mean of the flows. Then the first seed runs; of the other
     seeds first the sweeps that differ by less than ``CLOSE`` from the paper's encoder.
@@ -124,7 +124,10 @@ def difference(sweep: Sweep) -> float:
 
 
 def cell(seed: int, budget: str, objective: str, network: str, steps: int) -> int:
-    """Run one cell of a sweep by the command line, in a process of its own."""
+    """Run one cell of a sweep by the command line, in a process of its own; 1: it did not finish.
+
+    The command's own exit code says whether the sweep is whole, with all seeds.
+    """
     values, name = parameters(network, objective, steps), sweep_name(budget, objective, network)
     plan, _ = sweep_plan("04_training", "folder64", {k: [v] for k, v in values.items()} | {"seed": SEEDS}, name)
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +136,8 @@ def cell(seed: int, budget: str, objective: str, network: str, steps: int) -> in
     for key, value in values.items():
         command += ["-p", f"{key}={quoted(value)}"]
     print(f"\n{time.strftime('%d %b %H:%M')}  {shlex.join(command)}", flush=True)
-    return subprocess.call([str(Path(sys.executable).parent / command[0]), *command[1:]])
+    subprocess.call([str(Path(sys.executable).parent / command[0]), *command[1:]])
+    return int(not (run_folder(f"{name}/seed-{seed}") / "result.json").exists())
 
 
 def quoted(value: Any) -> Any:
