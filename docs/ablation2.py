@@ -3,7 +3,7 @@
     python docs/ablation2.py cost                  # processor seconds of a step -> runs/ablation2/cost.json
     python docs/ablation2.py train --jobs 2        # all sweeps, seed by seed; the same command goes on
     python docs/ablation2.py tables                # measures new runs on the 100 validation faces, then prints
-    python docs/ablation2.py faces                 # draws docs/ablation2_faces.png
+    python docs/ablation2.py faces                 # draws docs/ablation2_faces.jpg
 
 Data: ``hifacegan prepare --profile folder64 -p source_path FACES`` (the faces of docs/ablation.md).
 
@@ -63,7 +63,7 @@ COMMON: dict[str, Any] = dict(  # noqa: C408 - shorter than a literal
     l1_weight=0, charbonnier_weight=100, charbonnier_epsilon=0.1, lr_generator=0.002, lr_discriminator=0.002,
     ema_decay=0.995, progress="none", log_every=50, picture_every=10000, keep_checkpoints=1,
 )  # fmt: skip
-PICTURE = Path(__file__).with_name("ablation2_faces.png")
+PICTURE = Path(__file__).with_name("ablation2_faces.jpg")
 PLAN = [(budget, objective) for objective in OBJECTIVES for budget in ("time", "steps")]
 METRICS = {"psnr": 2, "ssim": 4, "lpips": 4, "identity": 3}  # digits
 
