@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,9 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
     tasks = [
         delayed(run_cell)(*places, sweep.folder / cell, sweep.parameters(cell), sweep.cells[cell]) for cell in cells
     ]
-    with _cluster(scheduler) if scheduler else parallel_config("loky", n_jobs=jobs):
+    workers = cluster(scheduler) if scheduler else nullcontext()
+    backend: dict[str, Any] = {"backend": "dask"} if scheduler else {"backend": "loky", "n_jobs": jobs}
+    with workers, parallel_config(**backend):
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all" if scheduler else jobs)
         for cell in parallel(tasks):
             if not (sweep.folder / cell / "cell.json").exists():
@@ -87,12 +89,6 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
                 f"{key} {x:.5g}" for key, x in found.items() if key not in sweep.grid and type(x) in (int, float)
             ]
             yield f"{found['status']:7} {cell}  {found['error'] or ', '.join(numbers[:5])}"
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[None]:
-    with cluster(address), parallel_config("dask"):
-        yield
 
 
 def run_cell(

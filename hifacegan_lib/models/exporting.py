@@ -6,7 +6,7 @@ frozen. One input, ``image``, N x 3 x H x W in [0, 1]; one output, ``restored``,
     OUT.onnx    torch.onnx.export; needs the packages onnx and onnxscript (``pip install hifacegan-workbench[export]``)
     OUT.pt2     torch.export.save; ``torch.export.load(path).module()`` draws
 
-What stays open is N, and with ``sizes="any"`` also H and W, in whole multiples of the network's block.
+N may vary, and with ``sizes="any"`` also H and W, in whole multiples of the network's block.
 :func:`export_graph` writes ONNX without the weights: one small file for all networks of a config.
 """
 
@@ -42,7 +42,7 @@ def export(
         generator: on any device, in any mode; stays as it is.
         path: ``.onnx`` or ``.pt2``.
         size: side of the example pictures in pixels, and the only one with ``sizes="fixed"``.
-        info: JSON values that an ONNX file keeps, ``image_size`` say, for whoever draws with it.
+        info: JSON values for the metadata of an ONNX file, ``image_size`` for example.
     Raises:
         ValueError: another suffix; a size that the network's blocks do not divide.
         ImportError: ONNX without its packages.
@@ -95,7 +95,7 @@ def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
 
 
 def block_of(network: nn.Module) -> int:
-    """What the sides of exported pictures are multiples of, pixels: 1 for networks that are not ``Generator``."""
+    """The sides of exported pictures are multiples of this, pixels; 1 for networks that are not ``Generator``."""
     return network.config.block if isinstance(network, Generator) else 1
 
 
@@ -103,7 +103,7 @@ def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> Exp
     """The network as a graph of PyTorch's operators; a flow with the noise of its size as a constant.
 
     Raises:
-        ValueError: a size that does not suit the network, or none of its own graphs is for any size.
+        ValueError: the size does not suit the network, or the network has no graph for any size.
     """
     block = block_of(generator)
     if sizes not in ("any", "fixed"):
@@ -131,7 +131,7 @@ def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> Exp
 
 
 class _Drawn(nn.Module):
-    """Gives the one input its name, and a flow its noise."""
+    """The network with an input that is called ``image``, and with a flow's noise."""
 
     noise: torch.Tensor
 
@@ -165,8 +165,7 @@ def _as_onnx(
             optimize=False,
             verbose=False,
         )
-        if written is None:
-            raise RuntimeError("torch.onnx.export returned no program")
+        assert written is not None  # only the exporter that is not based on dynamo returns no program
         optimizer.optimize_ir(
             written.model,
             should_fold=lambda node: False if any(x is not None and x.name in kept for x in node.inputs) else None,

@@ -132,7 +132,7 @@ class Generator(nn.Module):
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
         self._spectral_layers: list[nn.Module] = []
         if c.spectral_norm:
-            blocks = [*self.replenish, *([] if self.middle is None else [self.middle])]
+            blocks = [block for block in self.modules() if isinstance(block, ReplenishmentBlock)]
             layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
             self._spectral_layers = [parametrizations.spectral_norm(layer) for layer in layers]
             self.train()
@@ -229,9 +229,12 @@ class Generator(nn.Module):
                 setattr(norm, name, value)
 
     def _padded(self, image: Tensor) -> Tensor:
-        """The image, padded to sides that are multiples of the block."""
-        block = self.config.block
-        return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
+        """The image, with sides that are multiples of the block: reflected, or if it is small, its border repeated."""
+        bottom, right = (-side % self.config.block for side in image.shape[2:])
+        if not (bottom or right):
+            return image
+        reflects = bottom < image.shape[2] and right < image.shape[3]
+        return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
 
 
 def _check(image: Tensor, training: bool) -> None:
@@ -242,14 +245,6 @@ def _check(image: Tensor, training: bool) -> None:
         return
     if broken := image.numel() - int(image.isfinite().sum()):
         raise ValueError(f"the image: {broken} of {image.numel()} values are NaN or infinite; expected [0, 1]")
-
-
-def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
-    """Pad below and on the right: by reflection if the image is large enough, else by repeating the border."""
-    if not (bottom or right):
-        return image
-    reflects = bottom < image.shape[2] and right < image.shape[3]
-    return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
 
 
 def _mix(image: Tensor, gains: Tensor) -> Tensor:

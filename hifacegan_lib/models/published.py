@@ -30,7 +30,7 @@ from hifacegan_lib.models.replenishment import Norm
 WRAPPERS = ("params_ema", "params", "state_dict")
 COMMON_TENSOR = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
 MAX_LISTED = 8  # differences that an error lists
-UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of lower resolutions; lipspade's fc, which no code calls
+UNUSED = ("to_rgbs.0.", "to_rgbs.1.", "to_rgbs.2.")  # beginnings of names: heads of lower resolutions
 
 _Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 NAMES: _Names = (  # a part of our name -> of the published one
@@ -187,10 +187,10 @@ def _published_names(name: str, kind: str) -> list[str]:
 
 def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
     """Add tensors that older versions of PyTorch did not store, and remove unused tensors, in place."""
-    for name in [n for n in found if UNUSED.match(n) and (n[0] == "t" or config.start == "features")]:
-        del found[name]
-    if config.norm not in ("batch", "frozen"):
-        for name in [n for n in found if ".param_free_norm." in n]:
+    unused = (*UNUSED, "fc.") if config.start == "features" else UNUSED  # no code calls lipspade's fc
+    no_statistics = config.norm not in ("batch", "frozen")
+    for name in list(found):
+        if name.startswith(unused) or (no_statistics and ".param_free_norm." in name):
             del found[name]
     for name in [n for n in found if n.endswith(".running_mean")]:
         found.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))

@@ -72,9 +72,8 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
     expected = (f.shape[0], window**2, -(-f.shape[2] // stride), -(-f.shape[3] // stride))
     if tuple(h.shape) != expected:
         raise ValueError(f"h must be N x K^2 x H' x W' = {expected}, got {tuple(h.shape)}")
-    modulated = [
-        near * h[:, k : k + 1] for k, near in enumerate(_neighbours(f, window, stride))
-    ]  # each N, C_in, H', W'
+    neighbours = enumerate(_neighbours(f, window, stride))
+    modulated = [near * h[:, k : k + 1] for k, near in neighbours]  # each N, C_in, H', W'
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1, 1, 1)  # C_out, K^2 C_in, 1, 1
     return F.conv2d(torch.cat(modulated, 1), kernel, bias)
 
@@ -150,12 +149,7 @@ class InnerProductConv2d(nn.Module):
     """The paper's suppression: G is two 1 x 1 convolutions, W an ordinary kernel."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        window: int = 3,
-        stride: int = 1,
-        correlation_dim: int = 8,
+        self, in_channels: int, out_channels: int, window: int = 3, stride: int = 1, correlation_dim: int = 8
     ) -> None:
         super().__init__()
         self.stride, self.window = stride, window

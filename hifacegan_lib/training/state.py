@@ -80,7 +80,9 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
     if "parameters" in saved:  # of a run that is older than a parameter
         newer = identity.get("parameters", {}).keys() - saved["parameters"].keys()
         saved["parameters"] |= {name: Training.model_fields[name].default for name in newer}
-    checkpoints.refuse_differences(str(found[-1]), saved, identity)
+    if differ := checkpoints.differences(saved, identity):
+        more = f"; and {len(differ) - 8} more" if len(differ) > 8 else ""
+        raise ValueError(f"{found[-1]} belongs to another run ({'; '.join(differ[:8])}{more})")
     for network, name in ((run.generator, "generator"), (run.average, "ema")):
         checkpoints.load_generator(found[-1] / f"{name}.safetensors", run.device, network)
     for name, part in parts.items():
