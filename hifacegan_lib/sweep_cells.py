@@ -56,13 +56,11 @@ def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, schedul
 def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
     """Write sweep.json, and make missing images once, with the profile's seed, before several cells make them."""
     sweep.save()
-    model, missing = NOTEBOOKS[sweep.notebook], {}
-    for cell in reversed(cells):
-        missing[sweep.parameters(cell)["data_dir"]] = sweep.parameters(cell)
-    for values in missing.values():
+    by_folder = {values["data_dir"]: values for values in map(sweep.parameters, reversed(cells))}  # the first cell's
+    for values in by_folder.values():
         if "seed" in sweep.grid:
             values["seed"] = load_notebook(sweep.profile, sweep.notebook).seed
-        p = model.checked(values, "sweep")
+        p = NOTEBOOKS[sweep.notebook].checked(values, "sweep")
         if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.weights):
             pipeline.find_data(p)
 

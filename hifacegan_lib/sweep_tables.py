@@ -111,14 +111,14 @@ def write(sweep: Sweep) -> list[Path]:
     write_json(folder / "table.json", as_json(sweep))
     groups: dict[str, list[Path]] = {}
     for cell, values in sweep.cells.items():
-        groups.setdefault(words({key: values[key] for key in sweep.factors}), []).append(folder / cell)
+        groups.setdefault(combination_name({key: values[key] for key in sweep.factors}), []).append(folder / cell)
     for name, figure in (("grid.png", pictures(groups)), ("curves.png", curves(groups))):
         if figure:
             save(figure, folder / name)
     return [path for name in FILES if (path := folder / name).exists()]
 
 
-def words(factors: Mapping[str, Any]) -> str:
+def combination_name(factors: Mapping[str, Any]) -> str:
     """A combination's name in pictures: texts without their key, numbers after their key."""
     texts = [str(value) if value and isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
     return ", ".join(texts).replace("_", " ") or "restored"

@@ -50,7 +50,7 @@ def export(
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
-    program = exported(generator, size, sizes)
+    program = as_program(generator, size, sizes)
     written = _as_onnx(program, block_of(generator), info) if path.suffix == ".onnx" else None
     with atomic(path) as partial:
         if written:
@@ -69,7 +69,7 @@ def export_graph(generator: nn.Module, path: str | Path) -> Path:
         ImportError: without the packages onnx and onnxscript.
     """
     weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
-    program = exported(generator, 8 * block_of(generator))
+    program = as_program(generator, 8 * block_of(generator))
     model = _as_onnx(program, block_of(generator), None, weights).model_proto
     for tensor in model.graph.initializer:
         if tensor.name in weights:
@@ -99,7 +99,7 @@ def block_of(network: nn.Module) -> int:
     return network.config.block if isinstance(network, Generator) else 1
 
 
-def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> ExportedProgram:
+def as_program(generator: nn.Module, size: int, sizes: Sizes = "any") -> ExportedProgram:
     """The network as a graph of PyTorch's operators; a flow with the noise of its size as a constant.
 
     Raises:
@@ -122,7 +122,7 @@ def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> Exp
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is to come in later versions of the exporter
         try:
-            return torch.export.export(_Drawn(network, size), (example,), dynamic_shapes=(shape,))
+            return torch.export.export(_NamedInput(network, size), (example,), dynamic_shapes=(shape,))
         except torch._dynamo.exc.UserError as error:  # the network's code asks for the sizes
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(
@@ -130,7 +130,7 @@ def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> Exp
             ) from None
 
 
-class _Drawn(nn.Module):
+class _NamedInput(nn.Module):
     """The network with an input that is called ``image``, and with a flow's noise."""
 
     noise: torch.Tensor

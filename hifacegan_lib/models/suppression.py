@@ -152,17 +152,13 @@ class InnerProductConv2d(nn.Module):
         self, in_channels: int, out_channels: int, window: int = 3, stride: int = 1, correlation_dim: int = 8
     ) -> None:
         super().__init__()
-        self.stride, self.window = stride, window
+        self.stride = stride
         self.embed = nn.Sequential(  # G
             nn.Conv2d(in_channels, correlation_dim, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(correlation_dim, correlation_dim, 1),
         )
         self.conv = nn.Conv2d(in_channels, out_channels, window, stride, window // 2)  # holds W and the bias
-
-    def weights(self, f: Tensor) -> Tensor:
-        """H for features N x C x H x W: N x K^2 x H' x W'."""
-        return correlation_maps(self.embed(f), self.window, self.stride)
 
     def forward(self, f: Tensor) -> Tensor:
         return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride)
