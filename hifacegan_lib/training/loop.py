@@ -273,9 +273,9 @@ def measure_strip(run: Run, strip: Batch, judged: bool) -> tuple[dict[str, float
     casts = dict(zip(("cast_r", "cast_g", "cast_b"), health.colour_cast(restored, clean).tolist(), strict=True))
     values = {"psnr": psnr.mean().item(), **casts, "droplets": health.droplets(restored, clean).max().item()}
     if judged:
-        run.discriminator.eval()
-        scores = [[scale[-1] for scale in run.discriminator(degraded, face)] for face in (clean, restored)]
-        values["d_margin"], values["d_accuracy"] = health.separation(*scores, run.health.middle)
+        judge = run.discriminator.eval()
+        clean_scores, restored_scores = ([s[-1] for s in judge(degraded, face)] for face in (clean, restored))
+        values["d_margin"], values["d_accuracy"] = health.separation(clean_scores, restored_scores, run.health.middle)
     cells = [images.to_uint8(face) for row in (degraded, restored, clean) for face in row]
     return values, images.grid(cells, columns=len(clean))
 
