@@ -4,7 +4,6 @@ joblib starts the processes. Cells share files and nothing else. A finished cell
 command continues a stopped sweep.
 """
 
-import base64
 import os
 import subprocess
 import sys
@@ -100,9 +99,9 @@ def run_cell(
     executed.parent.mkdir(parents=True, exist_ok=True)
     for old in (executed, folder / "cell.json"):
         old.unlink(missing_ok=True)
-    given = base64.b64encode(yaml.safe_dump(parameters).encode()).decode()
-    command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--parameters_base64", given]
-    command += ["--cwd", str(cwd), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
+    command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--cwd", str(cwd)]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters)]
+    command += ["--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
     start = time.monotonic()
     with log.open("w", encoding="utf-8") as lines:
         ended = subprocess.run(

@@ -127,13 +127,13 @@ def _require(path: str | Path) -> None:
 
 
 def save_training(
-    folder: str | Path,
+    folder: Path,
     step: int,
     generator: nn.Module,
     ema: nn.Module,
     state: dict[str, Any],
     info: dict[str, Any],
-    keep: int = 2,
+    keep: int,
 ) -> Path:
     """Write ``folder/step_<step>``, then remove all checkpoints but the ``keep`` newest.
 
@@ -142,7 +142,6 @@ def save_training(
     Raises:
         OSError: the checkpoint cannot be written (full disk, no permission); earlier checkpoints are unchanged.
     """
-    folder = Path(folder)
     target, partial = folder / f"step_{step:06d}", folder / f".step_{step:06d}.partial"
     content = io.BytesIO()
     torch.save({"step": step, **state}, content)

@@ -28,7 +28,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
 from hifacegan_lib.models.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
@@ -130,11 +130,10 @@ class Generator(nn.Module):
         if c.skip:  # so that an untrained network returns its input
             nn.init.zeros_(self.draw.weight)
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
-        self._spectral_layers: list[nn.Module] = []
         if c.spectral_norm:
             blocks = [block for block in self.modules() if isinstance(block, ReplenishmentBlock)]
-            layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
-            self._spectral_layers = [parametrizations.spectral_norm(layer) for layer in layers]
+            for layer in [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]:
+                parametrizations.spectral_norm(layer)
             self.train()
 
     def _block(self, level: int, in_channels: int) -> ReplenishmentBlock:
@@ -147,13 +146,17 @@ class Generator(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but without spectral norms: only :meth:`step_spectral_norm` updates their vectors."""
         super().train(mode)
-        for layer in self._spectral_layers:
+        for layer in self.spectral_layers().values():
             layer.parametrizations.eval()  # type: ignore[union-attr]
         return self
 
+    def spectral_layers(self) -> dict[str, nn.Module]:
+        """Name -> layer, for each layer with a spectrally normalised weight."""
+        return {name: layer for name, layer in self.named_modules() if parametrize.is_parametrized(layer)}
+
     def step_spectral_norm(self) -> None:
         """One power iteration for every spectrally normalised weight; the training loop calls it once a step."""
-        for layer in self._spectral_layers:
+        for layer in self.spectral_layers().values():
             layer.parametrizations.train()  # type: ignore[union-attr]
             with torch.no_grad():
                 _ = layer.weight  # computing the weight updates its singular vectors by one step

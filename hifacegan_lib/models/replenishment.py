@@ -25,12 +25,9 @@ Norm = Literal["instance", "layer", "rms", "batch", "frozen"]
 
 
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> Tensor:
-    """Scale and shift each pixel of normalised x by maps of the guidance.
+    """Scale and shift each pixel of normalised x by maps of the guidance, all N x C x H x W.
 
-    Args:
-        x, gamma, beta: N x C x H x W.
-        modulation: ``one_plus_gamma`` is x * (1 + gamma) + beta, as in SPADE; ``gamma`` is x * gamma + beta, as in
-            HiFaceGAN's code.
+    ``one_plus_gamma`` is x * (1 + gamma) + beta, as in SPADE; ``gamma`` is x * gamma + beta, as in HiFaceGAN's code.
     """
     return x * (1 + gamma if modulation == "one_plus_gamma" else gamma) + beta
 

@@ -18,6 +18,7 @@ All three map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``s
 """
 
 import contextlib
+import itertools
 from typing import Literal
 
 import torch
@@ -124,12 +125,8 @@ def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:
     if window % 2 == 0:
         raise ValueError(f"the window must be odd, got {window}")
     height, width = x.shape[2:]
-    padded = F.pad(x, [window // 2] * 4)
-    return [
-        padded[:, :, dy : dy + height : stride, dx : dx + width : stride]
-        for dy in range(window)
-        for dx in range(window)
-    ]
+    padded, offsets = F.pad(x, [window // 2] * 4), itertools.product(range(window), repeat=2)
+    return [padded[:, :, dy : dy + height : stride, dx : dx + width : stride] for dy, dx in offsets]
 
 
 def local_importance_pool2d(f: Tensor, logit: Tensor, window: int = 3, stride: int = 2) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.replenishment import Norm
@@ -54,9 +53,8 @@ def folded(network: nn.Module) -> nn.Module:
 def without_spectral_norms(generator: Generator, norm: Norm) -> Generator:
     """A copy in ``eval()`` with the spectral norms divided into the weights, and with another norm."""
     state = {name: value.clone() for name, value in generator.state_dict().items() if ".parametrizations." not in name}
-    for name, layer in generator.named_modules():
-        if parametrize.is_parametrized(layer):
-            state[f"{name}.weight"] = layer.weight.detach().clone()
+    for name, layer in generator.spectral_layers().items():
+        state[f"{name}.weight"] = layer.weight.detach().clone()  # type: ignore[operator]
     if norm not in ("batch", "frozen"):
         state = {name: value for name, value in state.items() if ".batch_norm." not in name}
     with torch.device("meta"):

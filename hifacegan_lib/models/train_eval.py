@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hifacegan_lib.models.generator import Generator
-from hifacegan_lib.models.published import spectral_layers, spectral_parts, step_as_published
+from hifacegan_lib.models.published import spectral_parts, step_as_published
 from hifacegan_lib.models.torch_network import without_spectral_norms
 
 CHUNK = 8  # images of one forward pass for batch statistics
@@ -33,7 +33,7 @@ def spectral_sigmas(generator: Generator) -> pd.DataFrame:
     has four to nine times as many columns as rows.
     """
     rows = {}
-    for name, layer in spectral_layers(generator).items():
+    for name, layer in generator.spectral_layers().items():
         matrix, vectors = spectral_parts(layer)
         largest = torch.linalg.eigvalsh(matrix.double() @ matrix.double().T)[-1].clamp_min(0).sqrt()
         rows[name] = (torch.dot(vectors._u, matrix @ vectors._v).item(), largest.item())

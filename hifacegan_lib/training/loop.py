@@ -140,8 +140,8 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
     if isinstance(run.trained, Generator):
         run.trained.step_spectral_norm()
     for first in range(0, run.part_size * p.accumulate, run.part_size):
-        part = {name: batch[name][first:][: run.part_size] for name in ("degraded", "clean")}
-        degraded, clean = (_to_device(faces, run.device) for faces in part.values())
+        part = slice(first, first + run.part_size)
+        degraded, clean = (_to_device(batch[name][part], run.device) for name in ("degraded", "clean"))
         with run.fabric.autocast():  # one pass of each network
             restored, losses = forward(run, degraded, clean)
             picture = restored.detach().requires_grad_()  # the generator's graph is cut here
@@ -195,19 +195,15 @@ def generator_step(
     """The generator's losses on a restored image, and the gradient of their weighted sum with respect to that image."""
     p = run.p
     with run.fabric.autocast():
-        losses = {name: value for name, (_, value) in image_losses.items()}
-        weights = {name: weight for name, (weight, _) in image_losses.items()}
+        losses = dict(image_losses)  # name -> weight and value
         if answers:
-            restored_answers, clean_answers = answers
-            losses["adversarial"] = generator_loss(p.adversarial, restored_answers)
-            losses["feature_matching"] = feature_matching(restored_answers, clean_answers)
             active = step >= p.adversary_from  # before, only the discriminator learns
-            weights["adversarial"] = p.adversarial_weight * active
-            weights["feature_matching"] = p.feature_matching_weight * active
-        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+            losses["adversarial"] = p.adversarial_weight * active, generator_loss(p.adversarial, answers[0])
+            losses["feature_matching"] = p.feature_matching_weight * active, feature_matching(*answers)
+        total = torch.stack([weight * value for weight, value in losses.values()]).sum()
     scaled = run.scaler.scale(total / p.accumulate)
     (gradient,) = torch.autograd.grad(scaled, picture, retain_graph=answers is not None)
-    return losses, gradient
+    return {name: value for name, (_, value) in losses.items()}, gradient
 
 
 def discriminator_active(p: Training, step: int) -> bool:
