@@ -73,7 +73,7 @@ def load_generator(
             network = networks.rebuild(description, network)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-    if any(name.endswith(quantized.SCALE) for name in tensors):
+    if quantized.packed(tensors):
         tensors = {name: torch.from_numpy(value) for name, value in quantized.read(path)[0].items()}
     try:
         network.load_state_dict(tensors)

@@ -9,7 +9,7 @@ four bits a channel's scale is the one with the least squared error: it may clip
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,21 @@ def pack(weights: Named, base: Named | None = None) -> dict[str, NDArray[Any]]:
     return stored
 
 
+def packed(names: Collection[str]) -> list[str]:
+    """The names of packed kernels: those for which there are scales."""
+    return [name for name in names if name + SCALE in names]
+
+
 def unpack(stored: Named, base: Named | None = None) -> dict[str, NDArray[np.float32]]:
     """All tensors in float32; a file without packed kernels is only converted.
 
     Raises:
         ValueError: kernels in four bits, and no base.
     """
-    scales = {name for name in stored if name.endswith(SCALE) and name.removesuffix(SCALE) in stored}
+    kernels = packed(stored)
+    scales = {name + SCALE for name in kernels}
     weights = {name: value.astype(np.float32) for name, value in stored.items() if name not in scales}
-    for name in (scale.removesuffix(SCALE) for scale in scales):
+    for name in kernels:
         steps, scale = weights[name], stored[name + SCALE]
         if stored[name].dtype == np.uint8:
             if base is None:

@@ -73,20 +73,17 @@ class TorchNetwork:
             ``train()``, the way its authors test it, give ``train_eval.eval_safe`` of it.
         precision: ``bfloat16`` is autocast, but the last layer of :class:`Generator` draws in float32; ``auto`` is
             bfloat16 on devices that have instructions for it.
-        compiled: by ``torch.compile``, which needs a C++ compiler and takes minutes at the first picture of a size.
     Raises:
         ValueError: another precision; in a call, what :class:`Generator` refuses.
     """
 
-    def __init__(self, generator: nn.Module, precision: Precision = "float32", compiled: bool = False) -> None:
+    def __init__(self, generator: nn.Module, precision: Precision = "float32") -> None:
         self.device = next(generator.parameters()).device
         self.dtype = chosen_dtype(precision, self.device)
         self.network = folded(generator).to(memory_format=torch.channels_last)
         for part in list(self.network.modules()):
             if isinstance(part, Generator):
                 part.draw = InFloat32(part.draw)  # type: ignore[assignment]
-        if compiled:
-            self.network.compile()
 
     @torch.no_grad()
     def __call__(self, image: Any) -> Any:
