@@ -25,9 +25,11 @@ Norm = Literal["instance", "layer", "rms", "batch", "frozen"]
 
 
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> Tensor:
-    """Scale and shift each pixel of normalised x by maps of the guidance, all N x C x H x W.
+    """Scale and shift each pixel of normalised x by maps of the guidance.
 
-    ``one_plus_gamma`` is x * (1 + gamma) + beta, as in SPADE; ``gamma`` is x * gamma + beta, as in HiFaceGAN's code.
+    Args:
+        x, gamma, beta: N x C x H x W.
+        modulation: ``one_plus_gamma`` is SPADE's x * (1 + gamma) + beta, ``gamma`` is HiFaceGAN's x * gamma + beta.
     """
     return x * (1 + gamma if modulation == "one_plus_gamma" else gamma) + beta
 
