@@ -64,10 +64,12 @@ def contestants(choice: Any) -> dict[str, Callable[[], Tensor]]:
     """Way -> one batch drawn, all with the same weights."""
     ways, ours = networks(choice)
     batch = faces(choice.batch, choice.size, choice.device)
-    compiled = choice.device == "cuda" and not choice.eager
-    ways[FLOAT32] = TorchNetwork(ours, "float32", compiled)
+    ways[FLOAT32] = TorchNetwork(ours, "float32")
     if has_bfloat16(choice.device):
-        ways[BFLOAT16] = TorchNetwork(ours, "bfloat16", compiled)
+        ways[BFLOAT16] = TorchNetwork(ours, "bfloat16")
+    if choice.device == "cuda" and not choice.eager:
+        for way in ways.keys() - {AUTHORS}:
+            ways[way].network.compile()
     if choice.variant == "shipped" and choice.device == "cpu":
         ways[ONNX] = pretrained.load_model().network
     elif choice.device == "cpu":

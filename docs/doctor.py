@@ -29,7 +29,7 @@ from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import doctor
 from hifacegan_lib.models import train_eval
 from hifacegan_lib.models.generator import PUBLISHED, Generator
-from hifacegan_lib.models.published import spectral_layers, spectral_parts, step_as_published
+from hifacegan_lib.models.published import spectral_parts, step_as_published
 from hifacegan_lib.utils.images import to_float
 
 REGIMES = ("kept", "lost")
@@ -76,7 +76,7 @@ def _initialise_as_published(generator: Generator) -> None:
             nn.init.xavier_normal_(holder, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for layer in spectral_layers(generator).values():
+    for layer in generator.spectral_layers().values():
         for vector in spectral_parts(layer)[1].buffers():
             vector.copy_(F.normalize(torch.randn_like(vector), dim=0))
 
@@ -84,7 +84,7 @@ def _initialise_as_published(generator: Generator) -> None:
 @contextlib.contextmanager
 def _vector_changes(generator: Generator, keep: bool) -> Iterator[None]:
     """Keep the changes of the spectral norms' vectors, or undo them, as with the replicas of DataParallel."""
-    held = [vector for layer in spectral_layers(generator).values() for vector in spectral_parts(layer)[1].buffers()]
+    held = [vector for layer in generator.spectral_layers().values() for vector in spectral_parts(layer)[1].buffers()]
     before = [vector.clone() for vector in held]
     yield
     for vector, former in zip(held, before, strict=True):
@@ -96,7 +96,7 @@ def _vector_changes(generator: Generator, keep: bool) -> Iterator[None]:
 def as_old_pytorch(generator: Generator, beginning: Generator) -> Generator:
     """The trained network with initial, undivided weights in normalised layers, as in old PyTorch's DataParallel."""
     old = copy.deepcopy(generator)
-    for layer, first in zip(spectral_layers(old).values(), spectral_layers(beginning).values(), strict=True):
+    for layer, first in zip(old.spectral_layers().values(), beginning.spectral_layers().values(), strict=True):
         (matrix, vectors), (initial, _) = spectral_parts(layer), spectral_parts(first)
         matrix.copy_(initial)
         v = initial.T @ vectors._u
@@ -108,7 +108,7 @@ def as_old_pytorch(generator: Generator, beginning: Generator) -> Generator:
 def without_v(generator: Generator) -> Generator:
     """The network as imported from a file without the vectors v: v = W^T u, normalised to unit length."""
     old = copy.deepcopy(generator)
-    for layer in spectral_layers(old).values():
+    for layer in old.spectral_layers().values():
         matrix, vectors = spectral_parts(layer)
         vectors._v.copy_(F.normalize(matrix.T @ vectors._u, dim=0))
     return old

@@ -11,11 +11,10 @@ from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.params import ParamsError, Training
 from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.runs import project_path
-from hifacegan_lib.training import loop
-from hifacegan_lib.training.state import Networks
+from hifacegan_lib.training import state
 
 
-def make(p: Training, device: torch.device, faces: Tensor, generator: nn.Module | None) -> Networks:
+def make(p: Training, device: torch.device, faces: Tensor, generator: nn.Module | None) -> state.Networks:
     """The networks of a run before its first step: by its parameters, from a file, or with a generator of one's own.
 
     Args:
@@ -24,7 +23,7 @@ def make(p: Training, device: torch.device, faces: Tensor, generator: nn.Module 
         ParamsError: no such network, or what it needs is missing; ``init_from`` is a flow.
         ValueError: the network is none for faces, see :func:`hifacegan_lib.models.networks.check`.
     """
-    made, discriminator = initial_networks(p, device) or loop.build(p, device)
+    made, discriminator = initial_networks(p, device) or state.build(p, device)
     made = made if generator is None else generator.to(device)
     if not isinstance(made, Generator):
         networks.check(made, faces.to(device))
@@ -34,7 +33,7 @@ def make(p: Training, device: torch.device, faces: Tensor, generator: nn.Module 
     return made, discriminator
 
 
-def initial_networks(p: Training, device: torch.device) -> Networks | None:
+def initial_networks(p: Training, device: torch.device) -> state.Networks | None:
     """The generator and discriminator in ``init_from``; None if it is empty.
 
     A file (ours, or published) gives the generator, and the discriminator is new: ``discriminator_warmup`` trains it
@@ -49,10 +48,10 @@ def initial_networks(p: Training, device: torch.device) -> Networks | None:
     if isinstance(loaded, Flow):
         raise ParamsError(f"init_from = {p.init_from!r}: a flow; expected a network that draws a face in one pass")
     if isinstance(loaded, Generator):
-        generator, discriminator = loop.build(p, device, loaded.config)
+        generator, discriminator = state.build(p, device, loaded.config)
         generator.load_state_dict(loaded.state_dict())
     else:
-        generator, discriminator = loaded.to(device), loop.build(p, device)[1]
+        generator, discriminator = loaded.to(device), state.build(p, device)[1]
     if (folder := project_path(p.init_from)).is_dir():
         try:
             discriminator.load_state_dict(checkpoints.load_state(folder, device)["discriminator"])

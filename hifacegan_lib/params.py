@@ -24,6 +24,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+Network = Annotated[str, Field(pattern=r"^(hifacegan|spandrel:.+)$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
 MAY_CHANGE = {
@@ -115,21 +116,21 @@ class DataPreparation(Params):
         return self
 
 
-class _Shown(Params):
-    """A study of a recipe's faces, which leaves figures."""
+class _Study(Params):
+    """What notebooks 02 and 03 share: they draw figures of a recipe's faces."""
 
     run_name: RunName = param("demo", "folder below runs/ for figures")
     image_size: Size = param(64, "side of the face, pixels")
     recipe: str = param("report", "a shipped recipe's name or a JSON file")
 
 
-class Degradation(_Shown):
+class Degradation(_Study):
     """Notebook 02: show the damage of a recipe."""
 
     examples: int = param(8, "faces in the contact sheet", ge=1, le=32)
 
 
-class ModulePrototyping(_Shown):
+class ModulePrototyping(_Study):
     """Notebook 03: study suppression and replenishment alone."""
 
     window: Literal[3, 5] = param(3, "K, side of the suppression window, pixels")
@@ -144,11 +145,7 @@ class Training(Params):
     recipe: str = param("report", "a shipped recipe's name or a JSON file")
     crop_min: float = param(0.9, "smallest random crop, share of the side", gt=0, le=1)
     flip_probability: Fraction = param(0.5, "chance of a left-right flip of the clean face")
-    network: str = param(
-        "hifacegan",
-        "hifacegan, or a class of spandrel.architectures: spandrel:NAFNet",
-        pattern=r"^(hifacegan|spandrel:.+)$",
-    )
+    network: Network = param("hifacegan", "hifacegan, or a class of spandrel.architectures: spandrel:NAFNet")
     network_options: str = param("", "options of a network of spandrel, a JSON object; hifacegan has those below")
     suppression: Literal["inner_product", "lip", "conv"] = param("inner_product", "suppression operator of the encoder")
     guidance: Literal["features", "image"] = param("features", "input of SPADE: encoder features or degraded image")
@@ -229,11 +226,8 @@ class Training(Params):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        for key, most in (
-            ("decay_steps", "steps"),
-            ("warmup_steps", "steps"),
-            ("discriminator_warmup", "adversary_from"),
-        ):
+        limits = {"decay_steps": "steps", "warmup_steps": "steps", "discriminator_warmup": "adversary_from"}
+        for key, most in limits.items():
             if getattr(self, key) > getattr(self, most):
                 raise ValueError(f"{key} = {getattr(self, key)} must not exceed {most} = {getattr(self, most)}")
         if self.objective == "flow" and not self.flow_mean:

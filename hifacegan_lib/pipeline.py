@@ -134,14 +134,13 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
         if p.overwrite and any(given.is_relative_to(folder / part) for part in REMOVED_FOLDERS):
             raise ParamsError(f"{name} = {getattr(p, name)!r}: overwrite would remove it; choose another run_name")
     with locked(folder) if fabric.is_global_zero else nullcontext(), watched(fabric):
-        return _train(p, fabric, folder, losses, generator)
+        return _train(p, fabric, losses, generator)
 
 
-def _train(
-    p: Training, fabric: Any, folder: Path, losses: Mapping[str, Weighted] | None, generator: nn.Module | None
-) -> Path:
+def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, generator: nn.Module | None) -> Path:
+    folder = run_folder(p.run_name)
     if fabric.is_global_zero:
-        open_run(p, p.run_name, p.overwrite)
+        open_run(p)
         copy_manifest(find_data(p), folder)
     fabric.barrier()
     pairs, found = training_pairs(p), checkpoints.list_complete(folder / "checkpoints")
@@ -216,7 +215,7 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
     shutil.copyfile(manifest.folder / "manifest.json", kept)
 
 
-def write_result(p: Training, folder: Path, last: Path, network: nn.Module | None = None) -> None:
+def write_result(p: Training, folder: Path, last: Path, network: nn.Module | None) -> None:
     """Write result.json of a finished run: metrics of the averaged weights on all validation faces, and the run's cost.
 
     ``last`` is its newest checkpoint; ``network`` is of the checkpoint's class, unless that is ``Generator``.

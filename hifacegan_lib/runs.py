@@ -6,7 +6,6 @@ root, or in the folder that the environment variable HIFACEGAN_HOME names (a mou
 """
 
 import io
-import json
 import os
 import shutil
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 from hifacegan_lib.data.mirrors import is_address, mirrored
 from hifacegan_lib.models.checkpoints import differences
-from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError
+from hifacegan_lib.params import MAY_CHANGE, NOTEBOOKS, Params, ParamsError, Training
 from hifacegan_lib.utils.files import expanded, read_json, write_bytes, write_json
 from hifacegan_lib.utils.machine import environment
 
@@ -61,9 +60,8 @@ def write_notebooks(folder: Path, overwrite: bool = False) -> list[Path]:
     """
     planned: dict[Path, bytes] = {}
     for part, packaged, pattern in (("notebooks", "notebooks", "*.ipynb"), ("params", "profiles", "*/*.yaml")):
-        source = next(
-            path for path in (_PACKAGE / packaged, _PACKAGE.parent / part) if path.is_dir()
-        )  # wheel, checkout
+        in_wheel = _PACKAGE / packaged
+        source = in_wheel if in_wheel.is_dir() else _PACKAGE.parent / part  # of the checkout
         planned |= {folder / part / path.relative_to(source): path.read_bytes() for path in source.glob(pattern)}
     planned = {path: data for path, data in sorted(planned.items()) if not path.is_file() or path.read_bytes() != data}
     if not overwrite and (changed := [str(path) for path in planned if path.exists()]):
@@ -99,22 +97,22 @@ def shown(path: Path) -> str:
     return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
 
 
-def open_run(p: Params, name: str, overwrite: bool = False) -> Path:
-    """Make or re-open ``runs/<name>`` for a training run with these parameters; writes params.json, environment.json.
+def open_run(p: Training) -> Path:
+    """Make or re-open the folder of a training run; writes params.json, environment.json.
 
     Raises:
-        FileExistsError: the folder holds a run with other parameters; the message lists them. ``overwrite`` removes
+        FileExistsError: the folder holds a run with other parameters; the message lists them. ``p.overwrite`` removes
             the files of that run, and no other file in the folder.
     """
-    folder, path = run_folder(name), run_folder(name) / "params.json"
-    if path.exists() and overwrite:
+    folder, path = run_folder(p.run_name), run_folder(p.run_name) / "params.json"
+    if path.exists() and p.overwrite:
         for part in REMOVED_FOLDERS:
             shutil.rmtree(folder / part, ignore_errors=True)
         for part in ("metrics.jsonl", "warnings.jsonl", "metrics.json", "result.json", "report.html", "params.json"):
             (folder / part).unlink(missing_ok=True)
     elif path.exists():
         asked = p.model_dump(exclude=MAY_CHANGE)
-        defaults = {key: field.default for key, field in type(p).model_fields.items()}  # of keys newer than the run
+        defaults = {key: field.default for key, field in Training.model_fields.items()}  # of keys newer than the run
         there = {**defaults, **read_json(path)}
         if found := differences({key: there[key] for key in asked}, asked):
             raise FileExistsError(
@@ -229,8 +227,7 @@ def run_profile(
 
 def finding(executed: str | Path) -> str:
     """The result of an executed notebook in one line: all that its cells with the tag ``finding`` printed."""
-    cells = json.loads(Path(executed).read_text(encoding="utf-8"))["cells"]
-    tagged = [cell for cell in cells if "finding" in cell["metadata"].get("tags", [])]
+    tagged = [cell for cell in read_json(executed)["cells"] if "finding" in cell["metadata"].get("tags", [])]
     texts = ["".join(output.get("text", "")) for cell in tagged for output in cell["outputs"]]
     return "; ".join(line for text in texts for line in text.splitlines() if line)
 

@@ -4,13 +4,12 @@ joblib starts the processes. Cells share files and nothing else. A finished cell
 command continues a stopped sweep.
 """
 
-import base64
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +55,11 @@ def run_all(sweep: Sweep, cells: Sequence[str], jobs: int | None = None, schedul
 def prepare(sweep: Sweep, cells: Sequence[str]) -> None:
     """Write sweep.json, and make missing images once, with the profile's seed, before several cells make them."""
     sweep.save()
-    model, missing = NOTEBOOKS[sweep.notebook], {}
-    for cell in reversed(cells):
-        missing[sweep.parameters(cell)["data_dir"]] = sweep.parameters(cell)
-    for values in missing.values():
+    by_folder = {values["data_dir"]: values for values in map(sweep.parameters, reversed(cells))}  # the first cell's
+    for values in by_folder.values():
         if "seed" in sweep.grid:
             values["seed"] = load_notebook(sweep.profile, sweep.notebook).seed
-        p = model.checked(values, "sweep")
+        p = NOTEBOOKS[sweep.notebook].checked(values, "sweep")
         if not isinstance(p, DataPreparation) and not (isinstance(p, PhotoRestoration) and p.weights):
             pipeline.find_data(p)
 
@@ -76,7 +73,9 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
     tasks = [
         delayed(run_cell)(*places, sweep.folder / cell, sweep.parameters(cell), sweep.cells[cell]) for cell in cells
     ]
-    with _cluster(scheduler) if scheduler else parallel_config("loky", n_jobs=jobs):
+    workers = cluster(scheduler) if scheduler else nullcontext()
+    backend: dict[str, Any] = {"backend": "dask"} if scheduler else {"backend": "loky", "n_jobs": jobs}
+    with workers, parallel_config(**backend):
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all" if scheduler else jobs)
         for cell in parallel(tasks):
             if not (sweep.folder / cell / "cell.json").exists():
@@ -87,12 +86,6 @@ def run(sweep: Sweep, cells: Sequence[str], jobs: int = 1, scheduler: str = "") 
                 f"{key} {x:.5g}" for key, x in found.items() if key not in sweep.grid and type(x) in (int, float)
             ]
             yield f"{found['status']:7} {cell}  {found['error'] or ', '.join(numbers[:5])}"
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[None]:
-    with cluster(address), parallel_config("dask"):
-        yield
 
 
 def run_cell(
@@ -106,9 +99,9 @@ def run_cell(
     executed.parent.mkdir(parents=True, exist_ok=True)
     for old in (executed, folder / "cell.json"):
         old.unlink(missing_ok=True)
-    given = base64.b64encode(yaml.safe_dump(parameters).encode()).decode()
-    command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--parameters_base64", given]
-    command += ["--cwd", str(cwd), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
+    command = [sys.executable, "-m", "papermill", str(notebook), str(executed), "--cwd", str(cwd)]
+    command += ["--parameters_yaml", yaml.safe_dump(parameters)]
+    command += ["--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
     start = time.monotonic()
     with log.open("w", encoding="utf-8") as lines:
         ended = subprocess.run(

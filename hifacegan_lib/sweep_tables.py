@@ -99,9 +99,7 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
     """The rows of both frames (None for NaN), and the cells that are not done with their errors."""
     waiting = sweep.results().query("status != 'done'").reset_index()[["cell", "status", "error"]]
     frames = {"rows": sweep.frame(), "differences": sweep.differences(), "open": waiting}
-    records = {
-        name: frame.astype(object).where(frame.notna(), None).to_dict("records") for name, frame in frames.items()
-    }
+    records = {name: f.astype(object).where(f.notna(), None).to_dict("records") for name, f in frames.items()}
     return {"notebook": sweep.notebook, "profile": sweep.profile, "factors": sweep.factors, **records}
 
 
@@ -113,14 +111,14 @@ def write(sweep: Sweep) -> list[Path]:
     write_json(folder / "table.json", as_json(sweep))
     groups: dict[str, list[Path]] = {}
     for cell, values in sweep.cells.items():
-        groups.setdefault(words({key: values[key] for key in sweep.factors}), []).append(folder / cell)
+        groups.setdefault(combination_name({key: values[key] for key in sweep.factors}), []).append(folder / cell)
     for name, figure in (("grid.png", pictures(groups)), ("curves.png", curves(groups))):
         if figure:
             save(figure, folder / name)
     return [path for name in FILES if (path := folder / name).exists()]
 
 
-def words(factors: Mapping[str, Any]) -> str:
+def combination_name(factors: Mapping[str, Any]) -> str:
     """A combination's name in pictures: texts without their key, numbers after their key."""
     texts = [str(value) if value and isinstance(value, str) else f"{key} {value}" for key, value in factors.items()]
     return ", ".join(texts).replace("_", " ") or "restored"
@@ -147,9 +145,8 @@ def pictures(groups: Mapping[str, Sequence[Path]]) -> Figure | None:
             lines = {f"degraded, {name}" if rows else "degraded": before, **lines}
         rows |= lines
         for line, images in lines.items():
-            captions[line] = [
-                f"{psnr(clean, image):.1f} dB" for clean, image in zip(faces["clean"], images, strict=True)
-            ]
+            pairs = zip(faces["clean"], images, strict=True)
+            captions[line] = [f"{psnr(clean, image):.1f} dB" for clean, image in pairs]
     rows["clean"] = max((faces["clean"] for faces in strips.values()), key=lambda row: row[0].size)
     count = min(FACES, *map(len, rows.values()))
     wrapped = {name: "\n".join(textwrap.fill(part, 16) for part in name.split(", ")) for name in rows}

@@ -30,7 +30,7 @@ def test_runs_and_data_lie_in_home(home: Path) -> None:
 
 
 def test_a_run_notes_parameters_and_environment(home: Path) -> None:
-    folder = runs.open_run(Training(), "demo")
+    folder = runs.open_run(Training())
     assert json.loads((folder / "params.json").read_text()) == Training().model_dump()
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["torch"]
@@ -38,17 +38,17 @@ def test_a_run_notes_parameters_and_environment(home: Path) -> None:
 
 
 def test_other_parameters_are_refused_with_the_difference() -> None:
-    runs.open_run(Training(), "demo")
-    runs.open_run(Training(workers=1), "demo")  # the pixels do not depend on it
+    runs.open_run(Training())
+    runs.open_run(Training(workers=1))  # the pixels do not depend on it
     with pytest.raises(FileExistsError, match=r"steps: 400 saved, 900 requested.*overwrite = true"):
-        runs.open_run(Training(steps=900), "demo")
+        runs.open_run(Training(steps=900))
 
 
 def test_overwrite_removes_what_the_run_made_and_nothing_else() -> None:
-    folder = runs.open_run(Training(), "demo")
+    folder = runs.open_run(Training())
     (folder / "checkpoints").mkdir()
     (folder / "notes.txt").write_text("mine")
-    runs.open_run(Training(steps=900), "demo", overwrite=True)
+    runs.open_run(Training(steps=900, overwrite=True))
     assert not (folder / "checkpoints").exists()
     assert (folder / "notes.txt").read_text() == "mine"
     assert json.loads((folder / "params.json").read_text())["steps"] == 900

@@ -257,9 +257,9 @@ def test_pictures_show_degraded_once_where_it_is_the_same(project: Path) -> None
 
 
 def test_a_combinations_name_is_short_and_clear() -> None:
-    assert sweep_tables.words({"suppression": "inner_product", "width": 16}) == "inner product, width 16"
-    assert sweep_tables.words({"skip": True, "photo": ""}) == "skip True, photo "
-    assert sweep_tables.words({}) == "restored"
+    assert sweep_tables.combination_name({"suppression": "inner_product", "width": 16}) == "inner product, width 16"
+    assert sweep_tables.combination_name({"skip": True, "photo": ""}) == "skip True, photo "
+    assert sweep_tables.combination_name({}) == "restored"
 
 
 def test_curves_have_a_line_for_each_run_and_their_mean(project: Path) -> None:

@@ -28,7 +28,7 @@ def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False
 
     checkpoint = pretrained.find(str(checkpoint)) or checkpoint
     inputs.check_output(out, [checkpoint], overwrite)
-    print(exporting.command(checkpoint, out, size, "fixed" if fixed else "any"))
+    print(exporting.command(checkpoint, out, size, fixed))
     return 0
 
 

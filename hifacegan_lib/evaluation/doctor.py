@@ -44,9 +44,9 @@ def command(
         folder: images of the kind that it restores, which also freeze the batch norms of ``out``; None: drawn faces,
             and in ``out`` each picture is normalised by its own statistics.
         size: side of the squares that it is shown; None: the checkpoint's own, else 256.
-        norm: see :func:`hifacegan_lib.models.published.read_published`.
+        norm: see :func:`hifacegan_lib.models.published.read_any`.
     Raises:
-        ValueError: what :func:`hifacegan_lib.models.published.read_published` refuses.
+        ValueError: what :func:`hifacegan_lib.models.published.read_any` refuses.
     """
     generator, info = read_any(checkpoint, norm)
     if not isinstance(generator, Generator):

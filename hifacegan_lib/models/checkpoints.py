@@ -28,25 +28,22 @@ from hifacegan_lib.utils import files
 FORMAT = "hifacegan-generator-1"
 
 
-def save_generator(path: str | Path, generator: nn.Module, info: dict[str, Any] | None = None) -> Path:
-    """Write weights and config as safetensors; ``info`` (JSON values: image size, recipe, step) is metadata."""
-    return save_tensors(path, generator, generator.state_dict(), info)
-
-
-def save_tensors(
+def save_generator(
     path: str | Path,
     generator: nn.Module,
-    tensors: Mapping[str, Tensor],
     info: dict[str, Any] | None = None,
+    packed: Mapping[str, Tensor] | None = None,
     base: str = "",
 ) -> Path:
-    """As :func:`save_generator`, with the generator's weights in another form, see :mod:`quantized`.
+    """Write weights and config as safetensors.
 
     Args:
-        base: name of a file beside ``path``, without ``.safetensors``, from whose weights ``tensors`` are differences.
+        info: JSON values for the metadata: image size, recipe, step.
+        packed: the generator's weights in few bits, see :mod:`quantized`.
+        base: name of a file beside ``path``, without ``.safetensors``, from whose weights ``packed`` are differences.
     """
     description = {"format": FORMAT, **networks.describe(generator), "info": info or {}}
-    return write(path, tensors, description | ({"base": base} if base else {}))
+    return write(path, packed or generator.state_dict(), description | ({"base": base} if base else {}))
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
@@ -76,23 +73,13 @@ def load_generator(
             network = networks.rebuild(description, network)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+    if quantized.packed(tensors):
+        tensors = {name: torch.from_numpy(value) for name, value in quantized.read(path)[0].items()}
     try:
-        network.load_state_dict(_unpacked(Path(path), description, tensors))
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: the weights do not fit the config or the class ({error})") from None
     return network.to(device).eval(), description["info"]
-
-
-def _unpacked(path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Tensors as they were saved, or in float32 if kernels are stored in few bits; a base lies beside the file."""
-    if not any(name.endswith(quantized.SCALE) for name in tensors):
-        return tensors
-    base = None
-    if name := description.get("base"):
-        beside = path.with_name(f"{name}.safetensors")
-        base = quantized.unpack({n: value.numpy() for n, value in read(beside)[1].items()})
-    values = quantized.unpack({name: value.numpy() for name, value in tensors.items()}, base)
-    return {name: torch.from_numpy(value) for name, value in values.items()}
 
 
 def read(path: str | Path, expected: str = FORMAT) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -140,13 +127,13 @@ def _require(path: str | Path) -> None:
 
 
 def save_training(
-    folder: str | Path,
+    folder: Path,
     step: int,
     generator: nn.Module,
     ema: nn.Module,
     state: dict[str, Any],
     info: dict[str, Any],
-    keep: int = 2,
+    keep: int,
 ) -> Path:
     """Write ``folder/step_<step>``, then remove all checkpoints but the ``keep`` newest.
 
@@ -155,7 +142,6 @@ def save_training(
     Raises:
         OSError: the checkpoint cannot be written (full disk, no permission); earlier checkpoints are unchanged.
     """
-    folder = Path(folder)
     target, partial = folder / f"step_{step:06d}", folder / f".step_{step:06d}.partial"
     content = io.BytesIO()
     torch.save({"step": step, **state}, content)
@@ -187,17 +173,6 @@ def differences(saved: Mapping[str, Any], requested: Mapping[str, Any]) -> list[
         for key in [*new, *(key for key in old if key not in new)]
         if old.get(key, ...) != new.get(key, ...)
     ]
-
-
-def refuse_differences(checkpoint: str, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
-    """Raise unless two nested mappings are equal.
-
-    Raises:
-        ValueError: they differ; the message names the checkpoint and lists up to eight differences.
-    """
-    if found := differences(saved, requested):
-        more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
-        raise ValueError(f"{checkpoint} belongs to another run ({'; '.join(found[:8])}{more})")
 
 
 def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ frozen. One input, ``image``, N x 3 x H x W in [0, 1]; one output, ``restored``,
     OUT.onnx    torch.onnx.export; needs the packages onnx and onnxscript (``pip install hifacegan-workbench[export]``)
     OUT.pt2     torch.export.save; ``torch.export.load(path).module()`` draws
 
-What stays open is N, and with ``sizes="any"`` also H and W, in whole multiples of the network's block.
+N may vary, and H and W too unless ``fixed``, in whole multiples of the network's block.
 :func:`export_graph` writes ONNX without the weights: one small file for all networks of a config.
 """
 
@@ -14,7 +14,7 @@ import importlib.util
 import json
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,21 +28,20 @@ from hifacegan_lib.models.published import read_any
 from hifacegan_lib.models.torch_network import folded
 from hifacegan_lib.utils.files import atomic, write_bytes
 
-Sizes = Literal["any", "fixed"]
-
 OPSET = 18  # the oldest that torch.onnx.export writes without conversion
 
 
 def export(
-    generator: nn.Module, path: str | Path, size: int = 512, sizes: Sizes = "any", info: dict[str, Any] | None = None
+    generator: nn.Module, path: str | Path, size: int = 512, fixed: bool = False, info: dict[str, Any] | None = None
 ) -> Path:
     """Write ``path`` by its suffix, whole or not at all.
 
     Args:
         generator: on any device, in any mode; stays as it is.
         path: ``.onnx`` or ``.pt2``.
-        size: side of the example pictures in pixels, and the only one with ``sizes="fixed"``.
-        info: JSON values that an ONNX file keeps, ``image_size`` say, for whoever draws with it.
+        size: side of the example pictures, pixels.
+        fixed: the written network takes pictures of this size only.
+        info: JSON values for the metadata of an ONNX file, ``image_size`` for example.
     Raises:
         ValueError: another suffix; a size that the network's blocks do not divide.
         ImportError: ONNX without its packages.
@@ -50,7 +49,7 @@ def export(
     path = Path(path)
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
-    program = exported(generator, size, sizes)
+    program = as_program(generator, size, fixed)
     written = _as_onnx(program, block_of(generator), info) if path.suffix == ".onnx" else None
     with atomic(path) as partial:
         if written:
@@ -69,7 +68,7 @@ def export_graph(generator: nn.Module, path: str | Path) -> Path:
         ImportError: without the packages onnx and onnxscript.
     """
     weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
-    program = exported(generator, 8 * block_of(generator))
+    program = as_program(generator, 8 * block_of(generator), fixed=False)
     model = _as_onnx(program, block_of(generator), None, weights).model_proto
     for tensor in model.graph.initializer:
         if tensor.name in weights:
@@ -83,55 +82,51 @@ def export_graph(generator: nn.Module, path: str | Path) -> Path:
     return write_bytes(path, model.SerializeToString(deterministic=True))
 
 
-def command(checkpoint: Path, out: Path, size: int, sizes: Sizes) -> str:
+def command(checkpoint: Path, out: Path, size: int, fixed: bool) -> str:
     """``hifacegan export``: the file of a checkpoint, ours or a published one, and a line about it."""
     generator, info = read_any(checkpoint)
     block = block_of(generator)
-    # by default the nearest that its blocks divide, and that leaves the sides open
+    # by default the multiple of the block that is nearest to the training's size, at least two blocks
     example = size or max(2, round((info.get("image_size") or 256) / block)) * block
-    export(generator, out, example, sizes, {**info, "architecture": title(generator)})
-    takes = f"sides in multiples of {block} pixels" if sizes == "any" else f"{example} x {example} pixels"
+    export(generator, out, example, fixed, {**info, "architecture": title(generator)})
+    takes = f"{example} x {example} pixels" if fixed else f"sides in multiples of {block} pixels"
     return f"{out}: image, N x 3 x H x W in [0, 1] -> restored; {takes}; {out.stat().st_size / 2**20:.1f} MB"
 
 
 def block_of(network: nn.Module) -> int:
-    """What the sides of exported pictures are multiples of, pixels: 1 for networks that are not ``Generator``."""
+    """The sides of exported pictures are multiples of this, pixels; 1 for networks that are not ``Generator``."""
     return network.config.block if isinstance(network, Generator) else 1
 
 
-def exported(generator: nn.Module, size: int = 512, sizes: Sizes = "any") -> ExportedProgram:
+def as_program(generator: nn.Module, size: int, fixed: bool) -> ExportedProgram:
     """The network as a graph of PyTorch's operators; a flow with the noise of its size as a constant.
 
     Raises:
-        ValueError: a size that does not suit the network, or none of its own graphs is for any size.
+        ValueError: the size does not suit the network, or the network has no graph for any size.
     """
     block = block_of(generator)
-    if sizes not in ("any", "fixed"):
-        raise ValueError(f"sizes is any or fixed, got {sizes!r}")
     if size < 1 or size % block:
         raise ValueError(f"size {size}: exported networks take sides that are multiples of {block} pixels")
-    if sizes == "any" and size // block < 2:
+    if not fixed and size // block < 2:
         raise ValueError(f"size {size}: an example of any size must be larger than one block of {block} pixels")
-    if sizes == "any" and isinstance(generator, Flow):
-        raise ValueError("a flow holds the noise of one size: export it with --fixed, sizes='fixed'")
+    if not fixed and isinstance(generator, Flow):
+        raise ValueError("a flow holds the noise of one size: export it with --fixed, fixed=True")
     network = folded(generator).cpu()
     shape = {0: Dim("images", min=1)}
-    if sizes == "any":
+    if not fixed:
         shape |= {2: block * Dim("rows", min=1), 3: block * Dim("columns", min=1)}
     example = torch.zeros(2, 3, size, size)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is to come in later versions of the exporter
         try:
-            return torch.export.export(_Drawn(network, size), (example,), dynamic_shapes=(shape,))
+            return torch.export.export(_NamedInput(network, size), (example,), dynamic_shapes=(shape,))
         except torch._dynamo.exc.UserError as error:  # the network's code asks for the sizes
             reason = str(error).strip().partition("\n")[0]
-            raise ValueError(
-                f"{title(generator)} has no graph for any size: --fixed, sizes='fixed' ({reason})"
-            ) from None
+            raise ValueError(f"{title(generator)} has no graph for any size: --fixed, fixed=True ({reason})") from None
 
 
-class _Drawn(nn.Module):
-    """Gives the one input its name, and a flow its noise."""
+class _NamedInput(nn.Module):
+    """The network with an input that is called ``image``, and with a flow's noise."""
 
     noise: torch.Tensor
 
@@ -165,8 +160,7 @@ def _as_onnx(
             optimize=False,
             verbose=False,
         )
-        if written is None:
-            raise RuntimeError("torch.onnx.export returned no program")
+        assert written is not None  # only the exporter that is not based on dynamo returns no program
         optimizer.optimize_ir(
             written.model,
             should_fold=lambda node: False if any(x is not None and x.name in kept for x in node.inputs) else None,

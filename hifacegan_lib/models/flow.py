@@ -14,7 +14,7 @@ Its last step ends at x, so a face is in [0, 1] if the network's pictures are. M
 one step of a flow that learned long enough ends at the mean of the possible faces, many steps at one of these faces.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +45,6 @@ class Flow(nn.Module):
             self.enter.weight.copy_(torch.eye(3, 7)[:, :, None, None])
             self.enter.bias.zero_()  # type: ignore[union-attr]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """``sigma``, ``steps`` and ``seed``."""
-        return {"sigma": self.sigma, "steps": self.steps, "seed": self.seed}
-
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but for the mean."""
         super().train(mode)
@@ -67,9 +62,8 @@ class Flow(nn.Module):
         mean = self._mean(degraded)
         t = torch.rand(len(clean), 1, 1, 1, device=clean.device)
         start = mean + self.sigma * torch.randn_like(clean)
-        return self._clean(torch.lerp(start, clean, t), t.expand_as(clean[:, :1]), mean), (1 - t).clamp_min(
-            NEAREST
-        ) ** -2
+        restored = self._clean(torch.lerp(start, clean, t), t.expand_as(clean[:, :1]), mean)
+        return restored, (1 - t).clamp_min(NEAREST) ** -2
 
     @staticmethod
     def loss(restored: Tensor, clean: Tensor, weights: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 from torch.utils.checkpoint import checkpoint
 
 from hifacegan_lib.models.replenishment import Modulation, Norm, ReplenishmentBlock, normalise
@@ -130,11 +130,10 @@ class Generator(nn.Module):
         if c.skip:  # so that an untrained network returns its input
             nn.init.zeros_(self.draw.weight)
             nn.init.zeros_(self.draw.bias)  # type: ignore[arg-type]
-        self._spectral_layers: list[nn.Module] = []
         if c.spectral_norm:
-            blocks = [*self.replenish, *([] if self.middle is None else [self.middle])]
-            layers = [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]
-            self._spectral_layers = [parametrizations.spectral_norm(layer) for layer in layers]
+            blocks = [block for block in self.modules() if isinstance(block, ReplenishmentBlock)]
+            for layer in [layer for b in blocks for layer in (b.conv_0, b.conv_1, b.shortcut) if layer is not None]:
+                parametrizations.spectral_norm(layer)
             self.train()
 
     def _block(self, level: int, in_channels: int) -> ReplenishmentBlock:
@@ -147,13 +146,17 @@ class Generator(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but without spectral norms: only :meth:`step_spectral_norm` updates their vectors."""
         super().train(mode)
-        for layer in self._spectral_layers:
+        for layer in self.spectral_layers().values():
             layer.parametrizations.eval()  # type: ignore[union-attr]
         return self
 
+    def spectral_layers(self) -> dict[str, nn.Module]:
+        """Name -> layer, for each layer with a spectrally normalised weight."""
+        return {name: layer for name, layer in self.named_modules() if parametrize.is_parametrized(layer)}
+
     def step_spectral_norm(self) -> None:
         """One power iteration for every spectrally normalised weight; the training loop calls it once a step."""
-        for layer in self._spectral_layers:
+        for layer in self.spectral_layers().values():
             layer.parametrizations.train()  # type: ignore[union-attr]
             with torch.no_grad():
                 _ = layer.weight  # computing the weight updates its singular vectors by one step
@@ -229,9 +232,12 @@ class Generator(nn.Module):
                 setattr(norm, name, value)
 
     def _padded(self, image: Tensor) -> Tensor:
-        """The image, padded to sides that are multiples of the block."""
-        block = self.config.block
-        return _pad(image, -image.shape[2] % block, -image.shape[3] % block)
+        """The image, with sides that are multiples of the block: reflected, or if it is small, its border repeated."""
+        bottom, right = (-side % self.config.block for side in image.shape[2:])
+        if not (bottom or right):
+            return image
+        reflects = bottom < image.shape[2] and right < image.shape[3]
+        return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
 
 
 def _check(image: Tensor, training: bool) -> None:
@@ -242,14 +248,6 @@ def _check(image: Tensor, training: bool) -> None:
         return
     if broken := image.numel() - int(image.isfinite().sum()):
         raise ValueError(f"the image: {broken} of {image.numel()} values are NaN or infinite; expected [0, 1]")
-
-
-def _pad(image: Tensor, bottom: int, right: int) -> Tensor:
-    """Pad below and on the right: by reflection if the image is large enough, else by repeating the border."""
-    if not (bottom or right):
-        return image
-    reflects = bottom < image.shape[2] and right < image.shape[3]
-    return F.pad(image, (0, right, 0, bottom), mode="reflect" if reflects else "replicate")
 
 
 def _mix(image: Tensor, gains: Tensor) -> Tensor:

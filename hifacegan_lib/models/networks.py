@@ -91,8 +91,8 @@ def describe(network: nn.Module) -> dict[str, Any]:
     if isinstance(network, SpandrelModel):
         found["network"] = {"name": network.name, "options": network.options}
     if isinstance(network, Flow):
-        parts = {name: describe(getattr(network, name)) for name in ("mean", "network")}
-        found["flow"] = {**network.settings, **parts}
+        settings = {name: getattr(network, name) for name in ("sigma", "steps", "seed")}
+        found["flow"] = {**settings, "mean": describe(network.mean), "network": describe(network.network)}
     return found
 
 

@@ -21,7 +21,7 @@ from hifacegan_lib.utils.jobs import SHARE
 Floats = NDArray[np.float32]
 
 KEY = "hifacegan"  # of the metadata: JSON with the block and what the checkpoint says
-QUIET = 3  # ONNX Runtime speaks of errors alone
+QUIET = 3  # ONNX Runtime logs only errors
 PROBES = (64, 512)  # sides of pictures that show a network's scale, pixels
 STORED = "network."  # stands before the name of each weight in an exported graph
 
@@ -29,14 +29,14 @@ STORED = "network."  # stands before the name of each weight in an exported grap
 class OnnxNetwork:
     """Damaged faces N x 3 x H x W in [0, 1] -> restored faces N x 3 x sH x sW, same range, any H and W, s = ``scale``.
 
-    Arrays give float32 arrays, tensors give tensors of their own kind and device. Anybody's network of one image input
-    and one image output can be drawn; a small picture is drawn first, which shows its scale.
+    Arrays give float32 arrays, tensors give tensors of their own kind and device. Any network with one image input and
+    one image output can be used; a small picture is drawn first, to find its scale.
 
     Args:
         path: an ``.onnx`` file.
         weights: name -> values, for a graph that was written without them (:func:`exporting.export_graph`).
     Attributes:
-        block: what the graph's sides are multiples of, pixels. info: what the checkpoint says, ``image_size`` say.
+        block: the sides of the graph's pictures are multiples of this, pixels. info: that of the checkpoint.
         ours: this project exported it. scale: side of the output over that of the input.
     Raises:
         FileNotFoundError: no such file. ValueError: it is no such network, or these are not its weights.
@@ -68,12 +68,12 @@ class OnnxNetwork:
 
     @property
     def fixed_size(self) -> int | None:
-        """The height of all pictures, pixels; None where any will do."""
+        """The height of all pictures, pixels; None if any height will do."""
         height = self.input.shape[2]
         return height if isinstance(height, int) else None
 
     def _scale(self, path: str) -> int:
-        """Of a network of others, which says nothing of it: by a grey picture of its size, else of the first PROBES."""
+        """The scale of another project's network, found by drawing a grey picture: of its fixed size, or of PROBES."""
         reason = ""
         for side in (self.fixed_size,) if self.fixed_size else PROBES:
             try:
@@ -100,11 +100,7 @@ class OnnxNetwork:
 
 
 def check(image: Floats) -> None:
-    """Refuse what has no picture, in the words of :class:`Generator`.
-
-    Raises:
-        ValueError: not N x 3 x H x W with a pixel in it; NaN or infinity.
-    """
+    """Raise ValueError for a wrong shape, NaN or infinity, with the messages of :class:`Generator`."""
     if image.ndim != 4 or image.shape[1] != 3 or not image.size:
         raise ValueError(f"expected N x 3 x H x W with at least one pixel, got {image.shape}")
     if broken := image.size - int(np.isfinite(image).sum()):
@@ -112,7 +108,7 @@ def check(image: Floats) -> None:
 
 
 def padded(image: Floats, block: int) -> Floats:
-    """Extended below and to the right to multiples of ``block``: by reflection, or by its border where it is small."""
+    """The image, with sides that are multiples of ``block``: reflected, or if it is small, its border repeated."""
     height, width = image.shape[2:]
     bottom, right = -height % block, -width % block
     if not (bottom or right):

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import PUBLISHED, Generator, GeneratorConfig
@@ -30,7 +29,7 @@ from hifacegan_lib.models.replenishment import Norm
 WRAPPERS = ("params_ema", "params", "state_dict")
 COMMON_TENSOR = "head_0.norm_0.mlp_shared.0.weight"  # every variant has it
 MAX_LISTED = 8  # differences that an error lists
-UNUSED = re.compile(r"to_rgbs\.[0-2]\.|fc\.")  # heads of lower resolutions; lipspade's fc, which no code calls
+UNUSED = ("to_rgbs.0.", "to_rgbs.1.", "to_rgbs.2.")  # beginnings of names: heads of lower resolutions
 
 _Names = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 NAMES: _Names = (  # a part of our name -> of the published one
@@ -64,30 +63,24 @@ ENCODERS: dict[str, _Names] = {
 def read_any(path: str | Path, norm: Norm | None = None) -> tuple[Any, dict[str, Any]]:
     """A network of this workbench, or a generator of the published code, in ``eval()``, and its description.
 
-    ``info["source"]`` names the program that wrote the file. For ``norm`` and errors see :func:`read_published`.
+    Args:
+        path: a ``.safetensors`` file, or a file that ``torch.save`` wrote.
+        norm: of a published file: replaces the norm that the names imply. For files without batch statistics the norm
+            is ``instance``: BasicSR uses it, and ``batch`` computes the same in ``train()`` for one image. The norm
+            that Face-Renovation's options call instance is ``rms``.
+    Returns:
+        The network, and its info; ``info["source"]`` names the program that wrote the file.
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the file holds more than tensors, or no generator, or tensors that do not fit; the first differences
+            are listed as name, found shape, expected shape.
     """
     try:
         generator, info = checkpoints.load_generator(path)
+        return generator, {"source": "this workbench", **info}
     except ValueError as error:
         if Path(path).suffix == ".safetensors" and "format" not in str(error):
             raise
-        return read_published(path, norm)
-    return generator, {"source": "this workbench", **info}
-
-
-def read_published(path: str | Path, norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """The generator of a published checkpoint, in ``eval()``, and its origin.
-
-    Args:
-        path: a ``.safetensors`` file, or a file that ``torch.save`` wrote.
-        norm: replaces the norm that the names imply. For files without batch statistics the norm is ``instance``:
-            BasicSR uses it, and ``batch`` computes the same in ``train()`` for one image. The norm that
-            Face-Renovation's options call instance is ``rms``.
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file holds more than tensors, or no published generator, or tensors that do not fit; the first
-            differences are listed as name, found shape, expected shape.
-    """
     tensors = checkpoints.read_foreign(path)
     try:
         return import_state(tensors, norm)
@@ -96,7 +89,7 @@ def read_published(path: str | Path, norm: Norm | None = None) -> tuple[Generato
 
 
 def import_state(content: Mapping[str, Any], norm: Norm | None = None) -> tuple[Generator, dict[str, Any]]:
-    """As :func:`read_published`, but from the file's content."""
+    """The generator in a published file's content, in ``eval()``, and its origin; otherwise as :func:`read_any`."""
     tensors = _unwrapped(content)
     basicsr = any(name.startswith("g_middle_") for name in tensors)
     found = {re.sub("^g_middle_", "G_middle_", name): value for name, value in tensors.items()}
@@ -152,11 +145,6 @@ def variant(config: GeneratorConfig) -> str:
     return next(name for name, p in same if (p.guidance, p.start) == (config.guidance, config.start))
 
 
-def spectral_layers(generator: Generator) -> dict[str, nn.Module]:
-    """Name -> layer, for each layer with a spectrally normalised weight."""
-    return {name: m for name, m in generator.named_modules() if parametrize.is_parametrized(m)}
-
-
 @torch.no_grad()
 def step_as_published(generator: Generator) -> None:
     """One power iteration, as the published code runs it in each forward pass of ``train()``.
@@ -164,7 +152,7 @@ def step_as_published(generator: Generator) -> None:
     v <- W^T u, u <- W v, each normalised to unit length: the order of ``torch.nn.utils.spectral_norm``. This function
     and then ``generator.train()(image)`` give the same image as the authors' test code.
     """
-    for layer in spectral_layers(generator).values():
+    for layer in generator.spectral_layers().values():
         matrix, vectors = spectral_parts(layer)
         vectors._v.copy_(F.normalize(matrix.T @ vectors._u, dim=0))
         vectors._u.copy_(F.normalize(matrix @ vectors._v, dim=0))
@@ -187,10 +175,10 @@ def _published_names(name: str, kind: str) -> list[str]:
 
 def _complete(found: dict[str, Tensor], config: GeneratorConfig) -> None:
     """Add tensors that older versions of PyTorch did not store, and remove unused tensors, in place."""
-    for name in [n for n in found if UNUSED.match(n) and (n[0] == "t" or config.start == "features")]:
-        del found[name]
-    if config.norm not in ("batch", "frozen"):
-        for name in [n for n in found if ".param_free_norm." in n]:
+    unused = (*UNUSED, "fc.") if config.start == "features" else UNUSED  # no code calls lipspade's fc
+    no_statistics = config.norm not in ("batch", "frozen")
+    for name in list(found):
+        if name.startswith(unused) or (no_statistics and ".param_free_norm." in name):
             del found[name]
     for name in [n for n in found if n.endswith(".running_mean")]:
         found.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))

@@ -8,11 +8,14 @@ precision. In eight bits the largest error of a weight is half a scale, 1/254 of
 four bits a channel's scale is the one with the least squared error: it may clip the largest differences.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 SCALE = ".scale"  # ends the name of the tensor with the scales of a kernel
 LIMIT, NIBBLE = 127, 7
@@ -44,15 +47,21 @@ def pack(weights: Named, base: Named | None = None) -> dict[str, NDArray[Any]]:
     return stored
 
 
+def packed(names: Collection[str]) -> list[str]:
+    """The names of packed kernels: those for which there are scales."""
+    return [name for name in names if name + SCALE in names]
+
+
 def unpack(stored: Named, base: Named | None = None) -> dict[str, NDArray[np.float32]]:
     """All tensors in float32; a file without packed kernels is only converted.
 
     Raises:
         ValueError: kernels in four bits, and no base.
     """
-    scales = {name for name in stored if name.endswith(SCALE) and name.removesuffix(SCALE) in stored}
+    kernels = packed(stored)
+    scales = {name + SCALE for name in kernels}
     weights = {name: value.astype(np.float32) for name, value in stored.items() if name not in scales}
-    for name in (scale.removesuffix(SCALE) for scale in scales):
+    for name in kernels:
         steps, scale = weights[name], stored[name + SCALE]
         if stored[name].dtype == np.uint8:
             if base is None:
@@ -64,6 +73,16 @@ def unpack(stored: Named, base: Named | None = None) -> dict[str, NDArray[np.flo
         else:
             weights[name] = steps * scale
     return weights
+
+
+def read(path: str | Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """All tensors of a generator's file in float32, and its info, without PyTorch; a base lies beside the file."""
+    with safe_open(path, framework="np") as file:
+        description = json.loads(file.metadata()["hifacegan"])
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    base = description.get("base")
+    weights = unpack(stored, read(Path(path).with_name(f"{base}.safetensors"))[0] if base else None)
+    return weights, description["info"]
 
 
 def _steps(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:

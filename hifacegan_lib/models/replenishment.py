@@ -29,8 +29,7 @@ def modulate(x: Tensor, gamma: Tensor, beta: Tensor, modulation: Modulation) -> 
 
     Args:
         x, gamma, beta: N x C x H x W.
-        modulation: ``one_plus_gamma`` is x * (1 + gamma) + beta, as in SPADE; ``gamma`` is x * gamma + beta, as in
-            HiFaceGAN's code.
+        modulation: ``one_plus_gamma`` is SPADE's x * (1 + gamma) + beta, ``gamma`` is HiFaceGAN's x * gamma + beta.
     """
     return x * (1 + gamma if modulation == "one_plus_gamma" else gamma) + beta
 

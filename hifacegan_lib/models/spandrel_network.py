@@ -129,22 +129,20 @@ def read_realesrgan(path: str | Path) -> dict[str, NDArray[np.float32]]:
     Raises:
         FileNotFoundError: no such file. ValueError: the file is not ncnn's Real-ESRGAN x4plus, or it is cut off.
     """
-    data, place = Path(path).read_bytes(), 0
+    data, place, refused = Path(path).read_bytes(), 0, f"{path}: not ncnn's Real-ESRGAN x4plus"
     found: dict[str, NDArray[np.float32]] = {}
     for name, out, into in realesrgan_layers():
         count = out * into * 9
         bias = place + 4 + (2 * count + 3) // 4 * 4
         end = bias + 4 * out
         if len(data) < end:
-            raise ValueError(f"{path}: not ncnn's Real-ESRGAN x4plus: it ends at byte {len(data)}, inside {name}")
+            raise ValueError(f"{refused}: it ends at byte {len(data)}, inside {name}")
         if (tag := int.from_bytes(data[place : place + 4], "little")) != NCNN_TAG:
-            raise ValueError(
-                f"{path}: not ncnn's Real-ESRGAN x4plus: tag {tag:#010x} before {name}, expected {NCNN_TAG:#010x}"
-            )
+            raise ValueError(f"{refused}: tag {tag:#010x} before {name}, expected {NCNN_TAG:#010x}")
         weights = np.frombuffer(data, "<f2", count, place + 4).reshape(out, into, 3, 3)
         found[f"{name}.weight"] = weights.astype(np.float32)
         found[f"{name}.bias"] = np.frombuffer(data, "<f4", out, bias).copy()
         place = end
     if len(data) > place:
-        raise ValueError(f"{path}: not ncnn's Real-ESRGAN x4plus: {len(data) - place} bytes follow conv_last")
+        raise ValueError(f"{refused}: {len(data) - place} bytes follow conv_last")
     return found

@@ -18,6 +18,7 @@ All three map N x C_in x H x W to N x C_out x ceil(H / 2) x ceil(W / 2) when ``s
 """
 
 import contextlib
+import itertools
 from typing import Literal
 
 import torch
@@ -72,9 +73,8 @@ def inner_product_conv2d(f: Tensor, h: Tensor, weight: Tensor, bias: Tensor | No
     expected = (f.shape[0], window**2, -(-f.shape[2] // stride), -(-f.shape[3] // stride))
     if tuple(h.shape) != expected:
         raise ValueError(f"h must be N x K^2 x H' x W' = {expected}, got {tuple(h.shape)}")
-    modulated = [
-        near * h[:, k : k + 1] for k, near in enumerate(_neighbours(f, window, stride))
-    ]  # each N, C_in, H', W'
+    neighbours = enumerate(_neighbours(f, window, stride))
+    modulated = [near * h[:, k : k + 1] for k, near in neighbours]  # each N, C_in, H', W'
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1, 1, 1)  # C_out, K^2 C_in, 1, 1
     return F.conv2d(torch.cat(modulated, 1), kernel, bias)
 
@@ -125,12 +125,8 @@ def _neighbours(x: Tensor, window: int, stride: int) -> list[Tensor]:
     if window % 2 == 0:
         raise ValueError(f"the window must be odd, got {window}")
     height, width = x.shape[2:]
-    padded = F.pad(x, [window // 2] * 4)
-    return [
-        padded[:, :, dy : dy + height : stride, dx : dx + width : stride]
-        for dy in range(window)
-        for dx in range(window)
-    ]
+    padded, offsets = F.pad(x, [window // 2] * 4), itertools.product(range(window), repeat=2)
+    return [padded[:, :, dy : dy + height : stride, dx : dx + width : stride] for dy, dx in offsets]
 
 
 def local_importance_pool2d(f: Tensor, logit: Tensor, window: int = 3, stride: int = 2) -> Tensor:
@@ -150,25 +146,16 @@ class InnerProductConv2d(nn.Module):
     """The paper's suppression: G is two 1 x 1 convolutions, W an ordinary kernel."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        window: int = 3,
-        stride: int = 1,
-        correlation_dim: int = 8,
+        self, in_channels: int, out_channels: int, window: int = 3, stride: int = 1, correlation_dim: int = 8
     ) -> None:
         super().__init__()
-        self.stride, self.window = stride, window
+        self.stride = stride
         self.embed = nn.Sequential(  # G
             nn.Conv2d(in_channels, correlation_dim, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(correlation_dim, correlation_dim, 1),
         )
         self.conv = nn.Conv2d(in_channels, out_channels, window, stride, window // 2)  # holds W and the bias
-
-    def weights(self, f: Tensor) -> Tensor:
-        """H for features N x C x H x W: N x K^2 x H' x W'."""
-        return correlation_maps(self.embed(f), self.window, self.stride)
 
     def forward(self, f: Tensor) -> Tensor:
         return suppress(f, self.embed(f), self.conv.weight, self.conv.bias, self.stride)

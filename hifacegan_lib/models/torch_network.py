@@ -1,6 +1,6 @@
-"""Draw with PyTorch: on a GPU, in bfloat16, and what no ONNX file holds.
+"""Draw with PyTorch: on a GPU, in bfloat16, or a network without an ONNX file.
 
-The network is a copy without moving parts: spectral norms are divided into the weights, running statistics are frozen.
+The network is a copy without state: spectral norms are divided into the weights, running statistics are frozen.
 """
 
 import copy
@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.models.replenishment import Norm
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
@@ -26,7 +26,7 @@ def has_bfloat16(device: str | torch.device = "cpu") -> bool:
 
 
 def chosen_dtype(precision: Precision, device: str | torch.device) -> torch.dtype:
-    """What a precision is on a device; ``auto`` is bfloat16 where the device is made for it.
+    """The dtype of a precision; ``auto`` is bfloat16 if :func:`has_bfloat16` says so, else float32.
 
     Raises:
         ValueError: no such precision.
@@ -42,20 +42,21 @@ def chosen_dtype(precision: Precision, device: str | torch.device) -> torch.dtyp
 def folded(network: nn.Module) -> nn.Module:
     """A copy in ``eval()``: of ``Generator``, also within a flow, spectral norms divided, running statistics frozen."""
     if isinstance(network, Generator):
-        return _folded(network)
+        return without_spectral_norms(network, "frozen" if network.config.norm == "batch" else network.config.norm)
     still = copy.deepcopy(network).eval().requires_grad_(False)
     for name, child in network.named_children():  # of a flow
         if isinstance(child, Generator):
-            setattr(still, name, _folded(child))
+            setattr(still, name, folded(child))
     return still
 
 
-def _folded(generator: Generator) -> Generator:
+def without_spectral_norms(generator: Generator, norm: Norm) -> Generator:
+    """A copy in ``eval()`` with the spectral norms divided into the weights, and with another norm."""
     state = {name: value.clone() for name, value in generator.state_dict().items() if ".parametrizations." not in name}
-    for name, layer in generator.named_modules():
-        if parametrize.is_parametrized(layer):
-            state[f"{name}.weight"] = layer.weight.detach().clone()
-    norm = "frozen" if generator.config.norm == "batch" else generator.config.norm
+    for name, layer in generator.spectral_layers().items():
+        state[f"{name}.weight"] = layer.weight.detach().clone()  # type: ignore[operator]
+    if norm not in ("batch", "frozen"):
+        state = {name: value for name, value in state.items() if ".batch_norm." not in name}
     with torch.device("meta"):
         still = Generator(dataclasses.replace(generator.config, norm=norm, spectral_norm=False))
     still.load_state_dict(state, assign=True)
@@ -70,22 +71,19 @@ class TorchNetwork:
     Args:
         generator: any network of such faces, on its device; stays as it is. For what a published network draws in
             ``train()``, the way its authors test it, give ``train_eval.eval_safe`` of it.
-        precision: ``bfloat16`` draws the features in it (autocast), and :class:`Generator` the picture itself in
-            float32; ``auto`` takes it where the device multiplies it faster.
-        compiled: by ``torch.compile``, which needs a C++ compiler and takes minutes at the first picture of a size.
+        precision: ``bfloat16`` is autocast, but the last layer of :class:`Generator` draws in float32; ``auto`` is
+            bfloat16 on devices that have instructions for it.
     Raises:
         ValueError: another precision; in a call, what :class:`Generator` refuses.
     """
 
-    def __init__(self, generator: nn.Module, precision: Precision = "float32", compiled: bool = False) -> None:
+    def __init__(self, generator: nn.Module, precision: Precision = "float32") -> None:
         self.device = next(generator.parameters()).device
         self.dtype = chosen_dtype(precision, self.device)
         self.network = folded(generator).to(memory_format=torch.channels_last)
         for part in list(self.network.modules()):
             if isinstance(part, Generator):
                 part.draw = InFloat32(part.draw)  # type: ignore[assignment]
-        if compiled:
-            self.network.compile()
 
     @torch.no_grad()
     def __call__(self, image: Any) -> Any:
@@ -96,7 +94,7 @@ class TorchNetwork:
 
 
 class InFloat32(nn.Module):
-    """A layer that no autocast reaches: the picture's own numbers."""
+    """A layer that computes in float32 under autocast too."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

@@ -11,16 +11,16 @@ updates the vectors of the spectral norms by one step. ``eval()`` uses running a
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from hifacegan_lib.models.generator import Generator
-from hifacegan_lib.models.published import spectral_layers, spectral_parts, step_as_published
+from hifacegan_lib.models.published import spectral_parts, step_as_published
+from hifacegan_lib.models.torch_network import without_spectral_norms
 
 CHUNK = 8  # images of one forward pass for batch statistics
 
@@ -33,7 +33,7 @@ def spectral_sigmas(generator: Generator) -> pd.DataFrame:
     has four to nine times as many columns as rows.
     """
     rows = {}
-    for name, layer in spectral_layers(generator).items():
+    for name, layer in generator.spectral_layers().items():
         matrix, vectors = spectral_parts(layer)
         largest = torch.linalg.eigvalsh(matrix.double() @ matrix.double().T)[-1].clamp_min(0).sqrt()
         rows[name] = (torch.dot(vectors._u, matrix @ vectors._v).item(), largest.item())
@@ -66,27 +66,20 @@ def batch_statistics(generator: Generator, batch: Tensor, chunk: int = CHUNK) ->
     """
     sums: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def collect(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            x = inputs[0].double()
-            first, second = sums.get(name, (x.new_zeros(1), x.new_zeros(1)))
-            sums[name] = (first + x.mean((0, 2, 3)) * len(x), second + x.square().mean((0, 2, 3)) * len(x))
+    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].double()
+        first, second = sums.get(name, (x.new_zeros(1), x.new_zeros(1)))
+        sums[name] = (first + x.mean((0, 2, 3)) * len(x), second + x.square().mean((0, 2, 3)) * len(x))
 
-        return hook
-
+    norms = {name: layer for name, layer in generator.named_modules() if isinstance(layer, nn.BatchNorm2d)}
     with _switched(generator, statistics=True, step=True):
-        handles = [m.register_forward_pre_hook(collect(name)) for name, m in _batch_norms(generator).items()]
+        handles = [layer.register_forward_pre_hook(partial(add, name)) for name, layer in norms.items()]
         for part in batch.split(chunk):
             generator(part)
         for handle in handles:
             handle.remove()
     means = {name: (first / len(batch), second / len(batch)) for name, (first, second) in sums.items()}
     return {name: (m.float(), (s - m**2).clamp_min(0).float()) for name, (m, s) in means.items()}
-
-
-def _batch_norms(generator: Generator) -> dict[str, nn.BatchNorm2d]:
-    named = generator.named_modules()
-    return {name: m for name, m in named if isinstance(m, nn.BatchNorm2d)} if generator.config.norm == "batch" else {}
 
 
 @contextlib.contextmanager
@@ -114,27 +107,23 @@ def draw(generator: Generator, batch: Tensor, statistics: bool, step: bool, toge
     return torch.cat(pictures)
 
 
-def eval_safe(generator: Generator, batch: Tensor | None = None, chunk: int = CHUNK) -> Generator:
+@torch.no_grad()
+def eval_safe(generator: Generator, batch: Tensor | None = None) -> Generator:
     """The same network without state: the output depends neither on the mode nor on other images of the batch.
 
     Spectral norms are written into the weights: with the sigma of ``train()`` for a published network, with that of
     ``eval()`` for any other. Batch norms get fixed statistics, those of ``batch``. If ``batch`` is None, each image is
     normalised by its own statistics; the authors' test code, ``train()`` with one image at a time, computes the same.
     """
-    copied = copy.deepcopy(generator)
-    statistics = {} if batch is None or generator.config.norm != "batch" else batch_statistics(copied, batch, chunk)
+    stepped, norm = copy.deepcopy(generator), generator.config.norm
     if generator.config.published:
-        step_as_published(copied)
-    state = {name: value for name, value in copied.state_dict().items() if ".parametrizations." not in name}
-    for name, layer in spectral_layers(copied).items():  # removing the norm would change the original too
-        state[f"{name}.weight"] = layer.weight.detach()  # type: ignore[operator]
-    for name, (mean, variance) in statistics.items():
-        state[f"{name}.running_mean"], state[f"{name}.running_var"] = mean, variance
-    norm = generator.config.norm
-    if norm == "batch":
-        norm = "frozen" if batch is not None else "instance"
-    if norm == "instance":
-        state = {name: value for name, value in state.items() if ".batch_norm." not in name}
-    safe = Generator(dataclasses.replace(generator.config, norm=norm, spectral_norm=False))
-    safe.load_state_dict(state)
-    return safe.eval()
+        step_as_published(stepped)
+    if norm != "batch":
+        return without_spectral_norms(stepped, norm)
+    if batch is None:
+        return without_spectral_norms(stepped, "instance")
+    safe = without_spectral_norms(stepped, "frozen")
+    for name, statistics in batch_statistics(generator, batch).items():
+        layer = safe.get_submodule(name)
+        layer.running_mean, layer.running_var = statistics
+    return safe

@@ -8,14 +8,12 @@ On the CPU ONNX Runtime draws them, by one graph without weights that lies besid
 for a GPU, for bfloat16 and for files of tensors (:mod:`hifacegan_lib.restoration.restorer_files`).
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 from hifacegan_lib.models import quantized
 from hifacegan_lib.models.onnx_network import OnnxNetwork
@@ -156,18 +154,8 @@ def _shipped(name: str, blend: float, device: str, precision: Precision) -> Mode
 
 def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]:
     """One flavour's weights, or those between two, in float32; and what the first file says."""
-    (first, info), *others = (_read(file) for file in flavours)
+    (first, info), *others = (quantized.read(file) for file in flavours)
     return mix(first, others[0][0], blend) if others else first, info
-
-
-def _read(path: Path) -> tuple[Named, dict[str, Any]]:
-    with safe_open(path, framework="np") as file:
-        description = json.loads(file.metadata()["hifacegan"])
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    base = description.get("base")
-    return quantized.unpack(stored, _read(path.with_name(f"{base}.safetensors"))[0] if base else None), description[
-        "info"
-    ]
 
 
 def mix(weights: Named, others: Named, share: float) -> Named:
@@ -209,9 +197,10 @@ def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any],
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     differs = None
     if first:
-        differs = _read(first)[0]
+        differs = quantized.read(first)[0]
         mix(weights, differs, 0)  # raises for another architecture
     stored = quantized.pack(weights, differs)
     exporting.export_graph(generator, FOLDER / f"{name}.onnx")
     tensors = {name: torch.from_numpy(value) for name, value in stored.items()}
-    return checkpoints.save_tensors(FOLDER / f"{name}-{flavour}.safetensors", network, tensors, {**info, **about}, base)
+    file = FOLDER / f"{name}-{flavour}.safetensors"
+    return checkpoints.save_generator(file, network, {**info, **about}, tensors, base)

@@ -98,7 +98,7 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
-        stop = stack.enter_context(stop_signals.record_signals())
+        signals = stack.enter_context(stop_signals.record_signals())
         stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
             batch = next(stream)
@@ -107,7 +107,7 @@ def train(
             finite.note(done, batch["key"], means | ({} if run.scaler.is_enabled() else norms))
             if log:
                 log.step(done)
-            stopped = distributed.any_of(fabric, stop.received is not None)
+            stopped = distributed.any_of(fabric, bool(signals))
             checkpoint_due = done == p.steps or done % p.checkpoint_every == 0
             picture_due = done == p.steps or done % p.picture_every == 0
             line_due = checkpoint_due or picture_due or done % p.log_every == 0
@@ -121,9 +121,9 @@ def train(
                 break
         finite.check()
         if log and done < p.steps:
-            name = stop.received.name if stop.received else "another process"
+            name = signals[-1].name if signals else "another process"
             log.say(f"stopped by {name} at step {done} of {p.steps}, all saved; the same run continues from there")
-    if stop.received == signal.SIGTERM:
+    if signal.SIGTERM in signals:
         signal.raise_signal(signal.SIGTERM)  # the default action is restored: the process ends
     fabric.barrier()
     return checkpoints.list_complete(folder / "checkpoints")[-1]
@@ -140,8 +140,8 @@ def train_step(run: Run, step: int, batch: Batch) -> tuple[dict[str, Tensor], di
     if isinstance(run.trained, Generator):
         run.trained.step_spectral_norm()
     for first in range(0, run.part_size * p.accumulate, run.part_size):
-        part = {name: batch[name][first:][: run.part_size] for name in ("degraded", "clean")}
-        degraded, clean = (_to_device(faces, run.device) for faces in part.values())
+        part = slice(first, first + run.part_size)
+        degraded, clean = (_to_device(batch[name][part], run.device) for name in ("degraded", "clean"))
         with run.fabric.autocast():  # one pass of each network
             restored, losses = forward(run, degraded, clean)
             picture = restored.detach().requires_grad_()  # the generator's graph is cut here
@@ -195,19 +195,15 @@ def generator_step(
     """The generator's losses on a restored image, and the gradient of their weighted sum with respect to that image."""
     p = run.p
     with run.fabric.autocast():
-        losses = {name: value for name, (_, value) in image_losses.items()}
-        weights = {name: weight for name, (weight, _) in image_losses.items()}
+        losses = dict(image_losses)  # name -> weight and value
         if answers:
-            restored_answers, clean_answers = answers
-            losses["adversarial"] = generator_loss(p.adversarial, restored_answers)
-            losses["feature_matching"] = feature_matching(restored_answers, clean_answers)
             active = step >= p.adversary_from  # before, only the discriminator learns
-            weights["adversarial"] = p.adversarial_weight * active
-            weights["feature_matching"] = p.feature_matching_weight * active
-        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+            losses["adversarial"] = p.adversarial_weight * active, generator_loss(p.adversarial, answers[0])
+            losses["feature_matching"] = p.feature_matching_weight * active, feature_matching(*answers)
+        total = torch.stack([weight * value for weight, value in losses.values()]).sum()
     scaled = run.scaler.scale(total / p.accumulate)
     (gradient,) = torch.autograd.grad(scaled, picture, retain_graph=answers is not None)
-    return losses, gradient
+    return {name: value for name, (_, value) in losses.items()}, gradient
 
 
 def discriminator_active(p: Training, step: int) -> bool:
@@ -251,13 +247,8 @@ def write_log_line(
     averaged = run.fabric.all_reduce(stacked, reduce_op="mean").tolist()
     if log is None:  # not the first process
         return
-    discriminator = run.discriminator if discriminator_active(run.p, done - 1) else None
-    measures, picture = measure_strip(run.average, discriminator, run.health.middle, strip, run.device)
-    values = {
-        **dict(zip(means, averaged, strict=True)),
-        **measures,
-        "lr": run.g_optimizer.param_groups[0]["lr"],
-    }
+    measures, picture = measure_strip(run, strip, discriminator_active(run.p, done - 1))
+    values = {**dict(zip(means, averaged, strict=True)), **measures, "lr": run.g_optimizer.param_groups[0]["lr"]}
     log.numbers(done, {"seconds": round(time.monotonic() - begun, 3), **values})
     for warning in run.health.warnings(done, values):
         log.warn(done, warning)
@@ -266,23 +257,21 @@ def write_log_line(
 
 
 @torch.no_grad()
-def measure_strip(
-    generator: nn.Module, discriminator: nn.Module | None, middle: float, strip: Batch, device: torch.device
-) -> tuple[dict[str, float], images.Pixels]:
+def measure_strip(run: Run, strip: Batch, judged: bool) -> tuple[dict[str, float], images.Pixels]:
     """PSNR of the strip in dB, the measures of :mod:`hifacegan_lib.training.health`, and a picture.
 
-    The rows of the picture are degraded, restored and clean faces.
+    The averaged weights restore the strip; ``judged`` adds the measures of the discriminator. The rows of the picture
+    are degraded, restored and clean faces.
     """
-    degraded, clean = (_to_device(strip[name], device) for name in ("degraded", "clean"))
-    restored = generator(degraded)
+    degraded, clean = (_to_device(strip[name], run.device) for name in ("degraded", "clean"))
+    restored = run.average(degraded)
     psnr = -10 * (restored - clean).square().mean((1, 2, 3)).clamp_min(1e-10).log10()
     casts = dict(zip(("cast_r", "cast_g", "cast_b"), health.colour_cast(restored, clean).tolist(), strict=True))
     values = {"psnr": psnr.mean().item(), **casts, "droplets": health.droplets(restored, clean).max().item()}
-    if discriminator is not None:
-        clean_scores, restored_scores = (
-            [scale[-1] for scale in discriminator.eval()(degraded, face)] for face in (clean, restored)
-        )
-        values["d_margin"], values["d_accuracy"] = health.separation(clean_scores, restored_scores, middle)
+    if judged:
+        judge = run.discriminator.eval()
+        clean_scores, restored_scores = ([s[-1] for s in judge(degraded, face)] for face in (clean, restored))
+        values["d_margin"], values["d_accuracy"] = health.separation(clean_scores, restored_scores, run.health.middle)
     cells = [images.to_uint8(face) for row in (degraded, restored, clean) for face in row]
     return values, images.grid(cells, columns=len(clean))
 

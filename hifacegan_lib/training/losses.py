@@ -2,16 +2,15 @@
 
 r and c are D's scores of restored and clean faces; each expectation is over patches and faces:
 
-    lsgan             D: ½ E r² + ½ E (c - 1)²                   G: E (r - 1)²             weight 1 in the paper
+    lsgan             D: ½ E r² + ½ E (c - 1)²                   G: E (r - 1)²
     hinge             D: E max(0, 1 + r) + E max(0, 1 - c)       G: - E r
     non_saturating    D: - E ln σ(-r) - E ln σ(c)                G: - E ln σ(r)            goes with R1
-    feature matching  L1 between D's features of restored and clean, mean over scales      10
-    focal             mean |F|^a |F|² / max |F|^a, F: Fourier transform of restored - clean, a = 1;                0
-                      frequencies with a large error count more
-    lpips             LPIPS 0.1 with VGG-16's features                                                          0
-    pixel             L1, or Charbonnier's smooth one; the paper has neither, its author   0
-                      suggests L1 against colour casts
+    feature matching  L1 between D's features of restored and clean, mean over scales
+    focal             mean |F|^a |F|² / max |F|^a, F: Fourier transform of restored - clean, a = 1
+    lpips             LPIPS 0.1 with VGG-16's features
+    l1, charbonnier   L1, or L1 made smooth at 0; the paper's author suggests L1 against colour casts
 
+The paper's weights are 1 for lsgan, 10 for feature matching and 10 for the VGG-19 loss; the other losses are not in it.
 The output of a discriminator is, for each scale, a list of features with the scores last. To add your own loss, write a
 function of (restored, clean, degraded) and call the loop with ``losses={"edges": (10.0, edges)}``.
 """

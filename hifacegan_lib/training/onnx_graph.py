@@ -6,6 +6,7 @@ Nodes of constants alone, such as weights packed in 8 bits, are computed once. B
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Options = dict[str, Any]
 IGNORED = ("kernel_shape", "momentum", "ratio", "seed", "spatial")  # attributes for training, or said by the inputs too
 
 
@@ -43,18 +43,6 @@ def _convolved(
     return F.conv2d(F.pad(x, (left, right, top, bottom)), kernel, bias, tuple(strides), 0, tuple(dilations), group)
 
 
-def _normalised(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    *,
-    epsilon: float = 1e-5,
-) -> Tensor:
-    return F.batch_norm(x, mean, variance, gamma, beta, eps=epsilon)
-
-
 def _linear(
     a: Tensor,
     b: Tensor,
@@ -77,7 +65,9 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Add": torch.add,
     "Sub": torch.sub,
     "Mul": torch.mul,
-    "BatchNormalization": _normalised,
+    "BatchNormalization": lambda x, gamma, beta, mean, variance, *, epsilon=1e-5: F.batch_norm(
+        x, mean, variance, gamma, beta, eps=epsilon
+    ),
     "Constant": lambda *, value: value,
     "Conv": _convolved,
     "DequantizeLinear": _dequantized,
@@ -110,33 +100,29 @@ class OnnxGraph:
             return torch.from_numpy(onnx.numpy_helper.to_array(stored).copy()).to(device)
 
         graph = onnx.load(path).graph
-        values = {stored.name: tensor(stored) for stored in graph.initializer}
+        values: dict[str, Any] = {stored.name: tensor(stored) for stored in graph.initializer}
+        values[""] = None  # the name of an optional input that is left out
         used = {name for node in graph.node for name in node.input} - values.keys()
         inputs = [entry.name for entry in graph.input if entry.name in used]
         if len(inputs) != 1:
             raise ValueError(f"{path}: expected one input, found {', '.join(inputs) or 'none'}")
         self._input, self._output = inputs[0], graph.output[0].name
-        self._steps: list[tuple[Callable[..., Tensor], Options, list[str], str]] = []
+        self._steps: list[tuple[Callable[..., Tensor], list[str], str]] = []
         for node in graph.node:
             if node.op_type not in OPERATORS:
                 raise ValueError(f"{path}: operator {node.op_type}; known are {', '.join(OPERATORS)}")
             options = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute if x.name not in IGNORED}
             options = {name: tensor(x) if isinstance(x, onnx.TensorProto) else x for name, x in options.items()}
-            step = OPERATORS[node.op_type], options, list(node.input), node.output[0]
-            if all(not name or name in values for name in node.input):
-                values[step[-1]] = _value(step, values)
+            operator = partial(OPERATORS[node.op_type], **options)
+            if all(name in values for name in node.input):
+                values[node.output[0]] = operator(*(values[name] for name in node.input))
             else:
-                self._steps.append(step)
-        needed = {name for step in self._steps for name in step[2]}
+                self._steps.append((operator, list(node.input), node.output[0]))
+        needed = {name for _, inputs, _ in self._steps for name in inputs}
         self._constants = {name: value for name, value in values.items() if name in needed}
 
     def __call__(self, x: Tensor) -> Tensor:
         values = {**self._constants, self._input: x}
-        for step in self._steps:
-            values[step[-1]] = _value(step, values)
+        for operator, inputs, output in self._steps:
+            values[output] = operator(*(values[name] for name in inputs))
         return values[self._output]
-
-
-def _value(step: tuple[Callable[..., Tensor], Options, list[str], str], values: dict[str, Tensor]) -> Tensor:
-    operator, options, inputs, _ = step
-    return operator(*(values[name] if name else None for name in inputs), **options)

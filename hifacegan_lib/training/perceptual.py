@@ -64,7 +64,7 @@ def load(path: str | Path = "") -> PerceptualLoss:
     """
     if not path:
         return full_loss(vgg19_features())
-    return first_layers_loss(_fitting(path, checkpoints.read(path, FORMAT)[1]))
+    return PerceptualLoss(first_layers(path, checkpoints.read(path, FORMAT)[1]), _FIRST_LAYERS)
 
 
 def full_loss(features: nn.Sequential) -> PerceptualLoss:
@@ -75,29 +75,20 @@ def full_loss(features: nn.Sequential) -> PerceptualLoss:
     return PerceptualLoss(nn.Sequential(imagenet, *features), _FULL)
 
 
-def first_layers_loss(tensors: Mapping[str, Tensor]) -> PerceptualLoss:
-    """The loss on VGG-19's first layers with these tensors."""
-    network = empty_first_layers()
-    network.load_state_dict(tensors, assign=True)
-    return PerceptualLoss(network, _FIRST_LAYERS)
-
-
 def vgg19_features() -> nn.Sequential:
     """torchvision's VGG-19 convolutions with ImageNet weights from torch's cache; this function downloads nothing."""
-    if not weight_registry.is_present("vgg19"):
-        item = weight_registry.REGISTRY["vgg19"]
+    try:
+        file = weight_registry.verify("vgg19")
+    except weight_registry.MissingWeights as error:
         raise weight_registry.MissingWeights(
-            f"the perceptual loss needs VGG-19's weights, and {item.file} is not in torch's cache: run `hifacegan "
-            f"weights fetch vgg19` ({item.megabytes}), or set perceptual_file to a file with VGG-19's first layers "
+            f"{error}, or set perceptual_file to a file with VGG-19's first layers "
             "(`hifacegan weights convert --help`), or set perceptual_weight to 0"
-        )
+        ) from None
     from torchvision.models import vgg19
 
     with torch.device("meta"):  # no random initialisation
         network = vgg19()
-    network.load_state_dict(
-        torch.load(weight_registry.verify("vgg19"), map_location="cpu", weights_only=True), assign=True
-    )
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
     return network.features
 
 
@@ -114,7 +105,7 @@ def convert(source: str | Path, target: str | Path) -> Path:
     """
     if Path(target).exists():
         raise FileExistsError(f"{target}: exists already; choose another file")
-    tensors = _fitting(source, checkpoints.read_foreign(source))
+    tensors = first_layers(source, checkpoints.read_foreign(source)).state_dict()
     description = {"format": FORMAT, "padding": "reflect", "layers": LAYERS, "source_sha256": files.sha256(source)}
     return checkpoints.write(target, tensors, description)
 
@@ -130,16 +121,15 @@ def empty_first_layers() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _fitting(path: str | Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of the first layers, float32; ValueError if one is missing or has another shape."""
+def first_layers(path: str | Path, tensors: Mapping[str, Tensor]) -> nn.Sequential:
+    """The first layers with a file's tensors, float32; ValueError if a tensor is missing or has another shape."""
     network = empty_first_layers()
-    names = [name for name in network.state_dict() if name in tensors]
-    found = {name: tensors[name].float().contiguous() for name in names}
+    used = {name: tensors[name].float().contiguous() for name in network.state_dict() if name in tensors}
     try:
-        network.load_state_dict(found, assign=True)
+        network.load_state_dict(used, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{path}: {error}") from None
-    return found
+    return network
 
 
 def lpips_loss(device: torch.device | None = None) -> Callable[[Tensor, Tensor], Tensor]:

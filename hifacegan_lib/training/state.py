@@ -48,14 +48,13 @@ class Run:
         self.health = health.Monitor(p.adversarial)
 
     def state(self) -> dict[str, Any]:
-        """The parts of a checkpoint besides the generator and its average, by their names in the checkpoint."""
+        """The objects whose state is in a checkpoint's state.pt, by their names there."""
         return {
             "discriminator": self.discriminator,
             "g_optimizer": self.g_optimizer,
             "d_optimizer": self.d_optimizer,
             "scaler": self.scaler,
             "watch": self.health,
-            "random": _RandomState(self.device),
         }
 
 
@@ -63,7 +62,7 @@ def save(run: Run, folder: Path, done: int, seconds: float, identity: Mapping[st
     """Write the checkpoint after ``done`` steps; only the first process writes."""
     if run.fabric.is_global_zero:
         state = {name: part.state_dict() for name, part in run.state().items()}
-        state |= {"seconds": seconds, "identity": json.dumps(identity)}
+        state |= {"random": random_state(run.device), "seconds": seconds, "identity": json.dumps(identity)}
         info = {"image_size": run.p.image_size, "recipe": run.p.recipe, "run_name": run.p.run_name, "step": done}
         checkpoints.save_training(folder, done, run.generator, run.average, state, info, run.p.keep_checkpoints)
 
@@ -74,17 +73,20 @@ def restore(run: Run, folder: Path, identity: Mapping[str, Any]) -> tuple[int, f
     if not found:
         return 0, 0.0
     state, parts = checkpoints.load_state(found[-1], run.device), run.state()
-    if lacking := sorted({*parts, "seconds", "identity"} - set(state)):
+    if lacking := sorted({*parts, "random", "seconds", "identity"} - set(state)):
         raise ValueError(f"{found[-1]}: written by another version of the workbench; missing: {', '.join(lacking)}")
     saved = json.loads(state["identity"])
     if "parameters" in saved:  # of a run that is older than a parameter
         newer = identity.get("parameters", {}).keys() - saved["parameters"].keys()
         saved["parameters"] |= {name: Training.model_fields[name].default for name in newer}
-    checkpoints.refuse_differences(str(found[-1]), saved, identity)
+    if differ := checkpoints.differences(saved, identity):
+        more = f"; and {len(differ) - 8} more" if len(differ) > 8 else ""
+        raise ValueError(f"{found[-1]} belongs to another run ({'; '.join(differ[:8])}{more})")
     for network, name in ((run.generator, "generator"), (run.average, "ema")):
         checkpoints.load_generator(found[-1] / f"{name}.safetensors", run.device, network)
     for name, part in parts.items():
         part.load_state_dict(state[name])
+    set_random_state(state["random"], run.device)
     return state["step"], state["seconds"]
 
 
@@ -112,17 +114,14 @@ def build(p: Training, device: torch.device, config: GeneratorConfig | None = No
     return generator.to(device, memory_format=layout), discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
-class _RandomState:
-    """The states of PyTorch's random generators, which layers such as dropout use, as a part of the checkpoint."""
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The states of PyTorch's random generators, which layers such as dropout use."""
+    gpu = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state(), **gpu}
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
 
-    def state_dict(self) -> dict[str, Tensor]:
-        gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
-        return {"cpu": torch.get_rng_state(), **gpu}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        torch.set_rng_state(state["cpu"].cpu())
-        if "cuda" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Restore the states of :func:`random_state`."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -7,38 +7,30 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass
-class StopRequest:
-    """``received``: the received signal, or None."""
-
-    received: signal.Signals | None = None
-
-
 @contextmanager
-def record_signals() -> Iterator[StopRequest]:
-    """Record SIGINT and SIGTERM inside the block instead of stopping; the former handlers are restored at its end.
+def record_signals() -> Iterator[list[signal.Signals]]:
+    """Append each SIGINT and SIGTERM inside the block to a list instead of stopping; then restore the former handlers.
 
-    Outside the main thread Python delivers no signals, and nothing is recorded.
+    Outside the main thread Python delivers no signals, and the list stays empty.
     """
-    request = StopRequest()
+    received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield received
         return
 
     def record(number: int, frame: FrameType | None) -> None:
-        if request.received is not None and number == signal.SIGINT:
+        if received and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        request.received = signal.Signals(number)
+        received.append(signal.Signals(number))
 
     former = {number: signal.signal(number, record) for number in SIGNALS}
     try:
-        yield request
+        yield received
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -52,7 +52,7 @@ def test_the_doctor_names_the_half_that_is_wrong(wrong: str) -> None:
     if wrong == "spectral":
         assert "the same picture" in doctor.culprit(report)
         with torch.no_grad():
-            for layer in published.spectral_layers(generator).values():
+            for layer in generator.spectral_layers().values():
                 vectors = published.spectral_parts(layer)[1]
                 vectors._v.copy_(torch.nn.functional.normalize(torch.ones_like(vectors._v), dim=0))
         report = doctor.examine(generator, batch)

@@ -48,6 +48,21 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         checkpoints.load_generator(tmp_path / "g.safetensors")
 
 
+class Own(torch.nn.Module):
+    """A network of the reader's own with a parameter ``norm.scale``."""
+
+    def __init__(self, scale: float = 0.0) -> None:
+        super().__init__()
+        self.norm = torch.nn.Module()
+        self.norm.scale = torch.nn.Parameter(torch.tensor(scale, dtype=torch.float64))
+
+
+def test_a_parameter_called_scale_is_no_scale_of_a_packed_kernel(tmp_path: Path) -> None:
+    path = checkpoints.save_generator(tmp_path / "own.safetensors", Own(1 / 3))
+    loaded, _ = checkpoints.load_generator(path, network=Own())
+    assert loaded.norm.scale.item() == 1 / 3  # in float64, as it was saved
+
+
 def save_step(folder: Path, step: int, keep: int = 2) -> Path:
     generator = Generator(CONFIG)
     return checkpoints.save_training(folder, step, generator, generator, {"x": torch.ones(2)}, {"step": step}, keep)

@@ -62,7 +62,7 @@ def test_other_programs_draw_the_same_at_any_size(name: str, suffix: str, tmp_pa
 
 def test_a_fixed_size_is_fixed(tmp_path: Path) -> None:
     made = generator(VARIANTS["ours"])
-    path = export(made, tmp_path / "face.pt2", 32, "fixed")
+    path = export(made, tmp_path / "face.pt2", 32, fixed=True)
     with torch.no_grad():
         assert np.abs(drawn(path, faces(4, 3, 32, 32)) - made(faces(4, 3, 32, 32)).numpy()).max() < 1e-3
     with pytest.raises(AssertionError, match="32"):

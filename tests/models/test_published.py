@@ -65,7 +65,7 @@ def test_variant_width_and_norms_are_read_off_the_keys(variant: str) -> None:
         assert (published.variant(c), c.width, c.spectral_norm, c.norm) == (variant, width, spectral, norm)
         assert info == {"source": "Face-Renovation", "variant": variant}
         assert not generator.training
-        assert len(published.spectral_layers(generator)) == 18 * spectral
+        assert len(generator.spectral_layers()) == 18 * spectral
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_modules_keep_ordinary_kernels() -> None:
     """The puzzle 'no shape of W fits': nothing of G's output has to match W's channels."""
     layer = InnerProductConv2d(4, 6, correlation_dim=7)
     assert layer.conv.weight.shape == (6, 4, 3, 3)
-    assert layer.weights(torch.rand(2, 4, 8, 8)).shape == (2, 9, 8, 8)
+    assert layer(torch.rand(2, 4, 8, 8)).shape == (2, 6, 8, 8)
     assert LocalImportanceConv2d(4, 6).conv.weight.shape == (6, 4, 3, 3)
 
 

@@ -111,9 +111,3 @@ def test_precision_is_checked_and_found() -> None:
     assert TorchNetwork(generator, "auto").dtype == (torch.bfloat16 if has_bfloat16() else torch.float32)
     with pytest.raises(ValueError, match="NaN or infinite"):
         TorchNetwork(generator)(torch.full((1, 3, 8, 8), float("nan")))
-
-
-def test_compiling_is_asked_for_and_waits_for_the_first_picture() -> None:
-    generator = untrained(SMALL["compact-64"])
-    assert TorchNetwork(generator, compiled=True).network._compiled_call_impl is not None
-    assert TorchNetwork(generator).network._compiled_call_impl is None

@@ -18,7 +18,7 @@ def generator() -> Generator:
 
 
 def test_true_sigma_is_the_largest_singular_value(generator: Generator) -> None:
-    layers = published.spectral_layers(generator)
+    layers = generator.spectral_layers()
     found = train_eval.spectral_sigmas(generator)
     assert list(found.index) == list(layers)
     for sigma in found.itertuples():

@@ -88,7 +88,7 @@ def test_whole_equals_a_direct_sum_over_the_papers_layers(random_vgg: nn.Sequent
 def loss(request: pytest.FixtureRequest) -> perceptual.PerceptualLoss:
     if request.param == "whole":
         return perceptual.full_loss(request.getfixturevalue("random_vgg"))
-    return perceptual.first_layers_loss(published())
+    return perceptual.PerceptualLoss(perceptual.first_layers("file", published()), perceptual._FIRST_LAYERS)
 
 
 def test_equal_pictures_lose_nothing_and_more_damage_loses_more(loss: perceptual.PerceptualLoss) -> None:

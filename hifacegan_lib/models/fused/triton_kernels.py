@@ -197,7 +197,7 @@ class InnerProduct(torch.autograd.Function):
         h = f.new_empty(window**2, pixels)
         y = f.new_empty(n, high, wide, out)
         tiles = {"TP": PIXELS, "TC": _tile(c), "TO": _tile(out)}
-        with _on(f):
+        with torch.cuda.device_of(f):  # Triton launches on the current device
             _correlate[(triton.cdiv(pixels, PIXELS),)](
                 g, h, pixels, *sizes, d, d**-0.5, window, stride, PIXELS, triton.next_power_of_2(d)
             )
@@ -225,7 +225,7 @@ class InnerProduct(torch.autograd.Function):
         piece = triton.cdiv(triton.cdiv(pixels, pieces), PIXELS) * PIXELS
         d_kernel = f.new_empty(triton.cdiv(pixels, piece), *kernel.shape, dtype=torch.float32)
         phase = n * -(-height // stride) * -(-width // stride)  # pixels of the largest phase
-        with _on(f):
+        with torch.cuda.device_of(f):
             _features_backward[(triton.cdiv(phase, PIXELS), d_h.shape[0], stride**2)](
                 grad, f, h, kernel, d_f, d_h, n, pixels, *sizes, c, out, **common
             )
@@ -252,8 +252,3 @@ def _pieces(pixels: int, programs: int, features: int, kernel: int) -> int:
 
 def _precision() -> str:
     return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
-
-
-def _on(x: Tensor) -> Any:
-    """Make the tensor's GPU the current device, on which Triton launches."""
-    return torch.cuda.device_of(x)
