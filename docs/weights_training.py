@@ -203,7 +203,7 @@ class Trainer:
             value, gradient = self.realism(restored.detach().requires_grad_())
             restored.backward(gradient)
         else:
-            value = 100 * charbonnier(restored, self.clean, 0.1)
+            value = 100 * charbonnier(restored, self.clean, epsilon=0.1)
             value.backward()
         nn.utils.clip_grad_norm_(self.weights, 5.0, foreach=True)
         self.optimizer.step()

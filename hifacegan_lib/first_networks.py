@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hifacegan_lib.models import checkpoints, networks, published
 from hifacegan_lib.models.flow import Flow
@@ -14,21 +14,33 @@ from hifacegan_lib.runs import project_path
 from hifacegan_lib.training import state
 
 
-def make(p: Training, device: torch.device, faces: Tensor, generator: nn.Module | None) -> state.Networks:
+def make(p: Training, device: torch.device, generator: nn.Module | None) -> state.Networks:
     """The networks of a run before its first step: by its parameters, from a file, or with a generator of one's own.
 
-    Args:
-        faces: damaged ones, N x 3 x H x W in [0, 1], on which a network that is not ``Generator`` is tried.
+    A network that is not ``Generator`` is tried on noise.
+
     Raises:
-        ParamsError: no such network, or what it needs is missing; ``init_from`` is a flow.
+        ParamsError: no such network, or a file or package that it needs is missing; ``init_from`` is a flow; two
+            networks are given. TypeError: ``generator`` is no ``nn.Module``.
         ValueError: the network is none for faces, see :func:`hifacegan_lib.models.networks.check`.
     """
+    if generator is not None and not isinstance(generator, nn.Module):
+        raise TypeError(f"generator: expected an nn.Module such as MyNetwork(), got {generator!r}")
+    if generator is not None and p.network != networks.OURS:
+        raise ParamsError(f"network = {p.network!r}: a generator is given too; expected {networks.OURS}, the default")
     made, discriminator = initial_networks(p, device) or state.build(p, device)
     made = made if generator is None else generator.to(device)
     if not isinstance(made, Generator):
+        faces = torch.rand(2, 3, p.image_size, p.image_size, generator=torch.Generator().manual_seed(p.seed))
         networks.check(made, faces.to(device))
     if p.objective == "flow":
-        mean = published.read_any(mean_file(p.flow_mean))[0].to(device)
+        file = mean_file(p.flow_mean)
+        if not file.exists():
+            raise ParamsError(
+                f"flow_mean = {p.flow_mean!r}: {file} does not exist; expected a file or checkpoint, or one of the "
+                f"shipped weights: {', '.join(pretrained.names())}"
+            )
+        mean = published.read_any(file)[0].to(device)
         made = Flow(mean, made, p.flow_sigma, p.flow_steps, p.seed).to(device)
     return made, discriminator
 

@@ -24,7 +24,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
-Network = Annotated[str, Field(pattern=r"^(hifacegan|spandrel:.+)$")]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
 MAY_CHANGE = {
@@ -145,8 +144,10 @@ class Training(Params):
     recipe: str = param("report", "a shipped recipe's name or a JSON file")
     crop_min: float = param(0.9, "smallest random crop, share of the side", gt=0, le=1)
     flip_probability: Fraction = param(0.5, "chance of a left-right flip of the clean face")
-    network: Network = param("hifacegan", "hifacegan, or a class of spandrel.architectures: spandrel:NAFNet")
-    network_options: str = param("", "options of a network of spandrel, a JSON object; hifacegan has those below")
+    network: str = param(
+        "hifacegan", "hifacegan, a class of spandrel (spandrel:NAFNet), or of a module (my_networks:Smoother)"
+    )
+    network_options: str = param("", "options of such a class, a JSON object; hifacegan has those below")
     suppression: Literal["inner_product", "lip", "conv"] = param("inner_product", "suppression operator of the encoder")
     guidance: Literal["features", "image"] = param("features", "input of SPADE: encoder features or degraded image")
     start: Literal["image", "features"] = param("image", "input of the decoder: subsampled image or last features")
@@ -211,6 +212,13 @@ class Training(Params):
     keep_checkpoints: Count = param(2, "number of newest checkpoints to keep")
     resume: bool = param(True, "continue from the run's last checkpoint")
     overwrite: bool = param(False, "delete the run's files and start again")
+
+    @field_validator("network")
+    @classmethod
+    def _names_a_network(cls, value: str) -> str:
+        if value != "hifacegan" and not all(value.partition(":")):
+            raise ValueError("expected hifacegan, spandrel:ARCHITECTURE or MODULE:CLASS")
+        return value
 
     @field_validator("network_options", mode="before")
     @classmethod

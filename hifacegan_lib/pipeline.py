@@ -23,7 +23,7 @@ from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation.scoring import evaluate
 from hifacegan_lib.metrics.registry import standard
-from hifacegan_lib.models import checkpoints
+from hifacegan_lib.models import checkpoints, networks
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.params import (
     MAY_CHANGE,
@@ -129,7 +129,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
     """
     fabric = distributed.launch(p.device, p.precision)
     folder = run_folder(p.run_name)
-    for name in ("init_from", "perceptual_file", "recipe"):
+    for name in ("init_from", "flow_mean", "perceptual_file", "recipe"):
         given = project_path(getattr(p, name) or ".").resolve()
         if p.overwrite and any(given.is_relative_to(folder / part) for part in REMOVED_FOLDERS):
             raise ParamsError(f"{name} = {getattr(p, name)!r}: overwrite would remove it; choose another run_name")
@@ -139,6 +139,7 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
 
 def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, generator: nn.Module | None) -> Path:
     folder = run_folder(p.run_name)
+    made = first_networks.make(p, fabric.device, generator)  # first, since a network that fails leaves no run
     if fabric.is_global_zero:
         open_run(p)
         copy_manifest(find_data(p), folder)
@@ -157,7 +158,6 @@ def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, gene
         write_json(folder / "strip.json", {"traces": traces})
         show = open_progress(p.progress if done < p.steps else "none", done, p.steps, read_lines(folder, done))
     vgg = str(project_path(p.perceptual_file)) if p.perceptual_file else ""
-    made = first_networks.make(p, fabric.device, strip["degraded"][:2], generator)
     last = loop.train(
         p.model_copy(update={"perceptual_file": vgg}),
         lambda start: pairs.batches(start, fabric.global_rank, fabric.world_size),
@@ -176,7 +176,8 @@ def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, gene
         record = TrainingRecord.load(folder)
         if record is not None:  # None: the run was stopped before it wrote its first line
             environment = read_json(folder / "environment.json")
-            write_report(folder / "report.html", None, {}, p.model_dump(), environment, p.run_name, record)
+            parameters = p.model_dump() | ({} if generator is None else {"network": networks.title(generator)})
+            write_report(folder / "report.html", None, {}, parameters, environment, p.run_name, record)
     fabric.barrier()
     return folder
 

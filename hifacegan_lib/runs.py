@@ -34,8 +34,12 @@ def project_root() -> Path:
 
 
 def project_path(path: str | Path) -> Path:
-    """A path of a parameter, absolute: relative ones begin at the project's root, ``~`` is the user's folder."""
-    return project_root() / expanded(path)
+    """A path of a parameter, absolute: relative ones begin at the project's root, those in runs/ and data/ at home.
+
+    ``~`` is the user's folder.
+    """
+    found = expanded(path)
+    return (home() if found.parts[:1] in (("runs",), ("data",)) else project_root()) / found
 
 
 def profile_folder() -> Path:

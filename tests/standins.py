@@ -1,4 +1,4 @@
-"""A file in the place of downloaded weights, known to the registry; and the mark of tests that need the real ones."""
+"""A file in the place of downloaded weights; the mark of tests that need the real ones; a network of somebody."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
 from hifacegan_lib.utils import weight_registry
 
@@ -26,3 +27,14 @@ def register(patch: pytest.MonkeyPatch, name: str) -> None:
     content = weight_registry.path(name).read_bytes()
     item = weight_registry.REGISTRY[name]._replace(size=len(content), sha256=hashlib.sha256(content).hexdigest())
     patch.setitem(weight_registry.REGISTRY, name, item)
+
+
+class Smoother(nn.Module):
+    """A network that the workbench does not know: "standins:Smoother"."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 3, 3, padding=1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image + 0.1 * self.layers(image)).clamp(0, 1)

@@ -30,6 +30,7 @@ FACES = {"data_dir": "data/tiny", "synthetic_size": 32, "train_size": 12, "valid
 NAFNET = '{"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}'
 KINDS: dict[str, dict[str, Any]] = {
     "nafnet": {"network": "spandrel:NAFNet", "network_options": NAFNET},
+    "module": {"network": "standins:Smoother", "network_options": '{"width": 5}', "objective": "pixels"},
     "shards": {"objective": "pixels", "data_dir": "data/tiny/shards-16-32"},
     "flow": {"objective": "flow", "flow_mean": "runs/mean/checkpoints/step_000012", "flow_steps": 2},
 }
@@ -41,8 +42,6 @@ def parameters(**changes: Any) -> Training:
     values |= {"suppression": "conv", "stages": 1}
     values |= {"discriminator_width": 4, "steps": 12, "decay_steps": 2, "adversary_from": 0, "progress": "none"}
     values |= {"log_every": 1, "picture_every": 12, "checkpoint_every": 2, "device": "cpu"}
-    if mean := changes.get("flow_mean"):
-        changes["flow_mean"] = str(Path(os.environ["HIFACEGAN_HOME"], mean)) if "/" in mean else mean
     return Training.checked({**values, **changes}, "test")
 
 
@@ -207,11 +206,27 @@ def test_a_network_of_the_reader_s_own_learns_a_flow(home: Path) -> None:
     assert json.loads((home / "runs" / "own" / "result.json").read_text())["faces"] == 8
 
 
+def test_a_network_of_a_module_is_loaded_by_its_name(home: Path, tmp_path: Path) -> None:
+    model = hf.load_model(newest(home, "module"))
+    assert cli.main(["export", str(newest(home, "module")), str(tmp_path / "n.onnx")]) == 0
+    assert model.card.architecture == "standins:Smoother"
+    assert model.restore([np.full((20, 18, 3), 100, np.uint8)])[0].shape == (20, 18, 3)
+    page = (home / "runs" / "module" / "report.html").read_text()
+    assert "standins:Smoother" in page
+
+
 def test_what_is_no_network_for_faces_is_refused_before_the_first_step(home: Path) -> None:
     with pytest.raises(ValueError, match=r"network Own: it draws .* expected \[0, 1\]"):
         pipeline.train_model(parameters(run_name="bad"), generator=Own(2.0))
     with pytest.raises(ParamsError, match="spandrel has no architecture 'Nafnet'"):
         pipeline.train_model(parameters(run_name="bad1", network="spandrel:Nafnet"))
+    with pytest.raises(ParamsError, match=r"flow_mean = 'compact-25': .* does not exist; .*: compact-256, "):
+        pipeline.train_model(parameters(run_name="bad1", objective="flow", flow_mean="compact-25"))
+    assert not (home / "runs" / "bad1" / "params.json").exists()  # the corrected command begins
+    with pytest.raises(TypeError, match=r"generator: expected an nn.Module such as MyNetwork\(\), got <class"):
+        pipeline.train_model(parameters(run_name="bad1"), generator=Own)  # type: ignore[arg-type]
+    with pytest.raises(ParamsError, match="network = 'spandrel:NAFNet': a generator is given too; expected hifacegan"):
+        pipeline.train_model(parameters(run_name="bad1", **KINDS["nafnet"]), generator=Own())
     with pytest.raises(ParamsError, match="a flow; expected a network that draws a face in one pass"):
         pipeline.train_model(parameters(run_name="bad2", init_from=str(newest(home, "flow"))))
     with pytest.raises(ValueError, match="doctor examines HiFaceGAN alone"):
@@ -228,7 +243,7 @@ def test_training_goes_on_from_a_network_of_spandrel(home: Path) -> None:
 
 def test_another_mean_is_another_run(home: Path) -> None:
     given = parameters(run_name="flow", **KINDS["flow"])
-    mean = Path(given.flow_mean) / "ema.safetensors"
+    mean = home / given.flow_mean / "ema.safetensors"
     before = mean.read_bytes()
     try:
         checkpoints.save_generator(mean, checkpoints.load_generator(newest(home, "nafnet"))[0])
@@ -278,6 +293,11 @@ def test_options_that_are_no_json_object_are_refused(text: str) -> None:
     with pytest.raises(ParamsError, match=r"network_options = .*: expected a JSON object such as \{\"width\": 24\}"):
         parameters(network_options=text)
     assert parameters(network_options={"width": 4}).network_options == '{"width": 4}'  # as YAML reads it
+
+
+def test_a_name_of_no_network_is_refused() -> None:
+    with pytest.raises(ParamsError, match="network = 'nafnet': expected hifacegan, spandrel:ARCHITECTURE or MODULE:CL"):
+        parameters(network="nafnet")
 
 
 def test_a_flow_needs_a_mean() -> None:

@@ -64,6 +64,8 @@ def test_overwrite_does_not_remove_what_the_run_begins_from(home: Path) -> None:
     first = home / "runs" / "run" / "checkpoints" / "step_000004"
     with pytest.raises(ParamsError, match="overwrite would remove it; choose another run_name"):
         pipeline.train_model(parameters(init_from=str(first), overwrite=True))
+    with pytest.raises(ParamsError, match=r"flow_mean = .* overwrite would remove it; choose another run_name"):
+        pipeline.train_model(parameters(objective="flow", flow_mean=str(first), overwrite=True))
     assert first.is_dir()
 
 

@@ -1,8 +1,9 @@
-"""Networks by name, and the checks of a network that is trained: ours, spandrel's, or a class of the reader's own.
+"""Networks by name, and the checks of a network that is trained: ours, spandrel's, or a class of somebody.
 
     hifacegan              Generator, with GeneratorConfig's values as options
     spandrel:NAFNet        the class NAFNet in spandrel.architectures.NAFNet, its output clipped to [0, 1]
     spandrel:KBNet.KBNet_s the class KBNet_s in spandrel.architectures.KBNet
+    my_networks:Smoother   the class Smoother in my_networks, a module that Python can import
 
 Every network maps N x 3 x H x W in [0, 1] to the same shape and range. :func:`describe` gives JSON values, from which
 :func:`rebuild` builds the same network, but for its weights.
@@ -12,7 +13,6 @@ import copy
 import dataclasses
 import importlib
 import inspect
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,60 +27,61 @@ OURS, SPANDREL = "hifacegan", "spandrel:"
 
 
 class SpandrelModel(nn.Module):
-    """A network of spandrel with new weights, for training; the gradient passes the clip unchanged.
+    """A network of spandrel, its output clipped to [0, 1]; the gradient passes the clip unchanged."""
 
-    Args:
-        name: ``spandrel:ARCHITECTURE`` or ``spandrel:ARCHITECTURE.CLASS``.
-        options: keyword arguments of its class.
-    Raises:
-        ImportError: spandrel is not installed. ValueError: no such architecture or class, or no such options.
-    """
-
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.name, self.options = name, dict(options)
-        kind = _spandrel_class(name)
-        try:
-            self.network = kind(**options)
-        except Exception as error:  # whatever this architecture raises for options that do not fit
-            known = list(inspect.signature(kind).parameters)
-            raise ValueError(f"{name}: cannot be built with {self.options} ({error}); options: {known}") from None
+        self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
         return clip(self.network(image))
 
 
-def _spandrel_class(name: str) -> type[nn.Module]:
+def _class(name: str) -> type[nn.Module]:
+    """The class that a name with a colon names; errors as in :func:`build`."""
+    module, _, kind = name.partition(":")
+    prefix, reason = f"{module}:", f"cannot import {module!r}; is its folder in PYTHONPATH?"
+    if name.startswith(SPANDREL):
+        try:
+            importlib.import_module("spandrel.architectures")
+        except ImportError:
+            raise ImportError(f"network {name!r} needs spandrel: pip install hifacegan-workbench[zoo]") from None
+        architecture, _, inner = kind.partition(".")
+        module, kind = f"spandrel.architectures.{architecture}", inner or architecture
+        prefix, reason = f"{SPANDREL}{architecture}.", f"spandrel has no architecture {architecture!r}"
     try:
-        architectures = importlib.import_module("spandrel.architectures")
-    except ImportError:
-        raise ImportError(f"network {name!r} needs spandrel: pip install hifacegan-workbench[zoo]") from None
-    module, _, kind = name.removeprefix(SPANDREL).partition(".")
-    try:
-        found = vars(importlib.import_module(f"{architectures.__name__}.{module}"))
-    except ImportError:
-        raise ValueError(f"network {name!r}: spandrel has no architecture {module!r}") from None
+        found = vars(importlib.import_module(module))
+    except ImportError as error:
+        raise ValueError(f"network {name!r}: {reason} ({error})") from None
     classes = {n: c for n, c in found.items() if inspect.isclass(c) and issubclass(c, nn.Module)}
-    if (kind or module) not in classes:
-        known = ", ".join(f"{SPANDREL}{module}.{n}" for n in classes)
-        raise ValueError(f"network {name!r}: no class {kind or module!r}; there are: {known}")
-    return classes[kind or module]
+    if kind not in classes:
+        known = ", ".join(f"{prefix}{n}" for n in classes)
+        raise ValueError(f"network {name!r}: no class {kind!r}; there are: {known}")
+    return classes[kind]
 
 
 def build(name: str, options: Mapping[str, Any]) -> nn.Module:
     """A network with random weights from PyTorch's generator of random numbers.
 
     Args:
-        name: ``hifacegan``, or a name of :class:`SpandrelModel`.
-        options: fields of :class:`GeneratorConfig`, or arguments of spandrel's class.
+        name: ``hifacegan``, ``spandrel:ARCHITECTURE``, ``spandrel:ARCHITECTURE.CLASS`` or ``MODULE:CLASS``.
+        options: fields of :class:`GeneratorConfig`, or keyword arguments of the class.
     Raises:
         ImportError: spandrel is not installed. ValueError: the name or an option is unknown.
     """
     if name == OURS:
         return Generator(GeneratorConfig.from_dict(dict(options)))
-    if name.startswith(SPANDREL):
-        return SpandrelModel(name, options)
-    raise ValueError(f"network {name!r}: unknown; expected {OURS} or {SPANDREL}ARCHITECTURE")
+    if ":" not in name:
+        raise ValueError(f"network {name!r}: unknown; expected {OURS}, {SPANDREL}ARCHITECTURE or MODULE:CLASS")
+    kind = _class(name)
+    try:
+        network = kind(**options)
+    except Exception as error:  # whatever this class raises for options that do not fit
+        known = list(inspect.signature(kind).parameters)
+        raise ValueError(f"{name}: cannot be built with {dict(options)} ({error}); options: {known}") from None
+    network = SpandrelModel(network) if name.startswith(SPANDREL) else network
+    network.built_from = {"name": name, "options": dict(options)}  # type: ignore[assignment]
+    return network
 
 
 def describe(network: nn.Module) -> dict[str, Any]:
@@ -88,8 +89,8 @@ def describe(network: nn.Module) -> dict[str, Any]:
     if type(network) is Generator:
         return {"config": dataclasses.asdict(network.config)}
     found: dict[str, Any] = {"config": None, "class": type(network).__name__}
-    if isinstance(network, SpandrelModel):
-        found["network"] = {"name": network.name, "options": network.options}
+    if built_from := getattr(network, "built_from", None):
+        found["network"] = built_from
     if isinstance(network, Flow):
         settings = {name: getattr(network, name) for name in ("sigma", "steps", "seed")}
         found["flow"] = {**settings, "mean": describe(network.mean), "network": describe(network.network)}
@@ -125,7 +126,8 @@ def title(network: nn.Module) -> str:
         return f"{title(network.network)}, a flow in {network.steps} steps from {title(network.mean)}"
     if isinstance(network, Generator):
         return "HiFaceGAN, this workbench's"
-    return network.name if isinstance(network, SpandrelModel) else type(network).__name__
+    built_from = getattr(network, "built_from", None)
+    return built_from["name"] if built_from else type(network).__name__
 
 
 def check(network: nn.Module, image: Tensor) -> None:
@@ -133,27 +135,41 @@ def check(network: nn.Module, image: Tensor) -> None:
 
     Args:
         image: N x 3 x H x W in [0, 1].
-    Warns:
-        UserWarning: the network has batch statistics.
     Raises:
         ValueError: it has no parameters, fails, changes the shape, draws NaN, or leaves [0, 1].
     """
-    name = f"network {type(network).__name__}"
+    name = f"network {title(network)}"
     if not any(weight.requires_grad for weight in network.parameters()):
         raise ValueError(f"{name}: it has no parameters that can be trained")
-    with torch.no_grad(), torch.random.fork_rng([image.device] if image.is_cuda else []):
-        drawn = copy.deepcopy(network).eval()(image)
+    try:
+        with torch.no_grad(), torch.random.fork_rng([image.device] if image.is_cuda else []):
+            drawn = copy.deepcopy(network).eval()(image)
+    except Exception as error:  # whatever the class of somebody raises
+        raise ValueError(f"{name}: it fails on faces of {tuple(image.shape)}: {error}") from error
     if not isinstance(drawn, Tensor) or drawn.shape != image.shape:
         got = tuple(drawn.shape) if isinstance(drawn, Tensor) else type(drawn).__name__
         raise ValueError(f"{name}: from {tuple(image.shape)} it draws {got}; expected the same shape")
     if broken := drawn.numel() - int(drawn.isfinite().sum()):
         raise ValueError(f"{name}: {broken} of {drawn.numel()} values that it draws are NaN or infinite")
+    check_range(network, drawn)
+
+
+def check_range(network: nn.Module, drawn: Tensor) -> None:
+    """ValueError if faces that a network drew leave [0, 1]."""
     low, high = (value.item() for value in drawn.aminmax())
     if low < 0 or high > 1:
-        raise ValueError(f"{name}: it draws {low:.4g} to {high:.4g}, expected [0, 1]; end its forward by .clamp(0, 1)")
-    if norms := [part for part, layer in network.named_modules() if isinstance(layer, _BatchNorm)]:
-        warnings.warn(
-            f"{name}: {len(norms)} layers ({norms[0]}, ...) keep batch statistics: a face's result depends on its "
-            "neighbours in the batch",
-            stacklevel=2,
+        raise ValueError(
+            f"network {title(network)}: it draws {low:.4g} to {high:.4g}, expected [0, 1]; "
+            "end its forward by .clamp(0, 1)"
         )
+
+
+def batch_statistics(network: nn.Module) -> str:
+    """A warning, if layers keep batch statistics; else empty."""
+    norms = [part for part, layer in network.named_modules() if isinstance(layer, _BatchNorm)]
+    if not norms:
+        return ""
+    return (
+        f"network {title(network)}: {len(norms)} layers ({norms[0]}, ...) keep batch statistics: "
+        "a face's result depends on its neighbours in the batch"
+    )

@@ -29,6 +29,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator
+from hifacegan_lib.models.networks import batch_statistics, check_range
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.reports.run_log import Journal
@@ -83,7 +84,8 @@ def train(
         FloatingPointError: a loss or a gradient is NaN or infinite; the last checkpoint is unchanged.
         FileNotFoundError: ``perceptual_weight`` is above 0 and the weights of VGG-19 are missing.
         OSError: a checkpoint cannot be written; the last complete one is unchanged.
-        ValueError: the checkpoint belongs to another run (the differences are listed), or a loss has a name in use.
+        ValueError: the checkpoint belongs to another run (the differences are listed), a loss has a name in use, or the
+            averaged weights draw values outside [0, 1], which every line of the log checks.
     """
     folder, fabric, losses = Path(folder), fabric or distributed.launch(p.device, p.precision), losses or {}
     run = Run(p, fabric, networks or build(p, fabric.device), losses)
@@ -98,6 +100,8 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
+            if start == 0 and (warning := batch_statistics(run.trained)):
+                log.warn(0, warning)
         signals = stack.enter_context(stop_signals.record_signals())
         stream, finite = batches(start), health.FiniteCheck(folder / "checkpoints")
         for step in range(start, p.steps):
@@ -265,6 +269,7 @@ def measure_strip(run: Run, strip: Batch, judged: bool) -> tuple[dict[str, float
     """
     degraded, clean = (_to_device(strip[name], run.device) for name in ("degraded", "clean"))
     restored = run.average(degraded)
+    check_range(run.average, restored)
     psnr = -10 * (restored - clean).square().mean((1, 2, 3)).clamp_min(1e-10).log10()
     casts = dict(zip(("cast_r", "cast_g", "cast_b"), health.colour_cast(restored, clean).tolist(), strict=True))
     values = {"psnr": psnr.mean().item(), **casts, "droplets": health.droplets(restored, clean).max().item()}

@@ -17,6 +17,7 @@ function of (restored, clean, degraded) and call the loop with ``losses={"edges"
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -53,12 +54,12 @@ def image_losses(
     """
     found: dict[str, Weighted] = {"l1": (p.l1_weight, lambda restored, clean, _: F.l1_loss(restored, clean))}
     if p.charbonnier_weight:
-        found["charbonnier"] = (p.charbonnier_weight, lambda r, c, _: charbonnier(r, c, p.charbonnier_epsilon))
+        found["charbonnier"] = (p.charbonnier_weight, partial(charbonnier, epsilon=p.charbonnier_epsilon))
     if p.perceptual_weight:
         vgg = perceptual.load(p.perceptual_file).to(device)
         found["perceptual"] = (p.perceptual_weight, lambda restored, clean, _: vgg(restored, clean))
     if p.focal_weight:
-        found["focal"] = (p.focal_weight, _exact(lambda restored, clean, _: focal_frequency(restored, clean)))
+        found["focal"] = (p.focal_weight, _exact(focal_frequency))
     if p.lpips_weight:
         distance = perceptual.lpips_loss(device)
         found["lpips"] = (p.lpips_weight, _exact(lambda restored, clean, _: distance(restored, clean)))
@@ -69,7 +70,10 @@ def image_losses(
     if p.identity_weight:
         sface = face_losses.sface(device)
         found["identity"] = (p.identity_weight, _exact(lambda r, c, _: face_losses.identity(r, c, points(c), sface)))
-    for name, (weight, loss) in (own or {}).items():
+    for name, given in (own or {}).items():
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise ValueError(f"loss {name!r}: expected (weight, function), got {given!r}")
+        weight, loss = given
         if name in RESERVED or name.startswith("cast_"):
             raise ValueError(f"loss {name!r}: the name is in use; in use are {', '.join(RESERVED)} and cast_...")
         if not math.isfinite(weight):
@@ -162,7 +166,7 @@ def feature_matching(restored: Answers, clean: Answers) -> Tensor:
     return torch.stack(scales).mean()
 
 
-def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tensor:
+def charbonnier(restored: Tensor, clean: Tensor, _: Tensor | None = None, *, epsilon: float = 1e-3) -> Tensor:
     """Mean of √(d² + ε²): L1 for differences d above ε, squares below; ε for equal faces (Charbonnier 1994).
 
     If ε is above most differences, the optimal prediction moves from the median of the possible faces towards their
@@ -171,7 +175,7 @@ def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tenso
     return ((restored - clean).square() + epsilon**2).sqrt().mean()
 
 
-def focal_frequency(restored: Tensor, clean: Tensor, alpha: float = 1.0) -> Tensor:
+def focal_frequency(restored: Tensor, clean: Tensor, _: Tensor | None = None, *, alpha: float = 1.0) -> Tensor:
     """Focal frequency loss (Jiang 2021, arXiv 2012.12821): two batches N x 3 x H x W -> scalar.
 
     The squared error of each frequency, weighted by its size to the power ``alpha``. The weights have no gradient; the

@@ -391,6 +391,12 @@ def test_a_run_of_few_faces_resumes_to_the_bit(tmp_path: Path, discriminator: An
     assert weights(run(tmp_path / "cut", **changes)) != weights(run(tmp_path / "plain", **changes, seed=1))
 
 
+@pytest.mark.parametrize("change", [{"augment": "diffaugment"}, {"discriminator": "unet"}])
+def test_the_parameters_for_few_faces_reach_the_loop(tmp_path: Path, change: dict[str, str]) -> None:
+    short = {"steps": 2, "decay_steps": 0}
+    assert weights(run(tmp_path / "changed", **short, **change)) != weights(run(tmp_path / "plain", **short))
+
+
 def test_the_average_follows_the_weights() -> None:
     average, current = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(average.weight)
@@ -578,7 +584,16 @@ def test_a_run_with_other_losses_is_not_gone_on_with(tmp_path: Path) -> None:
     assert add_edges(tmp_path, {"edges": (10.0, edges)}).name == "step_000006"
 
 
+def test_a_loss_of_the_library_is_one_of_ones_own(tmp_path: Path) -> None:
+    own = {"smooth": (1.0, losses.charbonnier), "frequencies": (1.0, losses.focal_frequency)}
+    add_edges(tmp_path, own)
+    for line in lines(tmp_path):
+        assert line["smooth"] == pytest.approx(line["l1"], rel=0.01) and 0 < line["frequencies"] < line["l1"]
+
+
 def test_a_loss_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"loss 'edges': expected \(weight, function\), got <function edges"):
+        add_edges(tmp_path, {"edges": edges})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="loss 'psnr': the name is in use"):
         add_edges(tmp_path, {"psnr": (1.0, edges)})
     with pytest.raises(ValueError, match="loss 'edges': the weight is inf"):
@@ -597,7 +612,7 @@ class Smoother(torch.nn.Module):
         self.convolution = torch.nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return image + self.convolution(image)
+        return (image + self.convolution(image)).clamp(0, 1)
 
 
 class OneConvolution(Smoother):
@@ -613,6 +628,31 @@ def smoother(kind: type[Smoother] = Smoother) -> Smoother:
 def train_smoother(folder: Path, source: Any = batches, kind: type[Smoother] = Smoother) -> Path:
     _, discriminator = loop.build(TINY, torch.device("cpu"))
     return loop.train(TINY, source, pair(999), folder, (smoother(kind), discriminator))
+
+
+class Unclipped(Smoother):
+    """Draws the input itself before its first step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.nn.init.zeros_(self.convolution.weight)
+        torch.nn.init.constant_(self.convolution.bias, 0)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image + self.convolution(image)
+
+
+def test_a_network_that_leaves_the_range_later_stops_at_a_line_of_the_log(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"network Unclipped: it draws .* expected \[0, 1\]; end its forward by"):
+        train_smoother(tmp_path, kind=Unclipped)
+
+
+def test_batch_statistics_are_a_warning_of_the_run(tmp_path: Path) -> None:
+    _, discriminator = loop.build(TINY, torch.device("cpu"))
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Sigmoid())
+    loop.train(TINY, batches, pair(999), tmp_path, (network, discriminator))
+    (warning,) = (line for line in lines(tmp_path, "warnings.jsonl") if line["step"] == 0)
+    assert "network Sequential: 1 layers (0, ...) keep batch statistics" in warning["warning"]
 
 
 def test_a_generator_of_another_class_trains_and_resumes_to_the_bit(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_charbonnier_by_hand() -> None:
 @pytest.mark.parametrize(("epsilon", "best"), [(1e-3, 0.0), (10.0, 1 / 3)])
 def test_charbonnier_goes_from_the_median_to_the_mean(epsilon: float, best: float) -> None:
     possible, guesses = torch.tensor([0.0, 0.0, 1.0]), torch.linspace(0, 1, 301)
-    found = torch.stack([losses.charbonnier(guess.expand(3), possible, epsilon) for guess in guesses.double()])
+    found = torch.stack([losses.charbonnier(guess.expand(3), possible, epsilon=epsilon) for guess in guesses.double()])
     assert guesses[found.argmin()].item() == pytest.approx(best, abs=0.01)
 
 
