@@ -39,7 +39,7 @@ class FaceValues:
     def _choose(self, columns: Collection[str]) -> None:
         """Leave out the metrics whose second image is not among the columns; by default, those to the input too."""
         if self._by_default and "clean" in columns:
-            self.metrics = {name: metric for name, metric in self.metrics.items() if not metric.to_input}
+            self.metrics = {name: metric for name, metric in self.metrics.items() if metric.against != "degraded"}
         for name, metric in list(self.metrics.items()):
             if metric.against and metric.against not in columns:
                 self.left_out.setdefault(metric.against, []).append(name)
@@ -108,7 +108,7 @@ class FaceValues:
                 try:
                     if metric.compute and column != metric.against:
                         new[name] = self._measure(name, images, faces[metric.against or column], keys)
-                    elif metric.features and (metric.reference or column != "clean"):
+                    elif metric.features and (metric.against or column != "clean"):
                         extractor = self._extractor(name)
                         if extractor not in new:
                             new[extractor] = metric.features(images).cpu()

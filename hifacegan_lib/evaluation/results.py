@@ -137,7 +137,7 @@ class Evaluation:
 
     def _rivals(self, metric: str) -> list[str]:
         """The methods that a metric measures: the input is none of them if it is what they are compared with."""
-        to_input = metric in self.metrics and self.metrics[metric].to_input
+        to_input = metric in self.metrics and self.metrics[metric].against == "degraded"
         return [method for method in self.scores if not (to_input and method == "degraded")]
 
     def pick(self, method: str, count: int = 2, metric: str = "") -> dict[str, list[str]]:
@@ -253,7 +253,9 @@ class Evaluation:
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
             by_method = pd.DataFrame(lines, dtype=object).groupby("method", sort=False)
             scores = {
-                str(method): {m: _array(part[m], m) for m in single if method != "degraded" or not metrics[m].to_input}
+                str(method): {
+                    m: _array(part[m], m) for m in single if metrics[m].against != "degraded" or method != "degraded"
+                }
                 for method, part in by_method
             }
             keys = list(by_method.get_group(rows[0]["method"])["key"])

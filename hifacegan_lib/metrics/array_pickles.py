@@ -21,8 +21,6 @@ _KNOWN = {
 }
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _LZ4 = bytes.fromhex("04224d18")
-
-
 _Unpickler: Any = pickle._Unpickler  # the one in Python: joblib's arrays are read in the middle of it
 
 

@@ -137,7 +137,8 @@ def kid(a: ArrayLike, b: ArrayLike) -> Kid:
     """
     x, y = _sets(a, b, 3)
     n, m = len(x), len(y)
-    inner = [_kernel_sums(z, z) - _kernel(z, z) for z in (x, y)]  # per image: sum over the other images of its set
+    # per image: sum over the other images of its set, so without k(z, z)
+    inner = [_kernel_sums(z, z) - ((z * z).mean(1) + 1) ** 3 for z in (x, y)]
     across = [_kernel_sums(x, y), _kernel_sums(y, x)]
     within = [rows.sum() / (len(rows) * (len(rows) - 1)) for rows in inner]
     between = across[0].sum() / (n * m)
@@ -154,11 +155,6 @@ def _kernel_sums(x: Matrix, y: Matrix) -> Matrix:
     """Sum over y of k(x, y), for each x; blocks of x limit the memory."""
     blocks = np.split(x, range(BLOCK, len(x), BLOCK))
     return np.concatenate([((block @ y.T / y.shape[1] + 1) ** 3).sum(1) for block in blocks])
-
-
-def _kernel(x: Matrix, y: Matrix) -> Matrix:
-    """k(x, y) of each row of x with the same row of y."""
-    return ((x * y).mean(1) + 1) ** 3
 
 
 def _sets(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Matrix, Matrix]:

@@ -71,7 +71,6 @@ class Identity:
 
     def _apart(self, image: Tensor, clean: Tensor, unit: Callable[[Array], float]) -> Tensor:
         """Mean distance of the landmarks in pixels, times the ``unit`` of the clean face's landmarks."""
-
         return _each(image, clean, self._points, lambda a, b: unit(b) * float(np.linalg.norm(a - b, axis=1).mean()))
 
     def _find(self, key: Key) -> Array | None:

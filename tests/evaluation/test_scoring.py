@@ -203,7 +203,7 @@ def test_faces_without_a_value_are_counted_and_listed() -> None:
 
 
 def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
-    mean = BASIC["psnr"]._replace(compute=lambda x, _: x.mean((1, 2, 3)), reference=False, higher_is_better=None)
+    mean = BASIC["psnr"]._replace(compute=lambda x, _: x.mean((1, 2, 3)), against="", higher_is_better=None)
     found = evaluate({"dark": lambda x: x * 0.5}, pairs(), 100, 0, metrics={"psnr": BASIC["psnr"], "bright": mean})
     clean = torch.cat([batch["clean"] for batch in pairs()])
     assert found.clean["bright"].mean == pytest.approx(clean.mean().item(), abs=1e-6)
