@@ -92,10 +92,10 @@ class Comparison:
     def verdict(self) -> str:
         """The first metric in a sentence."""
         x = self.metrics.iloc[0]
-        if x.wins is None:
-            return f"{x.label}, B - A: {Interval(x.difference, x.low, x.high).text(x.digits)} (no better side)"
-        relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
         difference = Interval(x.difference, x.low, x.high).text(x.digits)
+        if x.wins is None:
+            return f"{x.label}, B - A: {difference} (no better side)"
+        relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
         return (
             f"B ({self.b.name}) {relation} A ({self.a.name}) by {x.label}: {difference}, "
             f"better on {x.wins} of {x.n} faces"
@@ -186,9 +186,8 @@ def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     if mine.originals != theirs.originals:
         found.insert(0, "Only one of them has clean faces: the metrics that need them are not compared.")
     elif "input_sha256" in other and order == sorted(order):
-        found.insert(
-            0, "The inputs are not the same pixels: the two restored other pictures, or one was scored without."
-        )
+        said = "The inputs are not the same pixels: the two restored other pictures, or one was scored without."
+        found.insert(0, said)
     elif "clean_sha256" in other and order == sorted(order):
         found.insert(0, "The clean faces are not the same pixels: the two were judged against other references.")
     return found

@@ -7,7 +7,7 @@ metric is left out.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class FaceValues:
         self.columns: list[str] = []
         self.unavailable: dict[str, str] = {}
         self._failed: dict[str, dict[str, Exception]] = defaultdict(dict)  # metric -> face
-        self._parts: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+        self._parts: dict[str, dict[str, list[Tensor]]] = defaultdict(partial(defaultdict, list))
 
     def _choose(self, columns: Collection[str]) -> None:
         """Leave out the metrics whose second image is not among the columns; by default, those to the input too."""
@@ -122,19 +122,13 @@ class FaceValues:
         """Two metrics of sets may share an extractor; the first one names it."""
         return next(n for n, metric in self.metrics.items() if metric.features is self.metrics[name].features)
 
-    def packed(self) -> tuple[Any, ...]:
-        """All that was measured, without the metrics, for :meth:`merge` in another process."""
-        parts = {column: dict(found) for column, found in self._parts.items()}
-        return self.columns, self.unavailable, dict(self._failed), parts
-
-    def merge(self, packed: tuple[Any, ...], keys: Sequence[str]) -> None:
+    def merge(self, other: "FaceValues", keys: Sequence[str]) -> None:
         """Add what another process measured of the faces ``keys``, which come after those that are here."""
-        columns, unavailable, failed, parts = packed
-        self._join(columns, keys)
-        self.unavailable = {**unavailable, **self.unavailable}
-        for metric, errors in failed.items():
+        self._join(other.columns, keys)
+        self.unavailable = {**other.unavailable, **self.unavailable}
+        for metric, errors in other._failed.items():
             self._failed[metric] |= errors
-        for column, found in parts.items():
+        for column, found in other._parts.items():
             for what, values in found.items():
                 self._parts[column][what] += values
 

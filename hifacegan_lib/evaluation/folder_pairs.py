@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.utils.images import Pixels, file_suffix, load_image
 from hifacegan_lib.utils.inputs import Sources, files_by_name, images_in, unpaired
-from hifacegan_lib.utils.item_guard import ItemGuard
+from hifacegan_lib.utils.item_guard import reason
 
 KERNELS = {
     "area": cv2.INTER_AREA,
@@ -34,6 +34,8 @@ BATCH, BATCH_PIXELS = 16, 2**22  # pairs of a block, which is one batch or sever
 AHEAD = 16  # pairs decoded before they are asked for
 Faces = dict[str, NDArray[np.float32]]
 """Column -> 3 x H x W in [0, 1]."""
+Read = tuple[Faces, list[tuple[str, str]], list[str]]
+"""The pictures of a pair, the (column, suffix) of each file, the columns that were resized."""
 
 
 @dataclass
@@ -113,12 +115,15 @@ class FolderPairs:
             if isinstance(found, str):
                 unreadable[name] = found
                 continue
-            shapes = {faces[self.frame].shape for faces in (*ready.values(), found)}
-            most = max(1, min(BATCH, BATCH_PIXELS // found[self.frame][0].size))
+            faces, formats, resized = found
+            self.formats.update(formats)
+            self.resized.update(resized)
+            shapes = {others[self.frame].shape for others in (*ready.values(), faces)}
+            most = max(1, min(BATCH, BATCH_PIXELS // faces[self.frame][0].size))
             if len(shapes) > 1 or len(ready) >= most:
                 yield self._batch(ready, unreadable)
                 ready, unreadable = {}, {}
-            ready[name] = found
+            ready[name] = faces
         if ready or unreadable:
             yield self._batch(ready, unreadable)
 
@@ -131,7 +136,7 @@ class FolderPairs:
         clean = {"clean": stack("reference")} if self.reference else {}
         return {"key": list(ready), **clean, "columns": columns, "unreadable": unreadable}
 
-    def _read(self) -> Iterator[tuple[str, Faces | str]]:
+    def _read(self) -> Iterator[tuple[str, Read | str]]:
         """Each name with its pictures, or with the reason why there are none; in order."""
         names = sorted(self.files[self.frame])
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -140,22 +145,15 @@ class FolderPairs:
                 found = ahead.popleft().result()
                 if later:
                     ahead.append(pool.submit(self._pair, later))
-                if isinstance(found, str):
-                    yield name, found
-                    continue
-                faces, formats, resized = found
-                self.formats.update(formats)
-                self.resized.update(resized)
-                yield name, faces
+                yield name, found
 
-    def _pair(self, name: str) -> tuple[Faces, list[tuple[str, str]], list[str]] | str:
-        files = {column: files[name] for column, files in self.files.items()}
-        guard = ItemGuard()
-        with guard.item(name):
-            return self._read_pair(files)
-        return guard.failed[name]
+    def _pair(self, name: str) -> Read | str:
+        try:
+            return self._read_pair({column: files[name] for column, files in self.files.items()})
+        except Exception as error:  # MemoryError too: the other pairs are scored
+            return reason(error, name)
 
-    def _read_pair(self, files: Mapping[str, Path]) -> tuple[Faces, list[tuple[str, str]], list[str]]:
+    def _read_pair(self, files: Mapping[str, Path]) -> Read:
         found, formats = {}, []
         for column, path in files.items():
             try:

@@ -9,7 +9,7 @@ A face with a gain and a large drift is the dangerous one: it convinces, and is 
 face is a dot and the worst are shown. Group labels are the user's own; nothing here guesses what group a face is of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,21 +141,17 @@ def group_frame(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
 
 
-def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """What :func:`group_frame` found as text to read: of each metric the mean, and the gain with its interval.
-
-    ``metrics``: by default those of :data:`IN_TABLE`; without originals all.
-    """
+def group_table(groups: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
+    """What :func:`group_frame` found as text: means, then gains, of :data:`IN_TABLE` or, without originals, of all."""
     cells = {"faces": [f"{row.n}{' (few)' if row.few else ''}" for row in groups.itertuples()]}
-    metrics = metrics or (IN_TABLE if evaluation.originals else list(evaluation.metrics))
-    metrics = [name for name in metrics if name in groups]
-    for name in metrics:
-        digits = evaluation.metrics[name].digits
-        cells[evaluation.metrics[name].title] = ["none" if np.isnan(x) else f"{x:.{digits}f}" for x in groups[name]]
-    for name in [name for name in metrics if f"{name}_gain" in groups]:
+    names = [name for name in (IN_TABLE if evaluation.originals else evaluation.metrics) if name in groups]
+    for metric, values in ((evaluation.metrics[name], groups[name]) for name in names):
+        cells[metric.title] = ["none" if np.isnan(x) else f"{x:.{metric.digits}f}" for x in values]
+    for name in (name for name in names if f"{name}_gain" in groups):
+        metric = evaluation.metrics[name]
         gains = groups[[f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"]].itertuples(index=False)
-        text = ["" if np.isnan(gain[0]) else Interval(*gain).text(evaluation.metrics[name].digits) for gain in gains]
-        cells[f"{evaluation.metrics[name].label} gain"] = text
+        text = ["" if np.isnan(gain[0]) else Interval(*gain).text(metric.digits) for gain in gains]
+        cells[f"{metric.label} gain"] = text
     return pd.DataFrame(cells, groups.index)
 
 

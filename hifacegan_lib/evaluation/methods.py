@@ -90,10 +90,8 @@ def parse(text: str, label: str = "") -> Word:
             f"method {text!r}: unknown: expected a file, a folder, weights by name ({names}) or a classical restorer "
             f"({', '.join(baselines.DEFAULTS)})"
         )
-    known, settings = (
-        list(classical or {}) or ([] if expanded(name).is_dir() else ["blend", "steps", "size"]),
-        dict[str, float](),
-    )
+    known = list(classical or ([] if expanded(name).is_dir() else ["blend", "steps", "size"]))
+    settings: dict[str, float] = {}
     for part in given.split(",") if given else ():
         key, _, value = part.partition("=")
         if key not in known:
@@ -137,9 +135,8 @@ def open_method(word: Word, device: str = "cpu", tuned: Mapping[str, Tuned] | No
     model = pretrained.load_model(word.name, word.settings.get("blend", 0.0), device, steps=steps)
     if "size" in word.settings:
         if model.card.square:
-            raise ValueError(
-                f"method {word.label!r}: size: {word.name} takes {model.card.size} pixels and nothing else"
-            )
+            said = f"{word.name} takes {model.card.size} pixels and nothing else"
+            raise ValueError(f"method {word.label!r}: size: {said}")
         model = replace(model, card=replace(model.card, size=int(word.settings["size"])))
     return of_model(word.label, model)
 

@@ -7,6 +7,7 @@ wherever they were made. ``metrics.csv`` has a line for each method, the conditi
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,7 +73,7 @@ class Evaluation:
         """The metrics that have values."""
         return {name: metric for name, metric in self.metrics.items() if name not in self.conditions["unavailable"]}
 
-    @property
+    @cached_property
     def clean(self) -> dict[str, Interval]:
         """What the clean faces have by the metrics that need no reference."""
         c = self.conditions
@@ -132,13 +133,9 @@ class Evaluation:
     def gains(self, method: str, metric: str = "") -> pd.DataFrame:
         """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
         metric = metric or self.leading
-        others = [other for other in self._rivals(metric) if other != method]
+        to_input = metric in self.metrics and self.metrics[metric].against == "degraded"  # then the input is no rival
+        others = [other for other in self.scores if other != method and not (to_input and other == "degraded")]
         return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
-
-    def _rivals(self, metric: str) -> list[str]:
-        """The methods that a metric measures: the input is none of them if it is what they are compared with."""
-        to_input = metric in self.metrics and self.metrics[metric].against == "degraded"
-        return [method for method in self.scores if not (to_input and method == "degraded")]
 
     def pick(self, method: str, count: int = 2, metric: str = "") -> dict[str, list[str]]:
         """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""

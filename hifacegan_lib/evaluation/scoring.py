@@ -96,8 +96,8 @@ def evaluate(
     tally = _Tally(found, digest.update)
     if named and isinstance(batches, FolderPairs) and each is not serial and not keep:
         score = partial(_score_block, named=named, device=device)
-        for packed, formats, resized in ordered(each, score, batches.blocks()):
-            tick(tally.merge(packed))
+        for scored, formats, resized in ordered(each, score, batches.blocks()):
+            tick(tally.merge(scored))
             batches.formats.update(formats)
             batches.resized.update(resized)
     else:
@@ -187,9 +187,9 @@ class _Tally:
         self.values.add(faces, batch["key"])
         return faces
 
-    def merge(self, packed: tuple[Any, ...]) -> int:
+    def merge(self, scored: tuple[Any, ...]) -> int:
         """Add a block that another process has scored; its number of pairs."""
-        values, pixels, keys, unreadable, sizes = packed
+        values, pixels, keys, unreadable, sizes = scored
         self.unreadable |= unreadable
         if keys:
             self.keys += keys
@@ -211,8 +211,9 @@ def _score_block(pairs: FolderPairs, named: _Named, device: str | torch.device) 
     tally = _Tally(FaceValues(_opened(named), named.by_default), pixels.extend)
     for batch in pairs:
         tally.add({}, batch, device)
-    packed = tally.values.packed(), bytes(pixels), tally.keys, tally.unreadable, tally.sizes
-    return packed, pairs.formats, pairs.resized
+    tally.values.metrics = {}  # their networks stay here
+    scored = tally.values, bytes(pixels), tally.keys, tally.unreadable, tally.sizes
+    return scored, pairs.formats, pairs.resized
 
 
 def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
