@@ -72,15 +72,15 @@ def features_of(folder: Path, extractor: Extractor, guard: ItemGuard, device: st
     return np.concatenate(found) if found else np.empty((0, 0))
 
 
-def statistics_of(features: Matrix, network: str = NETWORK, fingerprint: str = "") -> Statistics:
-    """Mean and covariance of features, n x d.
+def statistics_of(features: Matrix, fingerprint: str = "") -> Statistics:
+    """Mean and covariance of Inception's features, n x d.
 
     Raises:
         ValueError: fewer than two images.
     """
     if len(features) < 2:
         raise ValueError(f"statistics of {len(features)} images: at least two are needed")
-    return Statistics(features.mean(0), np.cov(features, rowvar=False), len(features), network, fingerprint)
+    return Statistics(features.mean(0), np.cov(features, rowvar=False), len(features), NETWORK, fingerprint)
 
 
 def write(file: Path, found: Statistics) -> Path:
@@ -91,7 +91,7 @@ def write(file: Path, found: Statistics) -> Path:
     return file
 
 
-def read(file: Path, dimension: int = FEATURES, network: str = NETWORK) -> Statistics:
+def read(file: Path) -> Statistics:
     """Statistics from a file ``.npz`` with ``mu`` and ``sigma``.
 
     Raises:
@@ -107,15 +107,15 @@ def read(file: Path, dimension: int = FEATURES, network: str = NETWORK) -> Stati
     if missing := {"mu", "sigma"} - set(known):
         raise ValueError(f"{file}: no {min(missing)} in it; found: {', '.join(known) or 'nothing'}")
     mean, covariance = (np.asarray(known[name], np.float64) for name in ("mu", "sigma"))
-    if mean.shape != (dimension,) or covariance.shape != (dimension, dimension):
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
         shapes = f"mu {mean.shape}, sigma {covariance.shape}"
-        raise ValueError(f"{file}: {shapes}: statistics of other features; expected {dimension} of {network}")
+        raise ValueError(f"{file}: {shapes}: statistics of other features; expected {FEATURES} of {NETWORK}")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise ValueError(f"{file}: mu or sigma is not finite")
-    named, mark = (str(known.get(key, "")) for key in ("network", "fingerprint"))
-    if named not in ("", network):
-        raise ValueError(f"{file}: statistics of another network: {named!r}; expected {network!r}")
-    return Statistics(mean, covariance, int(known.get("count", 0)), named, mark)
+    network, mark = (str(known.get(key, "")) for key in ("network", "fingerprint"))
+    if network not in ("", NETWORK):
+        raise ValueError(f"{file}: statistics of another network: {network!r}; expected {NETWORK!r}")
+    return Statistics(mean, covariance, int(known.get("count", 0)), network, mark)
 
 
 class Target:

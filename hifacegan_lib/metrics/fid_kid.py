@@ -102,12 +102,12 @@ def _root(features: Matrix) -> Matrix:
     return np.linalg.qr(features - features.mean(0), mode="r") / np.sqrt(len(features) - 1)
 
 
-def small_set_warning(count: int, dimension: int = FEATURES) -> str:
+def small_set_warning(count: int) -> str:
     """The warning for a FID of sets of ``count`` images; empty for large sets."""
-    if count > dimension:
+    if count > FEATURES:
         return ""
     return (
-        f"FID of {count} images: for up to {dimension} images the covariance is singular and the value is too high, "
+        f"FID of {count} images: for up to {FEATURES} images the covariance is singular and the value is too high, "
         "more so for fewer images; compare it only with FIDs of equally many images"
     )
 

@@ -90,9 +90,9 @@ def _dots(axis: Any, x: Any, y: Any, bad: Any) -> None:
     axis.grid(alpha=0.25)
 
 
-def tradeoff(found: Evaluation, metrics: Sequence[str] = ("lpips", "identity")) -> Figure:
-    """The settings of one restorer: a panel for each metric that was measured, its mean against that of PSNR."""
-    names = [name for name in metrics if name in found.available] or ["ssim"]
+def tradeoff(found: Evaluation) -> Figure:
+    """The settings of one restorer: mean LPIPS and identity (else SSIM) against mean PSNR, a panel each."""
+    names = [name for name in ("lpips", "identity") if name in found.available] or ["ssim"]
     figure, axes = canvas(1, len(names), figsize=(4.6 * len(names), 3.4))
     rows = [row for row in found.rows if row["method"] != "degraded"]
     for axis, name in zip(axes[0], names, strict=True):
