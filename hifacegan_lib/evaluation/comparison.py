@@ -1,9 +1,9 @@
-"""Two evaluations of the same faces: what differs, by how much, how surely, and where to look.
+"""Two evaluations of the same faces, compared face by face.
 
-    difference = mean over faces of (B - A), with its bootstrap interval: a face's difficulty falls out of it
+    difference = mean over faces of (B - A), with its bootstrap interval; a face that is hard for both does not widen it
 
-A win is a face on which B is better. When the clean faces, the damage or the rules of scoring were not the same, the
-numbers are not comparable in that respect, and the comparison says so first.
+A win is a face on which B is better. Where the clean faces, the damage or the rules of scoring were not the same, the
+comparison begins with a caution.
 """
 
 import json
@@ -64,7 +64,7 @@ class Comparison:
             only the clean faces' value would tell and there is none; the number of faces, ``n``; ``better``, +1 or -1
             when the whole interval is on that side, else 0.
         changed: keys by falling absolute difference of the first metric.
-        cautions: sentences: conditions that were not the same, and make the numbers less comparable.
+        cautions: sentences about conditions that were not the same and make the numbers less comparable.
         params, conditions: name -> (A's, B's), those that differ.
     """
 

@@ -51,14 +51,15 @@ class FaceValues:
         need = {"clean": "need clean faces", "degraded": "need the restorer's input"}
         return "; ".join(f"{', '.join(names)}: {need[column]}" for column, names in self.left_out.items())
 
-    def kind(self, sha256: str) -> dict[str, str]:
-        """Conditions: which pictures the restored ones were compared with; ``sha256`` of the first kind of them."""
+    def compared_with(self, sha256: str) -> dict[str, str]:
+        """Conditions: whether there are clean faces or inputs, the SHA-256 of their pixels, and metrics left out."""
         said = {"left_out": self._says_left_out()} if self.left_out else {}
         if "clean" in self.columns:
             return {"clean_sha256": sha256} | said
         return {"originals": "none"} | ({"input_sha256": sha256} if "degraded" in self.columns else {}) | said
 
-    def open(self) -> dict[str, Metric]:
+    @property
+    def available(self) -> dict[str, Metric]:
         """The metrics that are available so far."""
         return {name: metric for name, metric in self.metrics.items() if name not in self.unavailable}
 
@@ -104,7 +105,7 @@ class FaceValues:
         self._join(list(faces), keys)
         for column, images in faces.items():
             new: dict[str, Tensor] = {}
-            for name, metric in self.open().items():
+            for name, metric in self.available.items():
                 try:
                     if metric.compute and column != metric.against:
                         new[name] = self._measure(name, images, faces[metric.against or column], keys)
@@ -135,14 +136,14 @@ class FaceValues:
     def scores(self) -> dict[str, dict[str, Values]]:
         """Column -> metric -> n values, of the metrics that have a value for each face."""
         return {
-            column: {n: torch.cat(parts[n]).numpy() for n, m in self.open().items() if m.compute and n in parts}
+            column: {n: torch.cat(parts[n]).numpy() for n, m in self.available.items() if m.compute and n in parts}
             for column, parts in self._parts.items()
         }
 
     def sets(self) -> dict[str, dict[str, float | None]]:
         """Column -> metrics of whole sets, with ``_low`` and ``_high``."""
         rows: dict[str, dict[str, float | None]] = {column: {} for column in self._parts}
-        for name, metric in self.open().items():
+        for name, metric in self.available.items():
             for column in rows.keys() - {"clean"} if metric.distance else ():
                 mine, clean = (
                     torch.cat(self._parts[c][self._extractor(name)]).numpy() if c else None

@@ -1,9 +1,9 @@
 """Folders of pictures as pairs: anyone's outputs, scored by the same rules as ours.
 
-Pairs by name: the path below the folder, without its suffix. What does not pair is an error that lists both sides; a
-pair that cannot be read is counted and listed, the rest is scored. Files are decoded by a few threads a little ahead,
-so that memory holds some pictures, however many there are. Without a reference folder there are no originals: the
-pictures are scored alone, or beside the restorer's inputs.
+Files pair by name: the path below the folder, without its suffix. A name that is in one folder only is an error, which
+lists both sides. A pair that cannot be read is counted and listed, the others are scored. Some threads decode files a
+little ahead, so memory never holds more than some pictures. Without a reference folder there are no originals: the
+pictures are scored alone, or with the restorer's inputs.
 """
 
 import os
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from hifacegan_lib.utils.images import Pixels, file_suffix, load_image
-from hifacegan_lib.utils.inputs import Sources, files_by_name, images_in, unpaired
+from hifacegan_lib.utils.inputs import files_by_name, images_in, unpaired
 from hifacegan_lib.utils.item_guard import reason
 
 KERNELS = {
@@ -48,8 +48,8 @@ class FolderPairs:
     Attributes:
         reference: name -> file of the clean face; empty: there are no originals, and no ``clean``.
         columns: column -> name -> file; the same names in each.
-        resize: one of KERNELS: what is not of the clean face's size (without originals: of the last column's) is
-            brought to it. Empty: that is an error.
+        resize: one of KERNELS, which brings pictures to the clean face's size (without originals: to that of the last
+            column). Empty: another size is an error.
         crop: pixels left out at each border, after resizing.
         aside: sentences about files that are no images.
         formats: (column, suffix by content) -> files, of what has been read so far.
@@ -220,7 +220,10 @@ def pair_folders(
         ValueError: a folder without pictures; two files of one name; names that do not pair: both sides are listed.
     """
     folders = {**({"reference": reference} if reference else {}), **columns}
-    listed = {column: _listed(folder, out) for column, folder in folders.items()}
+    for folder in folders.values():
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder")
+    listed = {column: images_in(Path(folder), out) for column, folder in folders.items()}
     found = {column: files_by_name(sources) for column, sources in listed.items()}
     aside = [sources.says for sources in listed.values() if sources.says]
     pairs = FolderPairs(found.pop("reference", {}), found, resize, crop, aside)
@@ -229,9 +232,3 @@ def pair_folders(
         if said := unpaired(str(folders[column]), files, there, theirs):
             raise ValueError(f"names do not pair\n{said}")
     return pairs
-
-
-def _listed(folder: str | Path, out: Path | None) -> Sources:
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    return images_in(Path(folder), out)

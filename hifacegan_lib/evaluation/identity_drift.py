@@ -1,17 +1,17 @@
-"""Identity honesty: does a face that looks better still look like the person, and is it so for everyone?
+"""Does a face that looks better still look like the same person, and does it in every group of faces?
 
     drift = 1 - similarity(restored, clean)        perceptual gain = LPIPS(degraded, clean) - LPIPS(restored, clean)
 
 Without originals the drift is from the input, and the gain is that of the first metric that needs no reference. Then a
 part of the drift is the input's damage.
 
-A face with a gain and a large drift is the dangerous one: it convinces, and is someone else. Means hide it, so each
-face is a dot and the worst are shown. Group labels are the user's own; nothing here guesses what group a face is of.
+A face with a gain and a large drift looks convincing but shows someone else. Means hide such faces, so each face is a
+dot and the worst are shown. Group labels come from the user; nothing here guesses the group of a face.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.metric import MetricUnavailable
+from hifacegan_lib.utils.images import SUFFIXES
 from hifacegan_lib.utils.statistics import Interval, finite_interval, paired
 
 PERCEPTUAL = ("lpips", "lpips_vgg", "lpips_squeeze", "ms_ssim", "ssim")  # the first that there is
@@ -115,15 +116,15 @@ def group_frame(
 ) -> pd.DataFrame:
     """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
 
-    Keys are matched as they are and without their suffix; faces without a label are a group of their own; ``few`` marks
-    groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean), ``m_no_value``
-    (faces without a value) and, unless ``over`` is None, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
+    Keys are matched as they are and without an image file's suffix. Faces without a label are a group of their own.
+    ``few`` marks groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean),
+    ``m_no_value`` (faces without a value) and, unless ``over`` is None, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
 
     Raises:
         ValueError: none of the labels is of a face that was evaluated.
     """
-    plain = {str(Path(key).with_suffix("")): label for key, label in labels.items()}
-    given = [labels.get(key, plain.get(str(Path(key).with_suffix("")), NO_LABEL)) for key in evaluation.keys]
+    plain = {_without_suffix(key): label for key, label in labels.items()}
+    given = [labels.get(key, plain.get(_without_suffix(key), NO_LABEL)) for key in evaluation.keys]
     if all(label == NO_LABEL for label in given):
         some = f"labels such as {min(labels, default='none')!r}, faces such as {evaluation.keys[0]!r}"
         raise ValueError(f"no label is of an evaluated face: {some}")
@@ -139,6 +140,11 @@ def group_frame(
                 row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
         rows[group] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
+
+
+def _without_suffix(key: str) -> str:
+    """A key without the suffix of an image file; ``face 0.5`` has none."""
+    return key.removesuffix(suffix) if (suffix := PurePath(key).suffix).lower() in SUFFIXES else key
 
 
 def group_table(groups: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:

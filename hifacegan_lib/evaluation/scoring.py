@@ -3,9 +3,9 @@
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
 
 Without originals no batch has ``clean``: metrics that need the clean faces are left out, and the conditions name them.
-A face without a value is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces that no
-detector finds, pairs that cannot be read, faces for which a metric fails (too small). Batches come and go: a number for
-each face and metric stays, and for FID and KID the 2048 features of each face.
+Faces without a value are counted and listed: equal images (PSNR is infinite), faces that no detector finds, pairs that
+cannot be read, faces for which a metric fails (too small). Memory holds one batch, a number for each face and metric,
+and for FID and KID the 2048 features of each face.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def evaluate(
         keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
         recogniser, statistics: of named metrics, see :func:`hifacegan_lib.metrics.registry.standard`.
         each: of :func:`hifacegan_lib.utils.jobs.workers`: these score named metrics of :class:`FolderPairs`, block by
-            block; batches of another kind are scored here.
+            block; batches of another kind, and all with ``methods`` or ``keep``, are scored here.
         tick: is called with the number of pairs that came.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named); batches
@@ -94,7 +94,7 @@ def evaluate(
         named = _Named(names, recogniser, statistics, by_default, _marks(metrics))
     found, digest = FaceValues(metrics, bool(named and named.by_default)), hashlib.sha256()
     tally = _Tally(found, digest.update)
-    if named and isinstance(batches, FolderPairs) and each is not serial and not keep:
+    if named and isinstance(batches, FolderPairs) and each is not serial and not (keep or methods):
         score = partial(_score_block, named=named, device=device)
         for scored, formats, resized in ordered(each, score, batches.blocks()):
             tick(tally.merge(scored))
@@ -121,7 +121,7 @@ def evaluate(
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(tally.sizes)),
-        **found.kind(digest.hexdigest()),
+        **found.compared_with(digest.hexdigest()),
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
@@ -146,7 +146,7 @@ class _Named:
 
 
 def _marks(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """What their values depend on."""
+    """Implementation and downloaded files of each metric: what its values depend on."""
     there = weight_registry.is_present
     return tuple(f"{m.implementation} {[file for file in m.backbone if there(file)]}" for m in metrics.values())
 
@@ -163,7 +163,7 @@ def _opened(named: _Named) -> dict[str, Metric]:
 
 @dataclass
 class _Tally:
-    """What is known of the batches so far; ``pixels`` gets the bytes of the faces that the others are compared with."""
+    """What is known of the batches so far; ``pixels`` takes the bytes of the clean faces, else of the inputs."""
 
     values: FaceValues
     pixels: Callable[[bytes], object]
@@ -218,7 +218,7 @@ def _score_block(pairs: FolderPairs, named: _Named, device: str | torch.device) 
 
 def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
     """How each metric was measured, and where there is no value."""
-    backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
+    backbones = sorted({file for metric in found.available.values() for file in metric.backbone})
     no_value = {
         method: {m: [keys[int(n)] for n in np.flatnonzero(np.isnan(v))] for m, v in by.items() if np.isnan(v).any()}
         for method, by in scores.items()
@@ -230,7 +230,7 @@ def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Map
         "no_value": {method: listed for method, listed in no_value.items() if listed},
         "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
     }
-    caution = small_set_warning(len(keys)) if "fid" in found.open() else None
+    caution = small_set_warning(len(keys)) if "fid" in found.available else None
     return known | ({"fid_caution": caution} if caution else {})
 
 

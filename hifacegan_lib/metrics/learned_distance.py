@@ -94,7 +94,7 @@ class Dists:
     def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
         check(image, clean, DISTS_SIDE)
         if self._parts is None:
-            self._parts = (vgg16(weights("vgg16")), *fitted())
+            self._parts = (vgg16(weights("vgg16")), *channel_weights())
         layers, alpha, beta = self._parts
         layers = [(kernel.to(image, memory_format=torch.channels_last), bias.to(image)) for kernel, bias in layers]
         with torch.inference_mode():
@@ -124,7 +124,7 @@ def vgg16(file: Path) -> Layers:
     return [(state[name], state[name.replace(".weight", ".bias")]) for name in names]
 
 
-def fitted() -> tuple[Tensor, Tensor]:
+def channel_weights() -> tuple[Tensor, Tensor]:
     """alpha and beta, 1475 numbers each, for the picture's channels and the stages'; they sum up to 1 together."""
     package = find_spec("torchmetrics")
     if package is None or package.origin is None:

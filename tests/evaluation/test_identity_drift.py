@@ -1,5 +1,6 @@
 """Identity honesty: the dangerous faces are found, groups are the user's, and what is missing is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,12 @@ def test_groups_have_their_own_means_and_gains() -> None:
     assert list(text.loc[NO_LABEL])[2:] == ["none", "+1.00 [+1.00, +1.00]", ""]
     without = group_table(group_frame(made(), {"0": "young"}, over=None), made())
     assert list(without) == ["faces", "PSNR, dB", "LPIPS", "identity"]
+
+
+def test_a_dot_in_a_name_begins_no_suffix_unless_an_image_has_it() -> None:
+    found = replace(made(), keys=["a 0.25", "a 0.5", "b 0.5", "c", "d.JPG"])
+    groups = group_frame(found, {"a 0.5.png": "x", "b 0.25": "y", "c.png": "x", "d": "x"})
+    assert dict(groups["n"]) == {"x": 3, NO_LABEL: 2}
 
 
 def test_each_column_of_labels_has_its_table() -> None:
