@@ -134,9 +134,9 @@ class Benchmark:
         mean = np.mean(values, axis=0) if values else -np.arange(len(keys), dtype=float)
         order = np.argsort(-mean, kind="stable")
         order = order[~np.isnan(mean[order])]
-        ends = ("best", "middle", "worst") if values else ("first", "middle", "last")
-        places = zip(ends, (order[:1], order[1:-1][(len(order) - 2) // 2 :][:1], order[1:][-1:]), strict=True)
-        return {place: keys[int(chosen[0])] for place, chosen in places if len(chosen)}
+        first, last = ("best", "worst") if values else ("first", "last")
+        places = {len(order) // 2: "middle", len(order) - 1: last} | {0: first}  # two faces: first and last; one: first
+        return {place: keys[order[n]] for n, place in sorted(places.items()) if 0 <= n < len(order)}
 
     @property
     def rows(self) -> list[dict[str, Any]]:

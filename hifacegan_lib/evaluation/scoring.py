@@ -87,15 +87,15 @@ def evaluate(
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
-    named = None
+    by_default, opened = not metrics, None
     if not isinstance(metrics, Mapping):
         names = tuple(metrics or (*DEFAULT_METRICS, *TO_INPUT))
-        by_default, metrics = not metrics, standard(names, recogniser=recogniser, statistics=statistics)
-        named = _Named(names, recogniser, statistics, by_default, _marks(metrics))
-    found, digest = FaceValues(metrics, bool(named and named.by_default)), hashlib.sha256()
+        metrics = standard(names, recogniser=recogniser, statistics=statistics)
+        opened = partial(_opened, names, recogniser, statistics, _marks(metrics))
+    found, digest = FaceValues(metrics, by_default), hashlib.sha256()
     tally = _Tally(found, digest.update)
-    if named and isinstance(batches, FolderPairs) and each is not serial and not (keep or methods):
-        score = partial(_score_block, named=named, device=device)
+    if opened and isinstance(batches, FolderPairs) and each is not serial and not (keep or methods):
+        score = partial(_score_block, opened=opened, by_default=by_default, device=device)
         for scored, formats, resized in ordered(each, score, batches.blocks()):
             tick(tally.merge(scored))
             batches.formats.update(formats)
@@ -134,17 +134,6 @@ def evaluate(
     )
 
 
-@dataclass(frozen=True)
-class _Named:
-    """Metrics by name, as they go to another process."""
-
-    names: tuple[str, ...]
-    recogniser: str | Path | None
-    statistics: str | Path | None
-    by_default: bool
-    marks: tuple[str, ...]
-
-
 def _marks(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
     """Implementation and downloaded files of each metric: what its values depend on."""
     there = weight_registry.is_present
@@ -152,10 +141,12 @@ def _marks(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _opened(named: _Named) -> dict[str, Metric]:
-    """The same metrics in another process, which loads their networks once."""
-    metrics = standard(named.names, recogniser=named.recogniser, statistics=named.statistics)
-    for name, mark, expected in zip(named.names, _marks(metrics), named.marks, strict=True):
+def _opened(
+    names: tuple[str, ...], recogniser: str | Path | None, statistics: str | Path | None, marks: tuple[str, ...]
+) -> dict[str, Metric]:
+    """The same metrics in another process, which loads their networks once; ``marks``: those of the first process."""
+    metrics = standard(names, recogniser=recogniser, statistics=statistics)
+    for name, mark, expected in zip(names, _marks(metrics), marks, strict=True):
         if mark != expected:
             raise ValueError(f"metric '{name}': this worker has {mark}; expected {expected}")
     return metrics
@@ -205,10 +196,12 @@ class _Tally:
             raise ValueError(f"nothing to evaluate: no pair came{reasons}")
 
 
-def _score_block(pairs: FolderPairs, named: _Named, device: str | torch.device) -> tuple[Any, ...]:
+def _score_block(
+    pairs: FolderPairs, opened: Callable[[], dict[str, Metric]], by_default: bool, device: str | torch.device
+) -> tuple[Any, ...]:
     """Score a block of pairs in another process."""
     pixels = bytearray()
-    tally = _Tally(FaceValues(_opened(named), named.by_default), pixels.extend)
+    tally = _Tally(FaceValues(opened(), by_default), pixels.extend)
     for batch in pairs:
         tally.add({}, batch, device)
     tally.values.metrics = {}  # their networks stay here

@@ -92,7 +92,7 @@ def _dots(axis: Any, x: Any, y: Any, bad: Any) -> None:
 
 def tradeoff(found: Evaluation) -> Figure:
     """The settings of one restorer: mean LPIPS and identity (else SSIM) against mean PSNR, a panel each."""
-    names = [name for name in ("lpips", "identity") if name in found.available] or ["ssim"]
+    names = [name for name in found.available if name in ("lpips", "identity")] or ["ssim"]
     figure, axes = canvas(1, len(names), figsize=(4.6 * len(names), 3.4))
     rows = [row for row in found.rows if row["method"] != "degraded"]
     for axis, name in zip(axes[0], names, strict=True):
