@@ -9,7 +9,6 @@ A run that was interrupted goes on where it stopped. A method that fails on a se
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.methods import INPUT, Restorer, Word
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Method, evaluate
+from hifacegan_lib.metrics.learned_quality import installed_version
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.folder_lock import locked
@@ -202,7 +202,7 @@ def _evaluated(
     marks = "".join(f"{key} {sha256(path)}\n" for key, path in pictures.items())
     asked = {
         "metrics": {n: [m.implementation, [b for b in m.backbone if is_present(b)]] for n, m in metrics.items()},
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
         "pictures_sha256": hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest(),
         "samples": a.samples,
         "seed": a.seed,
@@ -222,10 +222,3 @@ def _evaluated(
     found.conditions.update(pairs.conditions | known)
     found.save(file)
     return found
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -8,8 +8,9 @@ outside of the picture. ArcFace takes RGB. AdaFace (Kim et al. 2022) takes BGR: 
 SFace takes values of 0 to 255 and does its own scaling.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,10 +29,8 @@ TEMPLATE = np.array(
 """Right eye, left eye, nose, corners of the mouth, in pixels of 112 x 112."""
 
 
-class Recogniser(Protocol):
-    """A picture, uint8 RGB H x W x 3, and a face in it -> its embedding, d numbers of length 1."""
-
-    def __call__(self, image: Pixels, face: Detection, /) -> NDArray[np.float32]: ...
+Recogniser = Callable[[Pixels, Detection], NDArray[np.float32]]
+"""A picture, uint8 RGB H x W x 3, and a face in it -> its embedding, d numbers of length 1."""
 
 
 class SFace:

@@ -24,9 +24,8 @@ class Journal:
 
     def __init__(self, folder: Path, start: int, show: Progress | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.metrics, self.warnings, self.pictures = (
-            folder / name for name in ("metrics.jsonl", "warnings.jsonl", "figures")
-        )
+        self.metrics, self.warnings = folder / "metrics.jsonl", folder / "warnings.jsonl"
+        self.pictures = folder / "figures"
         for path in (self.metrics, self.warnings):
             _cut(path, start)
         for step, late in read_pictures(folder).items():
