@@ -56,13 +56,11 @@ def command(
     if out is not None:
         safe = eval_safe(generator, batch if folder else None)
         near = psnr(draw(safe, batch, False, False), draw(generator, batch, generator.config.published, True))
-        frozen = {"frozen": "frozen from the images", "instance": "each picture's own"}.get(
-            safe.config.norm, "as before"
-        )
-        checkpoints.save_generator(
-            out, safe, {"image_size": batch.shape[-1], **info, "made_eval_safe_from": Path(checkpoint).name}
-        )
-        lines.append(f"written       {out}: statistics {frozen}; {near:.1f} dB from the pictures above")
+        known = {"image_size": batch.shape[-1], **info, "made_eval_safe_from": Path(checkpoint).name}
+        checkpoints.save_generator(out, safe, known)
+        words = {"frozen": "frozen from the images", "instance": "each picture's own"}
+        said = f"statistics {words.get(safe.config.norm, 'as before')}; {near:.1f} dB from the pictures above"
+        lines.append(f"written       {out}: {said}")
     return "\n".join(lines)
 
 

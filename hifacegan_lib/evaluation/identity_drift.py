@@ -20,7 +20,7 @@ import pandas as pd
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.metric import MetricUnavailable
 from hifacegan_lib.utils.images import SUFFIXES
-from hifacegan_lib.utils.statistics import Interval, finite_interval, paired
+from hifacegan_lib.utils.statistics import Interval, finite_interval
 
 PERCEPTUAL = ("lpips", "lpips_vgg", "lpips_squeeze", "ms_ssim", "ssim")  # the first that there is
 SAME_PERSON = 0.363  # SFace's cosine, from which OpenCV's documentation counts two pictures as one person
@@ -111,14 +111,12 @@ def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
     return {name: {str(key): label.strip() or NO_LABEL for key, label in labels[name].items()} for name in names}
 
 
-def group_frame(
-    evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str | None = "degraded"
-) -> pd.DataFrame:
-    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
+def group_frame(evaluation: Evaluation, labels: Mapping[str, str], method: str = "model") -> pd.DataFrame:
+    """A row for each group: faces, each metric's mean, its paired gain over the degraded faces with the interval.
 
     Keys are matched as they are and without an image file's suffix. Faces without a label are a group of their own.
     ``few`` marks groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean),
-    ``m_no_value`` (faces without a value) and, unless ``over`` is None, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
+    ``m_no_value`` (faces without a value) and, where there are inputs, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
 
     Raises:
         ValueError: none of the labels is of a face that was evaluated.
@@ -128,15 +126,14 @@ def group_frame(
     if all(label == NO_LABEL for label in given):
         some = f"labels such as {min(labels, default='none')!r}, faces such as {evaluation.keys[0]!r}"
         raise ValueError(f"no label is of an evaluated face: {some}")
-    c, rows = evaluation.conditions, {}
+    c, rows, before = evaluation.conditions, {}, evaluation.scores.get("degraded", {})
     for group, values in evaluation.faces().loc[method].groupby(given):
         row: dict[str, Any] = {"n": len(values), "few": len(values) < FEW}
         for name, column in values.items():
             row |= {str(name): column[np.isfinite(column)].mean(), f"{name}_no_value": int(column.isna().sum())}
-            if over is not None and name in evaluation.scores[over]:
-                before = pd.Series(evaluation.values(str(name), over)[0], evaluation.keys)[values.index]
-                change = paired(column.to_numpy(), np.asarray(before, np.float64))
-                gain = finite_interval(change, c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
+            if name in before:
+                change = column - pd.Series(before[str(name)], evaluation.keys)[values.index]
+                gain = finite_interval(change.to_numpy(), c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
                 row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
         rows[group] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
@@ -164,7 +161,6 @@ def group_table(groups: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
 def group_tables(
     evaluation: Evaluation, labels: Mapping[str, Mapping[str, str]], method: str = "model"
 ) -> dict[str, pd.DataFrame]:
-    """:func:`group_table` of each column of labels; gains are over the degraded faces, where there are such."""
-    over = "degraded" if "degraded" in evaluation.scores else None
-    frames = {column: group_frame(evaluation, label_of, method, over) for column, label_of in labels.items()}
+    """:func:`group_table` of each column of labels."""
+    frames = {column: group_frame(evaluation, label_of, method) for column, label_of in labels.items()}
     return {column: group_table(frame, evaluation) for column, frame in frames.items()}

@@ -195,9 +195,8 @@ class Evaluation:
         found, n = [], len(self.keys)
         if unreadable := self.conditions.get("unreadable", {}):
             kind = "pairs" if self.originals or "degraded" in self.scores else "pictures"
-            found.append(
-                f"{len(unreadable)} of {len(unreadable) + n} {kind} could not be read: {_some(unreadable, 5)}."
-            )
+            count = f"{len(unreadable)} of {len(unreadable) + n}"
+            found.append(f"{count} {kind} could not be read: {_some(unreadable, 5)}.")
         for row in self.rows:
             name = row["method"].replace("_", " ")
             if row.get("psnr_infinite"):
@@ -220,12 +219,10 @@ class Evaluation:
 
     def to_csv(self) -> str:
         """A line for each method: its row, then every condition, so that no line stands without them."""
-        flat = {
-            f"condition: {name}": value
-            if isinstance(value, str | int | float)
-            else printable(json.dumps(value, ensure_ascii=False))
-            for name, value in self.conditions.items()
-        }
+        flat = {}
+        for name, value in self.conditions.items():
+            plain = isinstance(value, str | int | float)
+            flat[f"condition: {name}"] = value if plain else printable(json.dumps(value, ensure_ascii=False))
         return pd.DataFrame(self.rows, dtype=object).assign(**flat).to_csv(index=False, lineterminator="\n")
 
     def save(self, path: str | Path) -> Path:

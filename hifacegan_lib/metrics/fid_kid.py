@@ -51,16 +51,14 @@ class Inception:
 
 def _inception() -> Any:
     try:
-        module = import_module("torch_fidelity.feature_extractor_inceptionv3")
+        network = import_module("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
     except ImportError as error:
         raise MetricUnavailable(
             f"FID and KID need torch-fidelity ({error}): run `pip install 'hifacegan-workbench[metrics]'`"
         ) from None
     file = weights("inception")  # torch-fidelity itself accepts any pickle
     with torch.random.fork_rng(devices=[]):  # it initialises random weights before it loads them
-        return module.FeatureExtractorInceptionV3(
-            "inception", [str(FEATURES)], feature_extractor_weights_path=str(file)
-        )
+        return network("inception", [str(FEATURES)], feature_extractor_weights_path=str(file))
 
 
 def fid(a: ArrayLike, b: ArrayLike) -> float:

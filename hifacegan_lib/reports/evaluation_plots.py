@@ -77,10 +77,8 @@ def drift_dots(found: Drift, label: str) -> Figure:
     axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
     _dots(axis, gain, drift, drift > limit)
     axis.set_title(f"{(drift > limit).sum()} of {len(drift)} faces became another person", fontsize=10, loc="left")
-    axis.set(
-        xlabel=f"perceptual gain by {label} (right is better)", ylabel=f"drift: 1 - similarity to the {found.origin}"
-    )
-    axis.set(xlim=(-span, span), ylim=(0, top))
+    axis.set(xlim=(-span, span), xlabel=f"perceptual gain by {label} (right is better)")
+    axis.set(ylim=(0, top), ylabel=f"drift: 1 - similarity to the {found.origin}")
     return figure
 
 

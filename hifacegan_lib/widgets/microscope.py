@@ -90,16 +90,16 @@ class SuppressionMicroscope(ipywidgets.VBox):
         self._draw()
 
     def _clicked(self, change: Any) -> None:
-        if tuple(change["new"]) != self.place:
-            self.place = (change["new"][0], change["new"][1])
+        row, column = change["new"]
+        if (row, column) != self.place:
+            self.place = row, column
             self._draw()
 
     def _draw(self) -> None:
         shown = views(self.face, self.place, self.weights, self.noise.value)
         for picture, image in zip(self.pictures, shown.values(), strict=True):
             picture.place, picture.source = list(self.place), data_uri("image/png", png(image))
-        clean, noisy = (
-            self.weights(image, self.place) for image in (self.face, with_noise(self.face, self.noise.value))
-        )
-        moved = f"noise moves H by {abs(noisy - clean).mean():.2f} on average"
-        self.words.value = f"row {self.place[0]}, column {self.place[1]}: {moved}"
+        noisy = self.weights(with_noise(self.face, self.noise.value), self.place)
+        moved = abs(noisy - self.weights(self.face, self.place)).mean()
+        row, column = self.place
+        self.words.value = f"row {row}, column {column}: noise moves H by {moved:.2f} on average"
