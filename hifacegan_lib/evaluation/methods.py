@@ -152,12 +152,9 @@ def classical(label: str, family: str, setting: Mapping[str, Any], how: str) -> 
     whole = {name: int(value) if float(value).is_integer() else value for name, value in setting.items()}
     versions = f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}"
     card = {"name": family, "sha256": "", "engine": versions, "settings": whole, "settings_are": how}
-    baselines.FAMILIES[family](**whole)  # refuses bad settings
-    return of_callable(label, partial(_by_family, family, whole), card)
-
-
-def _by_family(family: str, setting: Mapping[str, Any], faces: torch.Tensor) -> torch.Tensor:
-    return baselines.FAMILIES[family](**setting)(faces)
+    method = partial(baselines.FAMILIES[family], **whole)
+    method(torch.zeros(1, 3, 32, 32))  # refuses bad settings
+    return of_callable(label, method, card)
 
 
 def of_callable(label: str, method: Method, card: Mapping[str, Any] | None = None, device: str = "cpu") -> Restorer:

@@ -55,7 +55,7 @@ class Identity:
 
     def degrees(self, image: Tensor, clean: Tensor) -> Tensor:
         """Angle between the embeddings in degrees, N values from 0 to 180."""
-        return 2 * (self.fed(image, clean) / 2).clamp(max=1).arcsin().rad2deg()  # near 0 exacter than the cosine
+        return 2 * (self.fed(image, clean) / 2).clamp(max=1).arcsin().rad2deg()  # arccos is less exact near 0
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
         """Face embedding distance, N values from 0 to 2."""

@@ -1,9 +1,9 @@
-"""What a training run writes down as it goes: numbers, warnings, pictures.
+"""The log of a training run: numbers, warnings, pictures.
 
     metrics.jsonl     a line of numbers each ``log_every`` steps       warnings.jsonl    {"step", "warning"}
     tensorboard/      the same and the pictures                        figures/          the strip as PNG
 
-A resumed run goes on where its checkpoint ends: later lines belong to steps that will be made again, and are dropped.
+A resumed run goes on where its checkpoint ends. Lines of later steps are dropped, since these steps are done again.
 """
 
 import json
