@@ -119,7 +119,7 @@ class FolderPairs:
             self.formats.update(formats)
             self.resized.update(resized)
             shapes = {others[self.frame].shape for others in (*ready.values(), faces)}
-            most = max(1, min(BATCH, BATCH_PIXELS // faces[self.frame][0].size))
+            most = max(1, BATCH_PIXELS // faces[self.frame][0].size)
             if len(shapes) > 1 or len(ready) >= most:
                 yield self._batch(ready, unreadable)
                 ready, unreadable = {}, {}
