@@ -92,12 +92,12 @@ def _words(methods: Sequence[str | Path] | Mapping[str, Given]) -> dict[str, Wor
             if not kinds.usable(label):
                 raise ValueError(f"method {label!r}: this label cannot be used")
             found[label] = kinds.parse(str(given), label) if isinstance(given, str | Path) else given
-        return found
-    for text in methods:
-        word = kinds.parse(str(text))
-        if word.label in found:
-            raise ValueError(f"method {word.label!r} comes twice; give one of them another label: label={text}")
-        found[word.label] = word
+    else:
+        for text in methods:
+            word = kinds.parse(str(text))
+            if word.label in found:
+                raise ValueError(f"method {word.label!r} comes twice; give one of them another label: label={text}")
+            found[word.label] = word
     if not found:
         raise ValueError("no method: expected one at least")
     return found

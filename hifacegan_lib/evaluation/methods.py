@@ -74,7 +74,6 @@ def parse(text: str, label: str = "") -> Word:
 
     Args:
         label: goes before the text's own.
-
     Raises:
         ValueError: a setting that is unknown, no number or out of range; a label that cannot be a folder's name.
         FileNotFoundError: not a shipped name, a classical restorer or an existing path.

@@ -17,15 +17,13 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from hifacegan_lib.reports.face_views import fit, png
+from hifacegan_lib.reports.face_views import VIEW, fit, png
 from hifacegan_lib.reports.html_pages import data_uri
 from hifacegan_lib.utils.images import Pixels
 
 Place = tuple[int, int]  # row and column
 Weights = Callable[[Pixels, Place], NDArray[np.floating[Any]]]
 """(face, uint8 H x W x 3; pixel i) -> H(f_j, f_i) for each pixel j, H x W, from 0 to 2."""
-
-SIDE = 256  # pixels of a shown image
 
 
 def with_noise(face: Pixels, sigma: float) -> Pixels:
@@ -40,8 +38,8 @@ def coloured(weights: NDArray[np.floating[Any]]) -> Pixels:
 
 
 def ringed(image: Pixels, place: Place) -> Pixels:
-    """The image enlarged to fit ``SIDE`` pixels, with square pixels and a ring around one of them."""
-    large = np.ascontiguousarray(fit(image, SIDE))
+    """The image enlarged to fit ``VIEW`` pixels, with square pixels and a ring around one of them."""
+    large = np.ascontiguousarray(fit(image, VIEW))
     times = large.shape[0] / image.shape[0]
     centre = tuple(int((part + 0.5) * times) for part in reversed(place))
     for colour, thick in (((0, 0, 0), 4), ((255, 255, 255), 2)):
