@@ -115,7 +115,7 @@ class FaceValues:
                             new[extractor] = metric.features(images).cpu()
                 except MetricUnavailable as error:
                     self.unavailable[name] = str(error)
-            parts = self._parts[column]
+            parts = self._parts[column]  # also of a column without values: it is a row
             for what, values in new.items():
                 parts[what].append(values)
 
@@ -130,8 +130,9 @@ class FaceValues:
         for metric, errors in other._failed.items():
             self._failed[metric] |= errors
         for column, found in other._parts.items():
+            parts = self._parts[column]
             for what, values in found.items():
-                self._parts[column][what] += values
+                parts[what] += values
 
     def scores(self) -> dict[str, dict[str, Values]]:
         """Column -> metric -> n values, of the metrics that have a value for each face."""

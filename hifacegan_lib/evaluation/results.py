@@ -246,10 +246,9 @@ class Evaluation:
             metrics = {name: recorded(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
             by_method = pd.DataFrame(lines, dtype=object).groupby("method", sort=False)
+            to_input = [name for name in single if metrics[name].against == "degraded"]
             scores = {
-                str(method): {
-                    m: _array(part[m], m) for m in single if metrics[m].against != "degraded" or method != "degraded"
-                }
+                str(method): {m: _array(part[m], m) for m in single if method != "degraded" or m not in to_input}
                 for method, part in by_method
             }
             keys = list(by_method.get_group(rows[0]["method"])["key"])

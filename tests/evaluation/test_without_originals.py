@@ -15,6 +15,7 @@ from torch import Tensor
 import hifacegan_lib as hf
 from hifacegan_lib.evaluation import identity_drift
 from hifacegan_lib.evaluation.comparison import EvaluatedRun, compare
+from hifacegan_lib.evaluation.face_values import FaceValues
 from hifacegan_lib.evaluation.folder_pairs import pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, evaluate
@@ -47,6 +48,14 @@ def test_the_distance_from_the_input_is_in_grey_levels() -> None:
     expected = torch.cat([x.mean((1, 2, 3)) for x in pictures])
     np.testing.assert_allclose(found.scores["smooth"]["moved"], expected, rtol=1e-5)
     assert "moved" not in found.scores["degraded"] and found.rows[0]["moved"] is None
+
+
+def test_the_input_is_a_row_too_after_other_processes_have_scored_it() -> None:
+    there, here = (FaceValues({"moved": QUICK["moved"]}) for _ in range(2))
+    batch = batches()[0]
+    there.add({"degraded": batch["degraded"], "restored": smooth(batch["degraded"])}, batch["key"])
+    here.merge(there, batch["key"])
+    assert list(here.scores()) == list(there.scores()) == ["degraded", "restored"]
 
 
 @real("yunet", "sface")
