@@ -178,16 +178,14 @@ def _difference(a: EvaluatedRun, b: EvaluatedRun, name: str, order: list[int]) -
 
 def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     mine, theirs = a.evaluation, b.evaluation
-    other = differing(mine.conditions, theirs.conditions)
-    found = [f"They were scored by other rules: {rule.replace('_', ' ')}." for rule in RULES if rule in other]
+    other, found = differing(mine.conditions, theirs.conditions), []
+    if mine.originals != theirs.originals:
+        found.append("Only one of them has clean faces: the metrics that need them are not compared.")
+    elif "input_sha256" in other and order == sorted(order):
+        found.append("The inputs are not the same pixels: the two restored other pictures, or one was scored without.")
+    elif "clean_sha256" in other and order == sorted(order):
+        found.append("The clean faces are not the same pixels: the two were judged against other references.")
     damaged, theirs_damaged = (e.scores.get("degraded", {}).get("psnr") for e in (mine, theirs))
     if damaged is not None and theirs_damaged is not None and not np.allclose(damaged, theirs_damaged[order]):
-        found.insert(0, "The degraded faces are not the same: the two restored other inputs.")
-    if mine.originals != theirs.originals:
-        found.insert(0, "Only one of them has clean faces: the metrics that need them are not compared.")
-    elif "input_sha256" in other and order == sorted(order):
-        said = "The inputs are not the same pixels: the two restored other pictures, or one was scored without."
-        found.insert(0, said)
-    elif "clean_sha256" in other and order == sorted(order):
-        found.insert(0, "The clean faces are not the same pixels: the two were judged against other references.")
-    return found
+        found.append("The degraded faces are not the same: the two restored other inputs.")
+    return [*found, *(f"They were scored by other rules: {rule.replace('_', ' ')}." for rule in RULES if rule in other)]
