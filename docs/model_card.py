@@ -50,21 +50,17 @@ METRICS = ("psnr", "ssim", "lpips", "identity", "sharpness")
 DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "identity": 3, "sharpness": 1}
 
 
-def bilateral(color: float, space: float) -> scoring.Method:
+def bilateral(x: Tensor, color: float, space: float) -> Tensor:
     """Mean of near pixels of like colour (Tomasi and Manduchi 1998), by OpenCV on 8 bits.
 
     Args:
         color, space: standard deviations of the two bells, grey levels and pixels; above 0.
     """
-
-    def method(x: Tensor) -> Tensor:
-        smooth = [cv2.bilateralFilter(images.to_uint8(face), 0, color, space) for face in x]
-        return torch.stack([images.to_float(face) for face in smooth]).to(x)
-
-    return method
+    smooth = [cv2.bilateralFilter(images.to_uint8(face), 0, color, space) for face in x]
+    return torch.stack([images.to_float(face) for face in smooth]).to(x)
 
 
-GRIDS: dict[Callable[..., scoring.Method], list[dict[str, float]]] = {
+GRIDS: dict[Callable[..., Tensor], list[dict[str, float]]] = {
     baselines.bicubic: [{"factor": factor} for factor in (1.5, 2, 2.5, 3, 4, 5, 6, 8)],
     baselines.non_local_means: [
         {"h": h, "template": t, "search": s} for h in (10, 15, 20, 25, 30, 40) for t in (3, 7) for s in (7, 11, 21)

@@ -1,14 +1,16 @@
-"""Classical restorers, for a network to beat; each with the setting that suits the damage best.
+"""Classical restorers to compare a network with, each with the setting that suits the damage best.
 
     bicubic          shrink by a factor, enlarge again: the plainest way to trade noise for blur
     non_local_means  mean of pixels whose surroundings look alike (Buades et al. 2005)
     bilateral        mean of near pixels of like colour (Tomasi and Manduchi 1998)
 
-A baseline with an arbitrary setting is a straw man: :func:`tune` tries a grid of settings on training faces and takes
-the one with the highest PSNR. Validation faces have no say in it.
+Each maps faces, N x 3 x H x W in [0, 1], to the same shape, and raises a ValueError for settings out of range.
+A baseline with an arbitrary setting is too easy to beat. So :func:`tune` tries a grid of settings on training faces and
+takes the one with the highest PSNR. Validation faces are not used.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,40 +26,31 @@ from hifacegan_lib.utils.images import to_float, to_uint8
 Setting = Mapping[str, Any]
 
 
-def bicubic(factor: float) -> Method:
-    """Shrink N x 3 x H x W by ``factor`` (at least 1; antialiased) and enlarge it again, both bicubic; clipped."""
+def bicubic(x: Tensor, factor: float) -> Tensor:
+    """Shrink by ``factor`` (at least 1; antialiased) and enlarge again, both bicubic; clipped."""
     if factor < 1:
         raise ValueError(f"factor = {factor}: expected 1 or more")
-
-    def method(x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        small = (max(1, round(height / factor)), max(1, round(width / factor)))
-        shrunk = F.interpolate(x, small, mode="bicubic", antialias=True)
-        return F.interpolate(shrunk, (height, width), mode="bicubic").clamp(0, 1)
-
-    return method
+    height, width = x.shape[2:]
+    small = (max(1, round(height / factor)), max(1, round(width / factor)))
+    shrunk = F.interpolate(x, small, mode="bicubic", antialias=True)
+    return F.interpolate(shrunk, (height, width), mode="bicubic").clamp(0, 1)
 
 
-def non_local_means(h: float, h_color: float | None = None, template: int = 7, search: int = 21) -> Method:
+def non_local_means(x: Tensor, h: float, template: int = 7, search: int = 21) -> Tensor:
     """OpenCV's non-local means in Lab, on 8 bits.
 
     Args:
-        h, h_color: strength in grey levels for lightness and for colour (by default the same).
+        h: strength in grey levels.
         template, search: odd sides of the compared patches and of the searched window, pixels.
     """
     if h < 0 or min(template, search) < 1 or not template % 2 or not search % 2:
         raise ValueError(f"h = {h}, template = {template}, search = {search}: expected h >= 0 and odd sides")
-    strength = h if h_color is None else h_color
-
-    def method(x: Tensor) -> Tensor:
-        faces = [cv2.cvtColor(to_uint8(face), cv2.COLOR_RGB2BGR) for face in x]  # OpenCV goes from BGR to Lab
-        denoised = [cv2.fastNlMeansDenoisingColored(face, None, h, strength, template, search) for face in faces]
-        return torch.stack([to_float(cv2.cvtColor(face, cv2.COLOR_BGR2RGB)) for face in denoised]).to(x)
-
-    return method
+    faces = [cv2.cvtColor(to_uint8(face), cv2.COLOR_RGB2BGR) for face in x]  # OpenCV goes from BGR to Lab
+    denoised = [cv2.fastNlMeansDenoisingColored(face, None, h, h, template, search) for face in faces]
+    return torch.stack([to_float(cv2.cvtColor(face, cv2.COLOR_BGR2RGB)) for face in denoised]).to(x)
 
 
-def bilateral(diameter: int, colour: float, space: float) -> Method:
+def bilateral(x: Tensor, diameter: int, colour: float, space: float) -> Tensor:
     """OpenCV's bilateral filter on 8 bits.
 
     Args:
@@ -68,12 +61,7 @@ def bilateral(diameter: int, colour: float, space: float) -> Method:
         raise ValueError(
             f"diameter = {diameter}, colour = {colour}, space = {space}: expected an odd diameter and numbers above 0"
         )
-
-    def method(x: Tensor) -> Tensor:
-        filtered = [cv2.bilateralFilter(to_uint8(face), diameter, colour, space) for face in x]
-        return torch.stack([to_float(face) for face in filtered]).to(x)
-
-    return method
+    return torch.stack([to_float(cv2.bilateralFilter(to_uint8(face), diameter, colour, space)) for face in x]).to(x)
 
 
 class Tuned(NamedTuple):
@@ -89,15 +77,15 @@ class Tuned(NamedTuple):
         return max(row["psnr"] for row in self.table) - float(self.table[0]["psnr"])
 
 
-def tune(family: Callable[..., Method], grid: Sequence[Setting], batches: Iterable[Batch]) -> Tuned:
-    """Try ``family(**setting)`` for each setting on pairs; the first of those with the highest mean PSNR.
+def tune(family: Callable[..., Tensor], grid: Sequence[Setting], batches: Iterable[Batch]) -> Tuned:
+    """Try ``family(x, **setting)`` for each setting on pairs; the first of those with the highest mean PSNR.
 
     Args:
         batches: training pairs, with ``clean`` and ``degraded``, N x 3 x H x W in [0, 1].
     Raises:
         ValueError: no setting or no pair.
     """
-    methods = [family(**setting) for setting in grid]
+    methods = [partial(family, **setting) for setting in grid]
     found: list[list[Tensor]] = [[] for _ in methods]
     for batch in batches:
         for values, method, setting in zip(found, methods, grid, strict=True):
@@ -110,14 +98,15 @@ def tune(family: Callable[..., Method], grid: Sequence[Setting], batches: Iterab
     return Tuned(methods[best], grid[best], [{**s, "psnr": mean} for s, mean in zip(grid, means, strict=True)])
 
 
-GRIDS: dict[Callable[..., Method], list[dict[str, Any]]] = {
-    bicubic: [{"factor": factor} for factor in (1, 1.25, 1.5, 2, 2.5, 3, 4, 6)],
-    non_local_means: [
+FAMILIES: dict[str, Callable[..., Tensor]] = {f.__name__: f for f in (bicubic, non_local_means, bilateral)}
+GRIDS: dict[str, list[Setting]] = {
+    "bicubic": [{"factor": factor} for factor in (1, 1.25, 1.5, 2, 2.5, 3, 4, 6)],
+    "non_local_means": [
         {"h": h, "template": side, "search": 11} for side in (3, 7) for h in (1, 2, 4, 6, 10, 15, 25, 40)
     ],
+    "bilateral": [{"diameter": 9, "colour": c, "space": s} for s in (1, 2, 3, 5) for c in (1, 10, 20, 40, 80, 160)],
 }
 """Family -> settings, the mildest first: it changes next to nothing, so that no baseline can lose much."""
-FAMILIES: dict[str, Callable[..., Method]] = {f.__name__: f for f in (bicubic, non_local_means, bilateral)}
 DEFAULTS: dict[str, Setting] = {
     "bicubic": {"factor": 4},
     "non_local_means": {"h": 25, "template": 3, "search": 11},
@@ -125,13 +114,8 @@ DEFAULTS: dict[str, Setting] = {
 }
 """Settings of a benchmark that tunes nothing: those with the highest PSNR on 32 training faces of FFHQ at 256 pixels,
 damaged by face_renov."""
-ALL_GRIDS: dict[Callable[..., Method], list[dict[str, Any]]] = GRIDS | {
-    bilateral: [{"diameter": 9, "colour": c, "space": s} for s in (1, 2, 3, 5) for c in (1, 10, 20, 40, 80, 160)],
-}
 
 
-def tune_all(
-    batches: Sequence[Batch], grids: Mapping[Callable[..., Method], Sequence[Setting]] = GRIDS
-) -> dict[str, Tuned]:
-    """:func:`tune` each family; its name -> the best."""
-    return {family.__name__: tune(family, grid, batches) for family, grid in grids.items()}
+def tune_all(batches: Sequence[Batch], families: Iterable[str] = ("bicubic", "non_local_means")) -> dict[str, Tuned]:
+    """:func:`tune` each of the named families; name -> the best."""
+    return {name: tune(FAMILIES[name], GRIDS[name], batches) for name in families}

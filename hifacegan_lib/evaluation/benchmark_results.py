@@ -57,8 +57,8 @@ class Asked:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, paths without their folders, which are private."""
-        paths = {n: Path(v).name for n in ("recipe", "tune", "recogniser", "statistics") if (v := getattr(self, n))}
-        return vars(self) | dict.fromkeys(("recipe", "tune", "recogniser", "statistics")) | paths
+        paths = {name: getattr(self, name) for name in ("recipe", "tune", "recogniser", "statistics")}
+        return vars(self) | {name: Path(path).name if path else None for name, path in paths.items()}
 
 
 def row_of(found: Evaluation) -> dict[str, Any]:
@@ -102,12 +102,12 @@ class Benchmark:
         """Method -> values on a set's faces, the higher the better; empty: the metric has no better side there."""
         found = {}
         for method, e in self.of(name).items():
-            if (values := e.scores[ROW].get(metric)) is None:
-                continue
-            higher = e.metrics[metric].higher_is_better
-            if higher is None and metric not in e.reference:
-                continue
-            found[method] = -np.abs(values - e.reference[metric]) if higher is None else values if higher else -values
+            if (values := e.scores[ROW].get(metric)) is not None:
+                higher = e.metrics[metric].higher_is_better
+                if higher is not None:
+                    found[method] = values if higher else -values
+                elif metric in e.reference:
+                    found[method] = -np.abs(values - e.reference[metric])
         return found
 
     @cached_property
@@ -134,9 +134,9 @@ class Benchmark:
         mean = np.mean(values, axis=0) if values else -np.arange(len(keys), dtype=float)
         order = np.argsort(-mean, kind="stable")
         order = order[~np.isnan(mean[order])]
-        ends = ("best", "middle", "worst") if values else ("first", "middle", "last")
-        places = zip(ends, (order[:1], order[1:-1][(len(order) - 2) // 2 :][:1], order[1:][-1:]), strict=True)
-        return {place: keys[int(chosen[0])] for place, chosen in places if len(chosen)}
+        first, last = ("best", "worst") if values else ("first", "last")
+        places = {len(order) // 2: "middle", len(order) - 1: last} | {0: first}  # two faces: first and last; one: first
+        return {place: keys[order[n]] for n, place in sorted(places.items()) if 0 <= n < len(order)}
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -148,8 +148,8 @@ class Benchmark:
                 if e := self.evaluations.get((name, method)):
                     row |= {key: value for key, value in row_of(e).items() if key != "method"}
                     row |= {f"{m}_rank": by[method] for m, by in self.ranks[name].items() if method in by}
-                if e and faces.card.ntire and method != INPUT:
-                    row["ntire"] = str(e.ntire(faces.card.ntire, ROW))
+                    if faces.card.ntire and method != INPUT:
+                        row["ntire"] = str(e.ntire(faces.card.ntire, ROW))
                 row |= {"restorer": (card or {}).get("name"), "restorer_sha256": (card or {}).get("sha256")}
                 row |= {"set_fingerprint": faces.fingerprint, "set_remarks": "; ".join(faces.remarks)}
                 found.append(row)

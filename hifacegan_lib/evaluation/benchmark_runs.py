@@ -9,7 +9,6 @@ A run that was interrupted goes on where it stopped. A method that fails on a se
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,13 @@ from tqdm import tqdm
 from hifacegan_lib.data.face_sets import FaceSet, Source, damaged, open_set, set_cards
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import methods as kinds
-from hifacegan_lib.evaluation.baselines import ALL_GRIDS, Tuned, tune_all
+from hifacegan_lib.evaluation.baselines import FAMILIES, Tuned, tune_all
 from hifacegan_lib.evaluation.benchmark_results import ROW, Asked, Benchmark
 from hifacegan_lib.evaluation.folder_pairs import FolderPairs
 from hifacegan_lib.evaluation.methods import INPUT, Restorer, Word
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Method, evaluate
+from hifacegan_lib.metrics.learned_quality import installed_version
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.folder_lock import locked
@@ -69,20 +69,18 @@ def run(
     wanted, given = _words(methods), _sources(sets)
     a.standard()  # an unknown name ends it here
     known = set_cards(cards)
-    if a.recipe:
-        load_recipe(a.recipe)  # so does a recipe with a mistake
+    recipe = load_recipe(a.recipe) if a.recipe else None
     with locked(out):
-        faces = {name: open_set(name, source, known, out, bool(a.recipe)) for name, source in given.items()}
+        faces = {name: open_set(name, source, known, out, bool(recipe)) for name, source in given.items()}
         for name, found in faces.items():
-            if not found.inputs and not a.recipe:
+            if not found.inputs and not recipe:
                 raise ValueError(f"{name}: clean faces: name the recipe that damages them (--recipe face_renov)")
         total = sum(len(f) * (2 * len(wanted) + 1 + (not f.inputs)) for f in faces.values())
         with workers(jobs, scheduler) as each, tqdm(total=total, unit="face", disable=not progress) as bar:
             for name, found in faces.items():
-                if not found.inputs:
+                if recipe and not found.inputs:
                     bar.set_description(f"{name}: {a.recipe}")
-                    how = (load_recipe(a.recipe), a.size, a.seed, out / name)
-                    faces[name] = damaged(found, *how, bar.update, each)
+                    faces[name] = damaged(found, recipe, a.size, a.seed, out / name, bar.update, each)
             return _judge(wanted, faces, out, a, bar, each)
 
 
@@ -94,12 +92,12 @@ def _words(methods: Sequence[str | Path] | Mapping[str, Given]) -> dict[str, Wor
             if not kinds.usable(label):
                 raise ValueError(f"method {label!r}: this label cannot be used")
             found[label] = kinds.parse(str(given), label) if isinstance(given, str | Path) else given
-        return found
-    for text in methods:
-        word = kinds.parse(str(text))
-        if word.label in found:
-            raise ValueError(f"method {word.label!r} comes twice; give one of them another label: label={text}")
-        found[word.label] = word
+    else:
+        for text in methods:
+            word = kinds.parse(str(text))
+            if word.label in found:
+                raise ValueError(f"method {word.label!r} comes twice; give one of them another label: label={text}")
+            found[word.label] = word
     if not found:
         raise ValueError("no method: expected one at least")
     return found
@@ -109,10 +107,12 @@ def _sources(sets: Sequence[str] | Mapping[str, Source]) -> dict[str, Source]:
     """Name -> folder or files."""
     found: dict[str, Source] = {}
     for given in sets:
-        name, equals, folder = ("", "", given) if expanded(given).exists() else given.partition("=")
-        name = name if equals else expanded(given).resolve().name
-        source = sets[given] if isinstance(sets, Mapping) else expanded(folder or given)
-        name = given if isinstance(sets, Mapping) else name
+        if isinstance(sets, Mapping):
+            name, source = given, sets[given]
+        else:
+            name, equals, folder = ("", "", given) if expanded(given).exists() else given.partition("=")
+            source = expanded(folder or given)
+            name = name if equals else source.resolve().name
         if name in found:
             raise ValueError(f"set {name!r} comes twice")
         if not kinds.usable(name):
@@ -173,8 +173,8 @@ def _ready(label: str, given: Word | Model | Method | None, device: str, tuned: 
 def _tuned(wanted: Iterable[Word | Model | Method], out: Path, a: Asked) -> dict[str, Tuned]:
     """The classical restorers that were asked for without a setting, tuned on the first training faces."""
     names = {word.name for word in wanted if isinstance(word, Word) and not word.settings}
-    grids = {family: grid for family, grid in ALL_GRIDS.items() if family.__name__ in names}
-    if not a.tune or not grids:
+    families = [name for name in FAMILIES if name in names]
+    if not a.tune or not families:
         return {}
     if not a.recipe:
         raise ValueError(f"tune = {a.tune}: name the recipe of the damage (--recipe face_renov)")
@@ -182,13 +182,10 @@ def _tuned(wanted: Iterable[Word | Model | Method], out: Path, a: Asked) -> dict
     faces = open_set("training faces", {path.name: path for path in chosen}, {})
     faces = damaged(faces, load_recipe(a.recipe), a.size, a.seed, out / ".tuning")
     batches = [
-        {
-            column: to_float(load_image(files[key]))[None]
-            for column, files in (("clean", faces.clean), ("degraded", faces.inputs))
-        }
-        for key in faces.inputs
+        {"clean": to_float(load_image(faces.clean[key]))[None], "degraded": to_float(load_image(path))[None]}
+        for key, path in faces.inputs.items()
     ]
-    return tune_all(batches, grids)
+    return tune_all(batches, families)
 
 
 def _evaluated(
@@ -202,21 +199,20 @@ def _evaluated(
 ) -> Evaluation:
     """The evaluation of a method on a set; that of an earlier run if it asked for the same of the same pictures."""
     metrics = a.standard()
-    marks = hashlib.sha256(
-        "".join(f"{key} {sha256(path)}\n" for key, path in pictures.items()).encode(errors="surrogateescape")
-    )
+    marks = "".join(f"{key} {sha256(path)}\n" for key, path in pictures.items())
     asked = {
         "metrics": {n: [m.implementation, [b for b in m.backbone if is_present(b)]] for n, m in metrics.items()},
-        "packages": {name: _version(name) for name in PACKAGES},
-        "pictures_sha256": marks.hexdigest(),
+        "packages": {name: installed_version(name) for name in PACKAGES},
+        "pictures_sha256": hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest(),
         "samples": a.samples,
         "seed": a.seed,
     }
     known = {**faces.conditions, "method": dict(card), "asked": asked}
     file = place / "metrics.json"
-    if file.exists() and all(Evaluation.load(file).conditions.get(name) == value for name, value in known.items()):
+    earlier = Evaluation.load(file) if file.exists() else None
+    if earlier and all(earlier.conditions.get(name) == value for name, value in known.items()):
         tick(len(faces))
-        return Evaluation.load(file)
+        return earlier
     compared = (not faces.clean or faces.card.ntire) and pictures is not faces.inputs
     pairs = FolderPairs(faces.clean, ({"degraded": faces.inputs} if compared else {}) | {ROW: pictures}, RESIZE)
     how: dict[str, Any] = {"recogniser": a.recogniser, "statistics": a.statistics, "each": each, "tick": tick}
@@ -226,10 +222,3 @@ def _evaluated(
     found.conditions.update(pairs.conditions | known)
     found.save(file)
     return found
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,9 +1,9 @@
-"""Two evaluations of the same faces: what differs, by how much, how surely, and where to look.
+"""Two evaluations of the same faces, compared face by face.
 
-    difference = mean over faces of (B - A), with its bootstrap interval: a face's difficulty falls out of it
+    difference = mean over faces of (B - A), with its bootstrap interval; a face that is hard for both does not widen it
 
-A win is a face on which B is better. When the clean faces, the damage or the rules of scoring were not the same, the
-numbers are not comparable in that respect, and the comparison says so first.
+A win is a face on which B is better. Where the clean faces, the damage or the rules of scoring were not the same, the
+comparison begins with a caution.
 """
 
 import json
@@ -64,7 +64,7 @@ class Comparison:
             only the clean faces' value would tell and there is none; the number of faces, ``n``; ``better``, +1 or -1
             when the whole interval is on that side, else 0.
         changed: keys by falling absolute difference of the first metric.
-        cautions: sentences: conditions that were not the same, and make the numbers less comparable.
+        cautions: sentences about conditions that were not the same and make the numbers less comparable.
         params, conditions: name -> (A's, B's), those that differ.
     """
 
@@ -92,10 +92,10 @@ class Comparison:
     def verdict(self) -> str:
         """The first metric in a sentence."""
         x = self.metrics.iloc[0]
-        if x.wins is None:
-            return f"{x.label}, B - A: {Interval(x.difference, x.low, x.high).text(x.digits)} (no better side)"
-        relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
         difference = Interval(x.difference, x.low, x.high).text(x.digits)
+        if x.wins is None:
+            return f"{x.label}, B - A: {difference} (no better side)"
+        relation = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}[x.better]
         return (
             f"B ({self.b.name}) {relation} A ({self.a.name}) by {x.label}: {difference}, "
             f"better on {x.wins} of {x.n} faces"
@@ -178,17 +178,14 @@ def _difference(a: EvaluatedRun, b: EvaluatedRun, name: str, order: list[int]) -
 
 def _cautions(a: EvaluatedRun, b: EvaluatedRun, order: list[int]) -> list[str]:
     mine, theirs = a.evaluation, b.evaluation
-    other = differing(mine.conditions, theirs.conditions)
-    found = [f"They were scored by other rules: {rule.replace('_', ' ')}." for rule in RULES if rule in other]
+    other, found = differing(mine.conditions, theirs.conditions), []
+    if mine.originals != theirs.originals:
+        found.append("Only one of them has clean faces: the metrics that need them are not compared.")
+    elif "input_sha256" in other and order == sorted(order):
+        found.append("The inputs are not the same pixels: the two restored other pictures, or one was scored without.")
+    elif "clean_sha256" in other and order == sorted(order):
+        found.append("The clean faces are not the same pixels: the two were judged against other references.")
     damaged, theirs_damaged = (e.scores.get("degraded", {}).get("psnr") for e in (mine, theirs))
     if damaged is not None and theirs_damaged is not None and not np.allclose(damaged, theirs_damaged[order]):
-        found.insert(0, "The degraded faces are not the same: the two restored other inputs.")
-    if mine.originals != theirs.originals:
-        found.insert(0, "Only one of them has clean faces: the metrics that need them are not compared.")
-    elif "input_sha256" in other and order == sorted(order):
-        found.insert(
-            0, "The inputs are not the same pixels: the two restored other pictures, or one was scored without."
-        )
-    elif "clean_sha256" in other and order == sorted(order):
-        found.insert(0, "The clean faces are not the same pixels: the two were judged against other references.")
-    return found
+        found.append("The degraded faces are not the same: the two restored other inputs.")
+    return [*found, *(f"They were scored by other rules: {rule.replace('_', ' ')}." for rule in RULES if rule in other)]

@@ -2,9 +2,9 @@
 
     spectral norm     sigma = u^T W v of the stored vectors, against the largest singular value of W
     batch norm        running mean and deviation of each layer, against those of real images
-    train and eval    PSNR between the pictures; then with only one half of ``train()`` switched: who is to blame
+    train and eval    PSNR between the pictures; then with one half of ``train()`` alone, which shows the cause
 
-The published networks are looked at as their authors test them: in ``train()``, one picture at a time.
+Published networks are measured as their authors test them: in ``train()``, one picture at a time.
 """
 
 import dataclasses
@@ -56,13 +56,11 @@ def command(
     if out is not None:
         safe = eval_safe(generator, batch if folder else None)
         near = psnr(draw(safe, batch, False, False), draw(generator, batch, generator.config.published, True))
-        frozen = {"frozen": "frozen from the images", "instance": "each picture's own"}.get(
-            safe.config.norm, "as before"
-        )
-        checkpoints.save_generator(
-            out, safe, {"image_size": batch.shape[-1], **info, "made_eval_safe_from": Path(checkpoint).name}
-        )
-        lines.append(f"written       {out}: statistics {frozen}; {near:.1f} dB from the pictures above")
+        known = {"image_size": batch.shape[-1], **info, "made_eval_safe_from": Path(checkpoint).name}
+        checkpoints.save_generator(out, safe, known)
+        words = {"frozen": "frozen from the images", "instance": "each picture's own"}
+        said = f"statistics {words.get(safe.config.norm, 'as before')}; {near:.1f} dB from the pictures above"
+        lines.append(f"written       {out}: {said}")
     return "\n".join(lines)
 
 
@@ -84,7 +82,7 @@ def sample_images(folder: str | Path | None, size: int, count: int) -> Tensor:
 
 
 class Report(NamedTuple):
-    """What :func:`examine` measured. The generator comes out of it as it was.
+    """What :func:`examine` measured; the generator is unchanged.
 
     Attributes:
         sigmas, drifts: a row for each spectrally normalised layer, for each batch norm.
@@ -128,7 +126,7 @@ def examine(generator: Generator, batch: Tensor) -> Report:
 
 
 def culprit(report: Report) -> str:
-    """The sentence that names what sets ``train()`` and ``eval()`` apart."""
+    """A sentence: why ``train()`` and ``eval()`` draw different pictures."""
     if report.apart >= TELLING:
         return f"train() and eval() draw the same picture ({report.apart:.1f} dB between them)"
     cures = [cause for cause, value in report.alone.items() if value >= TELLING]

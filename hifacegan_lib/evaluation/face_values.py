@@ -7,7 +7,7 @@ metric is left out.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,12 +34,12 @@ class FaceValues:
         self.columns: list[str] = []
         self.unavailable: dict[str, str] = {}
         self._failed: dict[str, dict[str, Exception]] = defaultdict(dict)  # metric -> face
-        self._parts: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+        self._parts: dict[str, dict[str, list[Tensor]]] = defaultdict(partial(defaultdict, list))
 
     def _choose(self, columns: Collection[str]) -> None:
         """Leave out the metrics whose second image is not among the columns; by default, those to the input too."""
         if self._by_default and "clean" in columns:
-            self.metrics = {name: metric for name, metric in self.metrics.items() if not metric.to_input}
+            self.metrics = {name: metric for name, metric in self.metrics.items() if metric.against != "degraded"}
         for name, metric in list(self.metrics.items()):
             if metric.against and metric.against not in columns:
                 self.left_out.setdefault(metric.against, []).append(name)
@@ -51,14 +51,15 @@ class FaceValues:
         need = {"clean": "need clean faces", "degraded": "need the restorer's input"}
         return "; ".join(f"{', '.join(names)}: {need[column]}" for column, names in self.left_out.items())
 
-    def kind(self, sha256: str) -> dict[str, str]:
-        """Conditions: which pictures the restored ones were compared with; ``sha256`` of the first kind of them."""
+    def compared_with(self, sha256: str) -> dict[str, str]:
+        """Conditions: whether there are clean faces or inputs, the SHA-256 of their pixels, and metrics left out."""
         said = {"left_out": self._says_left_out()} if self.left_out else {}
         if "clean" in self.columns:
             return {"clean_sha256": sha256} | said
         return {"originals": "none"} | ({"input_sha256": sha256} if "degraded" in self.columns else {}) | said
 
-    def open(self) -> dict[str, Metric]:
+    @property
+    def available(self) -> dict[str, Metric]:
         """The metrics that are available so far."""
         return {name: metric for name, metric in self.metrics.items() if name not in self.unavailable}
 
@@ -104,17 +105,17 @@ class FaceValues:
         self._join(list(faces), keys)
         for column, images in faces.items():
             new: dict[str, Tensor] = {}
-            for name, metric in self.open().items():
+            for name, metric in self.available.items():
                 try:
                     if metric.compute and column != metric.against:
                         new[name] = self._measure(name, images, faces[metric.against or column], keys)
-                    elif metric.features and (metric.reference or column != "clean"):
+                    elif metric.features and (metric.against or column != "clean"):
                         extractor = self._extractor(name)
                         if extractor not in new:
                             new[extractor] = metric.features(images).cpu()
                 except MetricUnavailable as error:
                     self.unavailable[name] = str(error)
-            parts = self._parts[column]
+            parts = self._parts[column]  # also of a column without values: it is a row
             for what, values in new.items():
                 parts[what].append(values)
 
@@ -122,33 +123,28 @@ class FaceValues:
         """Two metrics of sets may share an extractor; the first one names it."""
         return next(n for n, metric in self.metrics.items() if metric.features is self.metrics[name].features)
 
-    def packed(self) -> tuple[Any, ...]:
-        """All that was measured, without the metrics, for :meth:`merge` in another process."""
-        parts = {column: dict(found) for column, found in self._parts.items()}
-        return self.columns, self.unavailable, dict(self._failed), parts
-
-    def merge(self, packed: tuple[Any, ...], keys: Sequence[str]) -> None:
+    def merge(self, other: "FaceValues", keys: Sequence[str]) -> None:
         """Add what another process measured of the faces ``keys``, which come after those that are here."""
-        columns, unavailable, failed, parts = packed
-        self._join(columns, keys)
-        self.unavailable = {**unavailable, **self.unavailable}
-        for metric, errors in failed.items():
+        self._join(other.columns, keys)
+        self.unavailable = {**other.unavailable, **self.unavailable}
+        for metric, errors in other._failed.items():
             self._failed[metric] |= errors
-        for column, found in parts.items():
+        for column, found in other._parts.items():
+            parts = self._parts[column]
             for what, values in found.items():
-                self._parts[column][what] += values
+                parts[what] += values
 
     def scores(self) -> dict[str, dict[str, Values]]:
         """Column -> metric -> n values, of the metrics that have a value for each face."""
         return {
-            column: {n: torch.cat(parts[n]).numpy() for n, m in self.open().items() if m.compute and n in parts}
+            column: {n: torch.cat(parts[n]).numpy() for n, m in self.available.items() if m.compute and n in parts}
             for column, parts in self._parts.items()
         }
 
     def sets(self) -> dict[str, dict[str, float | None]]:
         """Column -> metrics of whole sets, with ``_low`` and ``_high``."""
         rows: dict[str, dict[str, float | None]] = {column: {} for column in self._parts}
-        for name, metric in self.open().items():
+        for name, metric in self.available.items():
             for column in rows.keys() - {"clean"} if metric.distance else ():
                 mine, clean = (
                     torch.cat(self._parts[c][self._extractor(name)]).numpy() if c else None

@@ -1,9 +1,9 @@
 """Folders of pictures as pairs: anyone's outputs, scored by the same rules as ours.
 
-Pairs by name: the path below the folder, without its suffix. What does not pair is an error that lists both sides; a
-pair that cannot be read is counted and listed, the rest is scored. Files are decoded by a few threads a little ahead,
-so that memory holds some pictures, however many there are. Without a reference folder there are no originals: the
-pictures are scored alone, or beside the restorer's inputs.
+Files pair by name: the path below the folder, without its suffix. A name that is in one folder only is an error, which
+lists both sides. A pair that cannot be read is counted and listed, the others are scored. Some threads decode files a
+little ahead, so memory never holds more than some pictures. Without a reference folder there are no originals: the
+pictures are scored alone, or with the restorer's inputs.
 """
 
 import os
@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from hifacegan_lib.utils.images import Pixels, file_suffix, load_image
-from hifacegan_lib.utils.inputs import Sources, files_by_name, images_in, unpaired
-from hifacegan_lib.utils.item_guard import ItemGuard
+from hifacegan_lib.utils.inputs import files_by_name, images_in, unpaired
+from hifacegan_lib.utils.item_guard import reason
 
 KERNELS = {
     "area": cv2.INTER_AREA,
@@ -34,6 +34,8 @@ BATCH, BATCH_PIXELS = 16, 2**22  # pairs of a block, which is one batch or sever
 AHEAD = 16  # pairs decoded before they are asked for
 Faces = dict[str, NDArray[np.float32]]
 """Column -> 3 x H x W in [0, 1]."""
+Read = tuple[Faces, list[tuple[str, str]], list[str]]
+"""The pictures of a pair, the (column, suffix) of each file, the columns that were resized."""
 
 
 @dataclass
@@ -46,8 +48,8 @@ class FolderPairs:
     Attributes:
         reference: name -> file of the clean face; empty: there are no originals, and no ``clean``.
         columns: column -> name -> file; the same names in each.
-        resize: one of KERNELS: what is not of the clean face's size (without originals: of the last column's) is
-            brought to it. Empty: that is an error.
+        resize: one of KERNELS, which brings pictures to the clean face's size (without originals: to that of the last
+            column). Empty: another size is an error.
         crop: pixels left out at each border, after resizing.
         aside: sentences about files that are no images.
         formats: (column, suffix by content) -> files, of what has been read so far.
@@ -113,12 +115,15 @@ class FolderPairs:
             if isinstance(found, str):
                 unreadable[name] = found
                 continue
-            shapes = {faces[self.frame].shape for faces in (*ready.values(), found)}
-            most = max(1, min(BATCH, BATCH_PIXELS // found[self.frame][0].size))
+            faces, formats, resized = found
+            self.formats.update(formats)
+            self.resized.update(resized)
+            shapes = {others[self.frame].shape for others in (*ready.values(), faces)}
+            most = max(1, BATCH_PIXELS // faces[self.frame][0].size)
             if len(shapes) > 1 or len(ready) >= most:
                 yield self._batch(ready, unreadable)
                 ready, unreadable = {}, {}
-            ready[name] = found
+            ready[name] = faces
         if ready or unreadable:
             yield self._batch(ready, unreadable)
 
@@ -131,7 +136,7 @@ class FolderPairs:
         clean = {"clean": stack("reference")} if self.reference else {}
         return {"key": list(ready), **clean, "columns": columns, "unreadable": unreadable}
 
-    def _read(self) -> Iterator[tuple[str, Faces | str]]:
+    def _read(self) -> Iterator[tuple[str, Read | str]]:
         """Each name with its pictures, or with the reason why there are none; in order."""
         names = sorted(self.files[self.frame])
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -140,22 +145,15 @@ class FolderPairs:
                 found = ahead.popleft().result()
                 if later:
                     ahead.append(pool.submit(self._pair, later))
-                if isinstance(found, str):
-                    yield name, found
-                    continue
-                faces, formats, resized = found
-                self.formats.update(formats)
-                self.resized.update(resized)
-                yield name, faces
+                yield name, found
 
-    def _pair(self, name: str) -> tuple[Faces, list[tuple[str, str]], list[str]] | str:
-        files = {column: files[name] for column, files in self.files.items()}
-        guard = ItemGuard()
-        with guard.item(name):
-            return self._read_pair(files)
-        return guard.failed[name]
+    def _pair(self, name: str) -> Read | str:
+        try:
+            return self._read_pair({column: files[name] for column, files in self.files.items()})
+        except Exception as error:  # MemoryError too: the other pairs are scored
+            return reason(error, name)
 
-    def _read_pair(self, files: Mapping[str, Path]) -> tuple[Faces, list[tuple[str, str]], list[str]]:
+    def _read_pair(self, files: Mapping[str, Path]) -> Read:
         found, formats = {}, []
         for column, path in files.items():
             try:
@@ -222,7 +220,10 @@ def pair_folders(
         ValueError: a folder without pictures; two files of one name; names that do not pair: both sides are listed.
     """
     folders = {**({"reference": reference} if reference else {}), **columns}
-    listed = {column: _listed(folder, out) for column, folder in folders.items()}
+    for folder in folders.values():
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder")
+    listed = {column: images_in(Path(folder), out) for column, folder in folders.items()}
     found = {column: files_by_name(sources) for column, sources in listed.items()}
     aside = [sources.says for sources in listed.values() if sources.says]
     pairs = FolderPairs(found.pop("reference", {}), found, resize, crop, aside)
@@ -231,9 +232,3 @@ def pair_folders(
         if said := unpaired(str(folders[column]), files, there, theirs):
             raise ValueError(f"names do not pair\n{said}")
     return pairs
-
-
-def _listed(folder: str | Path, out: Path | None) -> Sources:
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    return images_in(Path(folder), out)

@@ -1,17 +1,17 @@
-"""Identity honesty: does a face that looks better still look like the person, and is it so for everyone?
+"""Does a face that looks better still look like the same person, and does it in every group of faces?
 
     drift = 1 - similarity(restored, clean)        perceptual gain = LPIPS(degraded, clean) - LPIPS(restored, clean)
 
 Without originals the drift is from the input, and the gain is that of the first metric that needs no reference. Then a
 part of the drift is the input's damage.
 
-A face with a gain and a large drift is the dangerous one: it convinces, and is someone else. Means hide it, so each
-face is a dot and the worst are shown. Group labels are the user's own; nothing here guesses what group a face is of.
+A face with a gain and a large drift looks convincing but shows someone else. Means hide such faces, so each face is a
+dot and the worst are shown. Group labels come from the user; nothing here guesses the group of a face.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ import pandas as pd
 
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.metrics.metric import MetricUnavailable
-from hifacegan_lib.utils.statistics import Interval, finite_interval, paired
+from hifacegan_lib.utils.images import SUFFIXES
+from hifacegan_lib.utils.statistics import Interval, finite_interval
 
 PERCEPTUAL = ("lpips", "lpips_vgg", "lpips_squeeze", "ms_ssim", "ssim")  # the first that there is
 SAME_PERSON = 0.363  # SFace's cosine, from which OpenCV's documentation counts two pictures as one person
@@ -110,59 +111,56 @@ def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
     return {name: {str(key): label.strip() or NO_LABEL for key, label in labels[name].items()} for name in names}
 
 
-def group_frame(
-    evaluation: Evaluation, labels: Mapping[str, str], method: str = "model", over: str | None = "degraded"
-) -> pd.DataFrame:
-    """A row for each group: faces, each metric's mean, its paired gain over ``over`` with the interval.
+def group_frame(evaluation: Evaluation, labels: Mapping[str, str], method: str = "model") -> pd.DataFrame:
+    """A row for each group: faces, each metric's mean, its paired gain over the degraded faces with the interval.
 
-    Keys are matched as they are and without their suffix; faces without a label are a group of their own; ``few`` marks
-    groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean), ``m_no_value``
-    (faces without a value) and, unless ``over`` is None, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
+    Keys are matched as they are and without an image file's suffix. Faces without a label are a group of their own.
+    ``few`` marks groups below ten faces, whose intervals say little. Of a metric m the columns are m (the mean),
+    ``m_no_value`` (faces without a value) and, where there are inputs, ``m_gain``, ``m_gain_low``, ``m_gain_high``.
 
     Raises:
         ValueError: none of the labels is of a face that was evaluated.
     """
-    plain = {str(Path(key).with_suffix("")): label for key, label in labels.items()}
-    given = [labels.get(key, plain.get(str(Path(key).with_suffix("")), NO_LABEL)) for key in evaluation.keys]
+    plain = {_without_suffix(key): label for key, label in labels.items()}
+    given = [labels.get(key, plain.get(_without_suffix(key), NO_LABEL)) for key in evaluation.keys]
     if all(label == NO_LABEL for label in given):
         some = f"labels such as {min(labels, default='none')!r}, faces such as {evaluation.keys[0]!r}"
         raise ValueError(f"no label is of an evaluated face: {some}")
-    c, rows = evaluation.conditions, {}
+    c, rows, before = evaluation.conditions, {}, evaluation.scores.get("degraded", {})
     for group, values in evaluation.faces().loc[method].groupby(given):
         row: dict[str, Any] = {"n": len(values), "few": len(values) < FEW}
         for name, column in values.items():
             row |= {str(name): column[np.isfinite(column)].mean(), f"{name}_no_value": int(column.isna().sum())}
-            if over is not None and name in evaluation.scores[over]:
-                before = pd.Series(evaluation.values(str(name), over)[0], evaluation.keys)[values.index]
-                change = paired(column.to_numpy(), np.asarray(before, np.float64))
-                gain = finite_interval(change, c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
+            if name in before:
+                change = column - pd.Series(before[str(name)], evaluation.keys)[values.index]
+                gain = finite_interval(change.to_numpy(), c["bootstrap_samples"], c["seed"]) or (np.nan,) * 3
                 row |= dict(zip((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"), gain, strict=True))
         rows[group] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
 
 
-def group_table(groups: pd.DataFrame, evaluation: Evaluation, metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """What :func:`group_frame` found as text to read: of each metric the mean, and the gain with its interval.
+def _without_suffix(key: str) -> str:
+    """A key without the suffix of an image file; ``face 0.5`` has none."""
+    return key.removesuffix(suffix) if (suffix := PurePath(key).suffix).lower() in SUFFIXES else key
 
-    ``metrics``: by default those of :data:`IN_TABLE`; without originals all.
-    """
+
+def group_table(groups: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
+    """What :func:`group_frame` found as text: means, then gains, of :data:`IN_TABLE` or, without originals, of all."""
     cells = {"faces": [f"{row.n}{' (few)' if row.few else ''}" for row in groups.itertuples()]}
-    metrics = metrics or (IN_TABLE if evaluation.originals else list(evaluation.metrics))
-    metrics = [name for name in metrics if name in groups]
-    for name in metrics:
-        digits = evaluation.metrics[name].digits
-        cells[evaluation.metrics[name].title] = ["none" if np.isnan(x) else f"{x:.{digits}f}" for x in groups[name]]
-    for name in [name for name in metrics if f"{name}_gain" in groups]:
+    names = [name for name in (IN_TABLE if evaluation.originals else evaluation.metrics) if name in groups]
+    for metric, values in ((evaluation.metrics[name], groups[name]) for name in names):
+        cells[metric.title] = ["none" if np.isnan(x) else f"{x:.{metric.digits}f}" for x in values]
+    for name in (name for name in names if f"{name}_gain" in groups):
+        metric = evaluation.metrics[name]
         gains = groups[[f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"]].itertuples(index=False)
-        text = ["" if np.isnan(gain[0]) else Interval(*gain).text(evaluation.metrics[name].digits) for gain in gains]
-        cells[f"{evaluation.metrics[name].label} gain"] = text
+        text = ["" if np.isnan(gain[0]) else Interval(*gain).text(metric.digits) for gain in gains]
+        cells[f"{metric.label} gain"] = text
     return pd.DataFrame(cells, groups.index)
 
 
 def group_tables(
     evaluation: Evaluation, labels: Mapping[str, Mapping[str, str]], method: str = "model"
 ) -> dict[str, pd.DataFrame]:
-    """:func:`group_table` of each column of labels; gains are over the degraded faces, where there are such."""
-    over = "degraded" if "degraded" in evaluation.scores else None
-    frames = {column: group_frame(evaluation, label_of, method, over) for column, label_of in labels.items()}
+    """:func:`group_table` of each column of labels."""
+    frames = {column: group_frame(evaluation, label_of, method) for column, label_of in labels.items()}
     return {column: group_table(frame, evaluation) for column, frame in frames.items()}

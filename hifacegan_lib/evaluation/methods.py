@@ -74,7 +74,6 @@ def parse(text: str, label: str = "") -> Word:
 
     Args:
         label: goes before the text's own.
-
     Raises:
         ValueError: a setting that is unknown, no number or out of range; a label that cannot be a folder's name.
         FileNotFoundError: not a shipped name, a classical restorer or an existing path.
@@ -90,10 +89,8 @@ def parse(text: str, label: str = "") -> Word:
             f"method {text!r}: unknown: expected a file, a folder, weights by name ({names}) or a classical restorer "
             f"({', '.join(baselines.DEFAULTS)})"
         )
-    known, settings = (
-        list(classical or {}) or ([] if expanded(name).is_dir() else ["blend", "steps", "size"]),
-        dict[str, float](),
-    )
+    known = list(classical or ([] if expanded(name).is_dir() else ["blend", "steps", "size"]))
+    settings: dict[str, float] = {}
     for part in given.split(",") if given else ():
         key, _, value = part.partition("=")
         if key not in known:
@@ -137,9 +134,8 @@ def open_method(word: Word, device: str = "cpu", tuned: Mapping[str, Tuned] | No
     model = pretrained.load_model(word.name, word.settings.get("blend", 0.0), device, steps=steps)
     if "size" in word.settings:
         if model.card.square:
-            raise ValueError(
-                f"method {word.label!r}: size: {word.name} takes {model.card.size} pixels and nothing else"
-            )
+            said = f"{word.name} takes {model.card.size} pixels and nothing else"
+            raise ValueError(f"method {word.label!r}: size: {said}")
         model = replace(model, card=replace(model.card, size=int(word.settings["size"])))
     return of_model(word.label, model)
 
@@ -155,12 +151,9 @@ def classical(label: str, family: str, setting: Mapping[str, Any], how: str) -> 
     whole = {name: int(value) if float(value).is_integer() else value for name, value in setting.items()}
     versions = f"OpenCV {cv2.__version__}, PyTorch {torch.__version__}"
     card = {"name": family, "sha256": "", "engine": versions, "settings": whole, "settings_are": how}
-    baselines.FAMILIES[family](**whole)  # refuses bad settings
-    return of_callable(label, partial(_by_family, family, whole), card)
-
-
-def _by_family(family: str, setting: Mapping[str, Any], faces: torch.Tensor) -> torch.Tensor:
-    return baselines.FAMILIES[family](**setting)(faces)
+    method = partial(baselines.FAMILIES[family], **whole)
+    method(torch.zeros(1, 3, 32, 32))  # refuses bad settings
+    return of_callable(label, method, card)
 
 
 def of_callable(label: str, method: Method, card: Mapping[str, Any] | None = None, device: str = "cpu") -> Restorer:

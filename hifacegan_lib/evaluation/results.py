@@ -7,6 +7,7 @@ wherever they were made. ``metrics.csv`` has a line for each method, the conditi
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,7 +73,7 @@ class Evaluation:
         """The metrics that have values."""
         return {name: metric for name, metric in self.metrics.items() if name not in self.conditions["unavailable"]}
 
-    @property
+    @cached_property
     def clean(self) -> dict[str, Interval]:
         """What the clean faces have by the metrics that need no reference."""
         c = self.conditions
@@ -132,13 +133,9 @@ class Evaluation:
     def gains(self, method: str, metric: str = "") -> pd.DataFrame:
         """:meth:`gain` of a method over each other one: a row each, with the columns mean, low and high."""
         metric = metric or self.leading
-        others = [other for other in self._rivals(metric) if other != method]
+        to_input = metric in self.metrics and self.metrics[metric].against == "degraded"  # then the input is no rival
+        others = [other for other in self.scores if other != method and not (to_input and other == "degraded")]
         return pd.DataFrame([self.gain(method, other, metric) for other in others], pd.Index(others, name="over"))
-
-    def _rivals(self, metric: str) -> list[str]:
-        """The methods that a metric measures: the input is none of them if it is what they are compared with."""
-        to_input = metric in self.metrics and self.metrics[metric].to_input
-        return [method for method in self.scores if not (to_input and method == "degraded")]
 
     def pick(self, method: str, count: int = 2, metric: str = "") -> dict[str, list[str]]:
         """Keys of a method's ``count`` best, middle and worst faces (worst first); fewer when there are not enough."""
@@ -198,9 +195,8 @@ class Evaluation:
         found, n = [], len(self.keys)
         if unreadable := self.conditions.get("unreadable", {}):
             kind = "pairs" if self.originals or "degraded" in self.scores else "pictures"
-            found.append(
-                f"{len(unreadable)} of {len(unreadable) + n} {kind} could not be read: {_some(unreadable, 5)}."
-            )
+            count = f"{len(unreadable)} of {len(unreadable) + n}"
+            found.append(f"{count} {kind} could not be read: {_some(unreadable, 5)}.")
         for row in self.rows:
             name = row["method"].replace("_", " ")
             if row.get("psnr_infinite"):
@@ -223,12 +219,10 @@ class Evaluation:
 
     def to_csv(self) -> str:
         """A line for each method: its row, then every condition, so that no line stands without them."""
-        flat = {
-            f"condition: {name}": value
-            if isinstance(value, str | int | float)
-            else printable(json.dumps(value, ensure_ascii=False))
-            for name, value in self.conditions.items()
-        }
+        flat = {}
+        for name, value in self.conditions.items():
+            plain = isinstance(value, str | int | float)
+            flat[f"condition: {name}"] = value if plain else printable(json.dumps(value, ensure_ascii=False))
         return pd.DataFrame(self.rows, dtype=object).assign(**flat).to_csv(index=False, lineterminator="\n")
 
     def save(self, path: str | Path) -> Path:
@@ -252,8 +246,9 @@ class Evaluation:
             metrics = {name: recorded(name, said) for name, said in conditions["metrics"].items()}
             single = [name for name in metrics if name not in conditions["unavailable"] and name in lines[0]]
             by_method = pd.DataFrame(lines, dtype=object).groupby("method", sort=False)
+            to_input = [name for name in single if metrics[name].against == "degraded"]
             scores = {
-                str(method): {m: _array(part[m], m) for m in single if method != "degraded" or not metrics[m].to_input}
+                str(method): {m: _array(part[m], m) for m in single if method != "degraded" or m not in to_input}
                 for method, part in by_method
             }
             keys = list(by_method.get_group(rows[0]["method"])["key"])

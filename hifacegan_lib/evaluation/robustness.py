@@ -1,4 +1,4 @@
-"""How far a model holds: severity x kind of damage, and where it breaks.
+"""The quality of a model's faces against the severity of each kind of damage, and where it falls steeply.
 
 A cell is the mean over faces of metric(model(damaged), clean), with one operation at one severity of its ladder:
 
@@ -44,7 +44,7 @@ class Surface:
         severities: kind -> its ladder's values, mild to strong.
         restored, degraded: metric -> means of the model's faces, and of its inputs.
         ranges: kind -> (low, high), what the recipe draws; None where it never draws this kind.
-        metrics: metric -> how to speak of it. ``faces``: how many.
+        metrics: metric -> its description. ``faces``: how many.
     """
 
     mode: Literal["within", "alone"]
@@ -115,7 +115,7 @@ def surface(
     Args:
         method: degraded N x 3 x H x W in [0, 1] -> restored, alike.
         faces: key -> clean face, uint8, all of one size; the key draws its damage, as a loader of ``seed`` would.
-        metrics: those of a pair; what cannot be had for these faces is left out.
+        metrics: of pairs of images; those that are unavailable for these faces are left out.
     Raises:
         ValueError: no face, sizes that differ, no ladder for a kind.
     """

@@ -3,9 +3,9 @@
     score = metric(round to 8 bits(method(degraded)), clean)         as the file that it would become
 
 Without originals no batch has ``clean``: metrics that need the clean faces are left out, and the conditions name them.
-A face without a value is counted and listed, never dropped in silence: equal images (PSNR is infinite), faces that no
-detector finds, pairs that cannot be read, faces for which a metric fails (too small). Batches come and go: a number for
-each face and metric stays, and for FID and KID the 2048 features of each face.
+Faces without a value are counted and listed: equal images (PSNR is infinite), faces that no detector finds, pairs that
+cannot be read, faces for which a metric fails (too small). Memory holds one batch, a number for each face and metric,
+and for FID and KID the 2048 features of each face.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def evaluate(
         keep: folder for every picture that is scored, see :mod:`hifacegan_lib.evaluation.pictures`.
         recogniser, statistics: of named metrics, see :func:`hifacegan_lib.metrics.registry.standard`.
         each: of :func:`hifacegan_lib.utils.jobs.workers`: these score named metrics of :class:`FolderPairs`, block by
-            block; batches of another kind are scored here.
+            block; batches of another kind, and all with ``methods`` or ``keep``, are scored here.
         tick: is called with the number of pairs that came.
     Raises:
         ValueError: no pairs; a method's name is taken; a method gives anything but such faces (it is named); batches
@@ -87,17 +87,17 @@ def evaluate(
     """
     if taken := {"degraded", "clean"} & set(methods):
         raise ValueError(f"method '{min(taken)}': this name is the input's, or the reference's")
-    named = None
+    by_default, opened = not metrics, None
     if not isinstance(metrics, Mapping):
         names = tuple(metrics or (*DEFAULT_METRICS, *TO_INPUT))
-        by_default, metrics = not metrics, standard(names, recogniser=recogniser, statistics=statistics)
-        named = _Named(names, recogniser, statistics, by_default, _marks(metrics))
-    found, digest = FaceValues(metrics, bool(named and named.by_default)), hashlib.sha256()
+        metrics = standard(names, recogniser=recogniser, statistics=statistics)
+        opened = partial(_opened, names, recogniser, statistics, _marks(metrics))
+    found, digest = FaceValues(metrics, by_default), hashlib.sha256()
     tally = _Tally(found, digest.update)
-    if named and isinstance(batches, FolderPairs) and each is not serial and not keep:
-        score = partial(_score_block, named=named, device=device)
-        for packed, formats, resized in ordered(each, score, batches.blocks()):
-            tick(tally.merge(packed))
+    if opened and isinstance(batches, FolderPairs) and each is not serial and not (keep or methods):
+        score = partial(_score_block, opened=opened, by_default=by_default, device=device)
+        for scored, formats, resized in ordered(each, score, batches.blocks()):
+            tick(tally.merge(scored))
             batches.formats.update(formats)
             batches.resized.update(resized)
     else:
@@ -121,7 +121,7 @@ def evaluate(
     known = {
         "n": len(keys),
         "image_size": ", ".join(sorted(tally.sizes)),
-        **found.kind(digest.hexdigest()),
+        **found.compared_with(digest.hexdigest()),
         "interval": "95 %, percentile bootstrap of the mean over faces",
         "bootstrap_samples": bootstrap_samples,
         "seed": seed,
@@ -134,28 +134,19 @@ def evaluate(
     )
 
 
-@dataclass(frozen=True)
-class _Named:
-    """Metrics by name, as they go to another process."""
-
-    names: tuple[str, ...]
-    recogniser: str | Path | None
-    statistics: str | Path | None
-    by_default: bool
-    marks: tuple[str, ...]
-
-
 def _marks(metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """What their values depend on."""
+    """Implementation and downloaded files of each metric: what its values depend on."""
     there = weight_registry.is_present
     return tuple(f"{m.implementation} {[file for file in m.backbone if there(file)]}" for m in metrics.values())
 
 
 @lru_cache(maxsize=1)
-def _opened(named: _Named) -> dict[str, Metric]:
-    """The same metrics in another process, which loads their networks once."""
-    metrics = standard(named.names, recogniser=named.recogniser, statistics=named.statistics)
-    for name, mark, expected in zip(named.names, _marks(metrics), named.marks, strict=True):
+def _opened(
+    names: tuple[str, ...], recogniser: str | Path | None, statistics: str | Path | None, marks: tuple[str, ...]
+) -> dict[str, Metric]:
+    """The same metrics in another process, which loads their networks once; ``marks``: those of the first process."""
+    metrics = standard(names, recogniser=recogniser, statistics=statistics)
+    for name, mark, expected in zip(names, _marks(metrics), marks, strict=True):
         if mark != expected:
             raise ValueError(f"metric '{name}': this worker has {mark}; expected {expected}")
     return metrics
@@ -163,7 +154,7 @@ def _opened(named: _Named) -> dict[str, Metric]:
 
 @dataclass
 class _Tally:
-    """What is known of the batches so far; ``pixels`` gets the bytes of the faces that the others are compared with."""
+    """What is known of the batches so far; ``pixels`` takes the bytes of the clean faces, else of the inputs."""
 
     values: FaceValues
     pixels: Callable[[bytes], object]
@@ -187,9 +178,9 @@ class _Tally:
         self.values.add(faces, batch["key"])
         return faces
 
-    def merge(self, packed: tuple[Any, ...]) -> int:
+    def merge(self, scored: tuple[Any, ...]) -> int:
         """Add a block that another process has scored; its number of pairs."""
-        values, pixels, keys, unreadable, sizes = packed
+        values, pixels, keys, unreadable, sizes = scored
         self.unreadable |= unreadable
         if keys:
             self.keys += keys
@@ -205,19 +196,22 @@ class _Tally:
             raise ValueError(f"nothing to evaluate: no pair came{reasons}")
 
 
-def _score_block(pairs: FolderPairs, named: _Named, device: str | torch.device) -> tuple[Any, ...]:
+def _score_block(
+    pairs: FolderPairs, opened: Callable[[], dict[str, Metric]], by_default: bool, device: str | torch.device
+) -> tuple[Any, ...]:
     """Score a block of pairs in another process."""
     pixels = bytearray()
-    tally = _Tally(FaceValues(_opened(named), named.by_default), pixels.extend)
+    tally = _Tally(FaceValues(opened(), by_default), pixels.extend)
     for batch in pairs:
         tally.add({}, batch, device)
-    packed = tally.values.packed(), bytes(pixels), tally.keys, tally.unreadable, tally.sizes
-    return packed, pairs.formats, pairs.resized
+    tally.values.metrics = {}  # their networks stay here
+    scored = tally.values, bytes(pixels), tally.keys, tally.unreadable, tally.sizes
+    return scored, pairs.formats, pairs.resized
 
 
 def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
     """How each metric was measured, and where there is no value."""
-    backbones = sorted({file for metric in found.open().values() for file in metric.backbone})
+    backbones = sorted({file for metric in found.available.values() for file in metric.backbone})
     no_value = {
         method: {m: [keys[int(n)] for n in np.flatnonzero(np.isnan(v))] for m, v in by.items() if np.isnan(v).any()}
         for method, by in scores.items()
@@ -229,7 +223,7 @@ def _conditions(found: FaceValues, keys: Sequence[str], scores: Mapping[str, Map
         "no_value": {method: listed for method, listed in no_value.items() if listed},
         "unavailable": {name: found.unavailable[name] for name in found.metrics if name in found.unavailable},
     }
-    caution = small_set_warning(len(keys)) if "fid" in found.open() else None
+    caution = small_set_warning(len(keys)) if "fid" in found.available else None
     return known | ({"fid_caution": caution} if caution else {})
 
 

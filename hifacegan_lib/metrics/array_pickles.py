@@ -1,8 +1,8 @@
 """Read a pickle that may hold NumPy arrays, dictionaries, lists, numbers and text, and nothing else.
 
-A pickle names functions that the reader calls. Here a few names are known, those that build an array; a file with any
-other name is refused before anything of it runs. joblib writes arrays in its own way: a description, then a padding,
-then the numbers, all in the middle of the pickle.
+A pickle names functions that its reader calls. This reader knows the few names that build an array, and refuses a file
+with any other name before it calls anything. joblib writes an array as a description, a padding and the numbers, all in
+the middle of the pickle.
 """
 
 import io
@@ -21,13 +21,12 @@ _KNOWN = {
 }
 _JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _LZ4 = bytes.fromhex("04224d18")
-
-
+_reconstruct: Any = np.empty(0).__reduce__()[0]  # NumPy's function for an empty array, whatever its module's name is
 _Unpickler: Any = pickle._Unpickler  # the one in Python: joblib's arrays are read in the middle of it
 
 
 class _Described:
-    """What joblib says of an array whose numbers follow: shape, order, dtype."""
+    """joblib's description of an array whose numbers follow."""
 
     shape: tuple[int, ...]
     order: Literal["C", "F"]
@@ -54,13 +53,6 @@ class _Arrays(_Unpickler):
             self.stack[-1] = np.frombuffer(numbers, about.dtype).reshape(about.shape, order=about.order).copy()
 
     dispatch[pickle.BUILD[0]] = load_build
-
-
-def _reconstruct(kind: type, shape: tuple[int, ...], letter: bytes) -> np.ndarray:
-    """An empty array, which the pickle's next words fill; of NumPy's own class, never of a subclass."""
-    if kind is not np.ndarray:
-        raise pickle.UnpicklingError(f"an array of class {kind!r}; only NumPy arrays are allowed")
-    return np.ndarray(shape, np.dtype(letter.decode()))
 
 
 def read(file: str | Path) -> Any:

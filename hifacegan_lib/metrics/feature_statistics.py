@@ -1,4 +1,4 @@
-"""What FID and KID compare restored faces with when there are no clean ones: statistics in a file, or a folder.
+"""Statistics in a file, or a folder of images, with which FID and KID compare restored faces in place of clean ones.
 
     mu = mean of the features, 2048      sigma = their covariance, 2048 x 2048, with the divisor n - 1
 
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -72,26 +72,26 @@ def features_of(folder: Path, extractor: Extractor, guard: ItemGuard, device: st
     return np.concatenate(found) if found else np.empty((0, 0))
 
 
-def statistics_of(features: Matrix, network: str = NETWORK, fingerprint: str = "") -> Statistics:
-    """Mean and covariance of features, n x d.
+def statistics_of(features: Matrix, fingerprint: str = "") -> Statistics:
+    """Mean and covariance of Inception's features, n x d.
 
     Raises:
         ValueError: fewer than two images.
     """
     if len(features) < 2:
         raise ValueError(f"statistics of {len(features)} images: at least two are needed")
-    return Statistics(features.mean(0), np.cov(features, rowvar=False), len(features), network, fingerprint)
+    return Statistics(features.mean(0), np.cov(features, rowvar=False), len(features), NETWORK, fingerprint)
 
 
 def write(file: Path, found: Statistics) -> Path:
     """Write statistics as a file ``.npz``, atomically."""
-    about: dict[str, Any] = {"count": found.images, "network": found.network, "fingerprint": found.fingerprint}
+    mean, covariance, images, network, fingerprint = found
     with atomic(file) as partial:
-        np.savez(partial, mu=found.mean, sigma=found.covariance, **about)
+        np.savez(partial, mu=mean, sigma=covariance, count=images, network=network, fingerprint=fingerprint)
     return file
 
 
-def read(file: Path, dimension: int = FEATURES, network: str = NETWORK) -> Statistics:
+def read(file: Path) -> Statistics:
     """Statistics from a file ``.npz`` with ``mu`` and ``sigma``.
 
     Raises:
@@ -100,26 +100,22 @@ def read(file: Path, dimension: int = FEATURES, network: str = NETWORK) -> Stati
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             known = {name: content[name] for name in content.files}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{file}: no such file or folder; expected a .npz of mu and sigma, or images") from None
     except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(
-                f"{file}: no such file or folder; expected a .npz of mu and sigma, or images"
-            ) from None
         raise ValueError(f"{file}: expected a .npz file with mu and sigma ({error})") from None
     if missing := {"mu", "sigma"} - set(known):
         raise ValueError(f"{file}: no {min(missing)} in it; found: {', '.join(known) or 'nothing'}")
     mean, covariance = (np.asarray(known[name], np.float64) for name in ("mu", "sigma"))
-    if mean.shape != (dimension,) or covariance.shape != (dimension, dimension):
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
         shapes = f"mu {mean.shape}, sigma {covariance.shape}"
-        raise ValueError(f"{file}: {shapes}: statistics of other features; expected {dimension} of {network}")
+        raise ValueError(f"{file}: {shapes}: statistics of other features; expected {FEATURES} of {NETWORK}")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise ValueError(f"{file}: mu or sigma is not finite")
-    found = Statistics(
-        mean, covariance, int(known.get("count", 0)), str(known.get("network", "")), str(known.get("fingerprint", ""))
-    )
-    if found.network not in ("", network):
-        raise ValueError(f"{file}: statistics of another network: {found.network!r}; expected {network!r}")
-    return found
+    network, mark = (str(known.get(key, "")) for key in ("network", "fingerprint"))
+    if network not in ("", NETWORK):
+        raise ValueError(f"{file}: statistics of another network: {network!r}; expected {NETWORK!r}")
+    return Statistics(mean, covariance, int(known.get("count", 0)), network, mark)
 
 
 class Target:
@@ -154,7 +150,6 @@ class Target:
             MetricUnavailable: there is a file, which holds no features.
         """
         if self._file:
-            raise MetricUnavailable(
-                f"KID needs the features of each image: name the folder in place of {self.source.name}"
-            )
+            name = self.source.name
+            raise MetricUnavailable(f"KID needs the features of each image: name the folder in place of {name}")
         return kid(features, self._features)

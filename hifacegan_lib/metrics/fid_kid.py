@@ -51,16 +51,14 @@ class Inception:
 
 def _inception() -> Any:
     try:
-        module = import_module("torch_fidelity.feature_extractor_inceptionv3")
+        network = import_module("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
     except ImportError as error:
         raise MetricUnavailable(
             f"FID and KID need torch-fidelity ({error}): run `pip install 'hifacegan-workbench[metrics]'`"
         ) from None
     file = weights("inception")  # torch-fidelity itself accepts any pickle
     with torch.random.fork_rng(devices=[]):  # it initialises random weights before it loads them
-        return module.FeatureExtractorInceptionV3(
-            "inception", [str(FEATURES)], feature_extractor_weights_path=str(file)
-        )
+        return network("inception", [str(FEATURES)], feature_extractor_weights_path=str(file))
 
 
 def fid(a: ArrayLike, b: ArrayLike) -> float:
@@ -102,12 +100,12 @@ def _root(features: Matrix) -> Matrix:
     return np.linalg.qr(features - features.mean(0), mode="r") / np.sqrt(len(features) - 1)
 
 
-def small_set_warning(count: int, dimension: int = FEATURES) -> str:
+def small_set_warning(count: int) -> str:
     """The warning for a FID of sets of ``count`` images; empty for large sets."""
-    if count > dimension:
+    if count > FEATURES:
         return ""
     return (
-        f"FID of {count} images: for up to {dimension} images the covariance is singular and the value is too high, "
+        f"FID of {count} images: for up to {FEATURES} images the covariance is singular and the value is too high, "
         "more so for fewer images; compare it only with FIDs of equally many images"
     )
 
@@ -137,7 +135,8 @@ def kid(a: ArrayLike, b: ArrayLike) -> Kid:
     """
     x, y = _sets(a, b, 3)
     n, m = len(x), len(y)
-    inner = [_kernel_sums(z, z) - _kernel(z, z) for z in (x, y)]  # per image: sum over the other images of its set
+    # per image: sum over the other images of its set, so without k(z, z)
+    inner = [_kernel_sums(z, z) - ((z * z).mean(1) + 1) ** 3 for z in (x, y)]
     across = [_kernel_sums(x, y), _kernel_sums(y, x)]
     within = [rows.sum() / (len(rows) * (len(rows) - 1)) for rows in inner]
     between = across[0].sum() / (n * m)
@@ -154,11 +153,6 @@ def _kernel_sums(x: Matrix, y: Matrix) -> Matrix:
     """Sum over y of k(x, y), for each x; blocks of x limit the memory."""
     blocks = np.split(x, range(BLOCK, len(x), BLOCK))
     return np.concatenate([((block @ y.T / y.shape[1] + 1) ** 3).sum(1) for block in blocks])
-
-
-def _kernel(x: Matrix, y: Matrix) -> Matrix:
-    """k(x, y) of each row of x with the same row of y."""
-    return ((x * y).mean(1) + 1) ** 3
 
 
 def _sets(a: ArrayLike, b: ArrayLike, least: int) -> tuple[Matrix, Matrix]:

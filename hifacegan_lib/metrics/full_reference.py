@@ -3,7 +3,6 @@
     psnr      -10 log10 mean (a - b)^2, over pixels and channels                                dB, higher is better
     ssim      mean of (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2))   up to 1, higher
     ms_ssim   product over five scales of contrast x structure, luminance at the last                 0 to 1, higher
-
     moved     mean |a - b|, between a restored face and the restorer's input                          grey levels
 
 All take float RGB, N x 3 x H x W in [0, 1], and return N values; see :mod:`hifacegan_lib.metrics.metric`.
@@ -52,9 +51,8 @@ def ssim(image: Tensor, clean: Tensor) -> Tensor:
 def ms_ssim(image: Tensor, clean: Tensor) -> Tensor:
     """Multi-scale structural similarity, 0 to 1 (Wang et al. 2003).
 
-    Weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333. Each scale is made of 2 x 2 means (an odd last line is left out). At
-    each scale only windows inside the image count. The mean over channels is taken before the power, and negative terms
-    count as 0.
+    Each scale is made of 2 x 2 means (an odd last line is left out). At each scale only windows inside the image count.
+    The mean over channels is taken before the power, and negative terms count as 0.
     """
     check(image, clean, MS_SSIM_SIDE)
 

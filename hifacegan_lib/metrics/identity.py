@@ -55,7 +55,7 @@ class Identity:
 
     def degrees(self, image: Tensor, clean: Tensor) -> Tensor:
         """Angle between the embeddings in degrees, N values from 0 to 180."""
-        return 2 * (self.fed(image, clean) / 2).clamp(max=1).arcsin().rad2deg()  # near 0 exacter than the cosine
+        return 2 * (self.fed(image, clean) / 2).clamp(max=1).arcsin().rad2deg()  # arccos is less exact near 0
 
     def fed(self, image: Tensor, clean: Tensor) -> Tensor:
         """Face embedding distance, N values from 0 to 2."""
@@ -71,7 +71,6 @@ class Identity:
 
     def _apart(self, image: Tensor, clean: Tensor, unit: Callable[[Array], float]) -> Tensor:
         """Mean distance of the landmarks in pixels, times the ``unit`` of the clean face's landmarks."""
-
         return _each(image, clean, self._points, lambda a, b: unit(b) * float(np.linalg.norm(a - b, axis=1).mean()))
 
     def _find(self, key: Key) -> Array | None:

@@ -75,14 +75,14 @@ def five_points(image: Pixels, box: tuple[float, float, float, float], rounds: i
     """
     layers = _layers(str(weights("onet")))
     left, top, wide, high = box
-    points = _seen(layers, image, complex(left + wide / 2, top + high / 2), max(wide, high), (0.0,))
+    points = _mean_points(layers, image, complex(left + wide / 2, top + high / 2), max(wide, high), (0.0,))
     for _ in range(rounds):
         side = AROUND * float(np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)))
-        points = _seen(layers, image, complex(*points.mean(0)), max(side, 1.0), MOVES)
+        points = _mean_points(layers, image, complex(*points.mean(0)), max(side, 1.0), MOVES)
     return points
 
 
-def _seen(layers: list[Tensor], image: Pixels, centre: complex, side: float, moves: tuple[float, ...]) -> Points:
+def _mean_points(layers: list[Tensor], image: Pixels, centre: complex, side: float, moves: tuple[float, ...]) -> Points:
     """The mean of the points found in windows of ``side`` pixels, moved from ``centre`` by shares of it."""
     corners = np.array([centre - complex(0.5 - x, 0.5 - y) * side for x in moves for y in moves])
     windows = np.stack([cut(image, Alignment(complex(1 / side), -corner / side), WINDOW) for corner in corners])

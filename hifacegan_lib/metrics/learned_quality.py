@@ -9,7 +9,6 @@ know where their networks are published; here nothing is downloaded unasked. A n
 metric unavailable, with the command that brings it. Their files are not in the registry, so no sha256 is checked.
 """
 
-import importlib
 import socket
 import threading
 import warnings
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import torch
@@ -45,11 +45,15 @@ class Source(NamedTuple):
     @property
     def words(self) -> str:
         """Program, version and network, for the conditions of an evaluation."""
-        try:
-            found = version(self.package)
-        except PackageNotFoundError:
-            found = "is not installed"
-        return f"{self.package} {found}, {self.made}"
+        return f"{self.package} {installed_version(self.package) or 'is not installed'}, {self.made}"
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a distribution; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 _OWN = "'hifacegan-workbench[{}]'"
@@ -82,8 +86,11 @@ class LearnedQuality:
         check(image, clean)
         if self._network is None:
             self._network = self._load()
+        network: Any = self._network.to(image.device)
         with torch.inference_mode():
-            values = _values(self._network.to(image.device), image)
+            values = network.model(image, normalize=True) if self.source == SOURCES["arniqa"] else network(image)
+        if self.source == SOURCES["clip_iqa"]:
+            network.reset()  # it adds up what it sees
         return values.reshape(len(image)).to(image.dtype)
 
     def _load(self) -> nn.Module:
@@ -93,25 +100,13 @@ class LearnedQuality:
             with offline(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]), redirect_stderr(StringIO()):
                 warnings.simplefilter("ignore")
                 if source.package == "pyiqa":
-                    return importlib.import_module("pyiqa").create_metric(source.made)
-                module, _, kind = source.made.rpartition(".")
-                return getattr(importlib.import_module(f"torchmetrics.{module}"), kind)()
+                    return resolve_name("pyiqa:create_metric")(source.made)
+                return resolve_name(f"torchmetrics.{source.made}")()
         except ImportError as error:
             raise MetricUnavailable(f"{error}: run `pip install {source.install}`") from None
         except Refused:
             command = f'python -c "{source.command}"'
             raise MetricUnavailable(f"its network is not there; this downloads it: `{command}`") from None
-
-
-def _values(network: Any, image: Tensor) -> Tensor:
-    """N values of one of the networks; torchmetrics' classes add up what they see, so their parts are called."""
-    kind = type(network).__name__
-    if kind == "ARNIQA":
-        return network.model(image, normalize=True)
-    found = network(image)
-    if kind == "CLIPImageQualityAssessment":
-        network.reset()
-    return found
 
 
 class Refused(Exception):

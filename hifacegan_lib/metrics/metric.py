@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -39,10 +39,9 @@ class Metric(NamedTuple):
         higher_is_better: None if a value nearer to that of the clean faces is better.
         implementation: the program and its settings, for the conditions of an evaluation.
         backbone: downloads that the value depends on, names in :data:`hifacegan_lib.utils.weight_registry.REGISTRY`.
-        reference: whether the metric uses the clean image.
+        against: the second image: "clean", "degraded" (the restorer's input), or "" if the metric needs none.
         features, distance: for a metric of sets: faces -> N x d, and (features n x d of all restored faces, of all
-            clean faces; None without ``reference``) -> value, low, high.
-        to_input: whether the second image is the restorer's input; then ``reference`` is false.
+            clean faces; None unless ``against`` is "clean") -> value, low, high.
     """
 
     compute: Callable[[Tensor, Tensor], Tensor] | None
@@ -52,15 +51,9 @@ class Metric(NamedTuple):
     digits: int
     implementation: str
     backbone: tuple[str, ...] = ()
-    reference: bool = True
+    against: Literal["clean", "degraded", ""] = "clean"
     features: Callable[[Tensor], Tensor] | None = None
     distance: Callable[[Any, Any], tuple[float, float | None, float | None]] | None = None
-    to_input: bool = False
-
-    @property
-    def against(self) -> str:
-        """The column of the second image, "clean" or "degraded"; empty if the metric needs none."""
-        return "degraded" if self.to_input else "clean" if self.reference else ""
 
     @property
     def title(self) -> str:

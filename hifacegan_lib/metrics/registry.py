@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 from torch import Tensor
 
-from hifacegan_lib.metrics import no_reference
 from hifacegan_lib.metrics.feature_statistics import Target
 from hifacegan_lib.metrics.fid_kid import NETWORK, Inception, fid, kid
 from hifacegan_lib.metrics.full_reference import moved, ms_ssim, psnr, ssim
@@ -22,6 +21,7 @@ from hifacegan_lib.metrics.learned_distance import Dists, Lpips
 from hifacegan_lib.metrics.learned_quality import SOURCES, LearnedQuality
 from hifacegan_lib.metrics.metric import Metric, MetricUnavailable
 from hifacegan_lib.metrics.niqe import Niqe
+from hifacegan_lib.metrics.no_reference import colour_cast, colour_shift, sharpness
 from hifacegan_lib.metrics.recognition import OnnxRecogniser
 from hifacegan_lib.names import DEFAULT_METRICS, METRICS
 from hifacegan_lib.utils.weight_registry import variant
@@ -67,18 +67,13 @@ def standard(
 
 def _pixels() -> dict[str, Metric]:
     """Against the clean face or the input, pixel by pixel or window by window."""
+    difference = "hifacegan_lib, mean absolute difference, 0 to 255"
     return {
         "psnr": Metric(psnr, "PSNR", "dB", True, 2, "hifacegan_lib, over RGB, data range 1, mean over images of dB"),
         "ssim": Metric(ssim, "SSIM", "", True, 4, f"{_OURS}, {_WINDOW}"),
         "ms_ssim": Metric(ms_ssim, "MS-SSIM", "", True, 4, f"{_OURS}, {_WINDOW}, 5 scales"),
-        "colour_shift": Metric(
-            *(no_reference.colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
-        ),
-        "moved": Metric(
-            *(moved, "moved", "grey levels", None, 2, "hifacegan_lib, mean absolute difference, 0 to 255"),
-            reference=False,
-            to_input=True,
-        ),
+        "colour_shift": Metric(colour_shift, "colour shift", "", False, 2, f"{_LAB}, distance of the mean a*, b*"),
+        "moved": Metric(moved, "moved", "grey levels", None, 2, difference, against="degraded"),
     }
 
 
@@ -96,30 +91,20 @@ def _features() -> dict[str, Metric]:
 def _faces(network: OnnxRecogniser | None) -> dict[str, Metric]:
     """Against the clean face or the input, as a face."""
     faces = Identity(network)
-    yunet, sface, onet = (
-        f"{label}{variant(name)}" for label, name in (("YuNet", "yunet"), ("SFace", "sface"), ("o-net", "onet"))
-    )
+    yunet, sface, onet = f"YuNet{variant('yunet')}", f"SFace{variant('sface')}", f"o-net{variant('onet')}"
     both = ("yunet",) if network else ("sface", "yunet")
+    points = ("onet", "yunet")
     same = f"{_OPENCV}, {network.words if network else sface}, each picture aligned by its own {yunet} landmarks"
     found = f"{_OURS}, {onet} in windows of its own, first in {yunet}'s box, mean distance of five landmarks"
-    floor = "the same clean face at 0.8 x has {} (mean of 100 FFHQ faces)"
+    floor = {n: f"{found}; the same clean face at 0.8 x has {x} (mean of 100 FFHQ faces)" for n, x in FLOORS.items()}
+    identity = Metric(faces.similarity, "identity", "", True, 3, f"{same}, cosine", both)
     return {
-        "identity": Metric(faces.similarity, "identity", "", True, 3, f"{same}, cosine", both),
+        "identity": identity,
         "degrees": Metric(faces.degrees, "degrees", "°", False, 2, f"{same}, angle of the embeddings", both),
         "fed": Metric(faces.fed, "FED", "", False, 3, f"{same}, Euclidean distance of unit embeddings", both),
-        "identity_to_input": Metric(
-            *(faces.similarity, "identity to input", "", True, 3, f"{same}, cosine", both),
-            reference=False,
-            to_input=True,
-        ),
-        "lle": Metric(
-            *(faces.landmark_error, "LLE", "% of eye distance", False, 2),
-            *(f"{found}; {floor.format(FLOORS['lle'])}", ("onet", "yunet")),
-        ),
-        "lmd": Metric(
-            *(faces.landmark_distance, "LMD", "pixels at 512", False, 2),
-            *(f"{found}; {floor.format(FLOORS['lmd'])}", ("onet", "yunet")),
-        ),
+        "identity_to_input": identity._replace(label="identity to input", against="degraded"),
+        "lle": Metric(faces.landmark_error, "LLE", "% of eye distance", False, 2, floor["lle"], points),
+        "lmd": Metric(faces.landmark_distance, "LMD", "pixels at 512", False, 2, floor["lmd"], points),
     }
 
 
@@ -127,18 +112,14 @@ def _alone() -> dict[str, Metric]:
     """Of the restored face alone."""
     own = {
         "niqe": Metric(Niqe(), "NIQE", "", False, 2, f"{_OURS}, BT.601 luma, blocks of 96", ("niqe",)),
-        "sharpness": Metric(
-            *(no_reference.sharpness, "sharpness", "", None, 2, f"{_OURS}, deviation of the luma's Laplacian"),
-        ),
-        "colour_cast": Metric(
-            *(no_reference.colour_cast, "colour cast", "", None, 2, f"{_LAB}, length of the mean a*, b*"),
-        ),
+        "sharpness": Metric(sharpness, "sharpness", "", None, 2, f"{_OURS}, deviation of the luma's Laplacian"),
+        "colour_cast": Metric(colour_cast, "colour cast", "", None, 2, f"{_LAB}, length of the mean a*, b*"),
     }
     learned = {
         name: Metric(LearnedQuality(name), source.label, "", True, source.digits, source.words)
         for name, source in SOURCES.items()
     }
-    return {name: metric._replace(reference=False) for name, metric in (own | learned).items()}
+    return {name: metric._replace(against="") for name, metric in (own | learned).items()}
 
 
 def recorded(name: str, implementation: str) -> Metric:
@@ -167,8 +148,6 @@ def _kid(a: Any, b: Any) -> tuple[float, float, float]:
 
 def _sets(inception: Inception, target: Target | None, distance: Any, label: str, digits: int, words: str) -> Metric:
     """A metric of sets, against the clean faces or the ``target``."""
-    common = (None, label, "", False, digits, f"hifacegan_lib, {NETWORK}{words}", ("inception",))
-    if target is None:
-        return Metric(*common, features=inception, distance=distance)
-    found = Metric(*common, reference=False, features=inception, distance=lambda a, _: distance(a, target))
-    return found._replace(implementation=f"{found.implementation}; {target.words}")
+    said = f"hifacegan_lib, {NETWORK}{words}" + (f"; {target.words}" if target else "")
+    found = Metric(None, label, "", False, digits, said, ("inception",), features=inception, distance=distance)
+    return found._replace(against="", distance=lambda a, _: distance(a, target)) if target else found

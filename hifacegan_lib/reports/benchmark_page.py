@@ -12,7 +12,6 @@ from hifacegan_lib import __version__
 from hifacegan_lib.evaluation.benchmark_results import ROW, Benchmark, row_of
 from hifacegan_lib.evaluation.methods import INPUT
 from hifacegan_lib.evaluation.results import Evaluation, cell
-from hifacegan_lib.metrics.metric import Metric
 from hifacegan_lib.reports.html_pages import CARD, SMALL, narrowed, render, webp_uri
 from hifacegan_lib.utils.files import write_text
 from hifacegan_lib.utils.images import load_image, resize
@@ -56,7 +55,7 @@ def _part(found: Benchmark, name: str) -> dict[str, Any]:
             for m, metric in metrics.items()
         },
         "ranks": ranks,
-        "differences": {m: _differences(found, name, m, metrics[m]) for m in metrics if ranks[m]},
+        "differences": {m: _differences(found, name, m, metrics[m].digits) for m in metrics if ranks[m]},
         "failed": {method: why for (there, method), why in found.failed.items() if there == name},
         "remarks": remarks(found, name),
         "exclusions": {method: said for method, e in of.items() if (said := _exclusions(e))},
@@ -110,15 +109,12 @@ def _exclusions(e: Evaluation) -> list[str]:
     return [said.removeprefix(f"{ROW}: ") for said in e.exclusions()]
 
 
-def _differences(found: Benchmark, name: str, metric: str, how: Metric) -> dict[str, str]:
+def _differences(found: Benchmark, name: str, metric: str, digits: int) -> dict[str, str]:
     """Method -> its difference to the best as text."""
     frame = found.differences(name, metric)
     best = next(iter(found.ranks[name][metric]))
-    lines = {
-        str(method): "" if row.n == 0 else Interval(row["mean"], row.low, row.high).text(how.digits)
-        for method, row in frame.iterrows()
-    }
-    return lines | {best: "best"}
+    texts = {str(method): Interval(*row[:3]).text(digits) if row[3] else "" for method, *row in frame.itertuples()}
+    return texts | {best: "best"}
 
 
 def _shown(found: Benchmark, name: str, place: str, key: str) -> dict[str, Any]:
@@ -174,10 +170,9 @@ def _table(found: Benchmark, name: str) -> str:
 
 def _named(method: str, card: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{key} {value}" for key, value in card.get("settings", {}).items())
-    extra = (
-        f"{settings}; {card['settings_are']}" if settings else f"sha256 {card['sha256'][:12]}" if card["sha256"] else ""
-    )
-    return f"{method} ({extra})" if extra else method
+    if settings:
+        return f"{method} ({settings}; {card['settings_are']})"
+    return f"{method} (sha256 {card['sha256'][:12]})" if card["sha256"] else method
 
 
 def _plain(text: str) -> str:

@@ -77,10 +77,8 @@ def drift_dots(found: Drift, label: str) -> Figure:
     axis.text(span * 0.98, limit, "another person to SFace from here", color="C3", ha="right", va="bottom", fontsize=8)
     _dots(axis, gain, drift, drift > limit)
     axis.set_title(f"{(drift > limit).sum()} of {len(drift)} faces became another person", fontsize=10, loc="left")
-    axis.set(
-        xlabel=f"perceptual gain by {label} (right is better)", ylabel=f"drift: 1 - similarity to the {found.origin}"
-    )
-    axis.set(xlim=(-span, span), ylim=(0, top))
+    axis.set(xlim=(-span, span), xlabel=f"perceptual gain by {label} (right is better)")
+    axis.set(ylim=(0, top), ylabel=f"drift: 1 - similarity to the {found.origin}")
     return figure
 
 
@@ -90,9 +88,9 @@ def _dots(axis: Any, x: Any, y: Any, bad: Any) -> None:
     axis.grid(alpha=0.25)
 
 
-def tradeoff(found: Evaluation, metrics: Sequence[str] = ("lpips", "identity")) -> Figure:
-    """The settings of one restorer: a panel for each metric that was measured, its mean against that of PSNR."""
-    names = [name for name in metrics if name in found.available] or ["ssim"]
+def tradeoff(found: Evaluation) -> Figure:
+    """The settings of one restorer: mean LPIPS and identity (else SSIM) against mean PSNR, a panel each."""
+    names = [name for name in found.available if name in ("lpips", "identity")] or ["ssim"]
     figure, axes = canvas(1, len(names), figsize=(4.6 * len(names), 3.4))
     rows = [row for row in found.rows if row["method"] != "degraded"]
     for axis, name in zip(axes[0], names, strict=True):

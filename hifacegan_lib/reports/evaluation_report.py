@@ -74,14 +74,12 @@ def write_evaluation(
     """
     identity = identity_drift.similarity(found) in found.metrics and "degraded" in found.scores
     picked = _picked(found, method)
+    groups = identity_drift.group_tables(found, labels or {}, method)
     sections = [
         *(_surface_section(surface) for surface in surfaces),
         *(Section(name, sentences) for name, sentences in (remarks or {}).items()),
         *([identity_section(found, method, faces)] if identity else []),
-        *(
-            Section(f"By {c}", [OWN_LABELS], t)
-            for c, t in identity_drift.group_tables(found, labels or {}, method).items()
-        ),
+        *(Section(f"By {column}", [OWN_LABELS], table) for column, table in groups.items()),
     ]
     figures, sliders = _figures(found, method, faces, picked), _sliders(found, method, faces, picked)
     page = Path(folder) / "report.html"

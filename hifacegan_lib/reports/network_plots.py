@@ -22,12 +22,9 @@ NO_LOSSES = ("step", "seconds", "lr", "cast_r", "cast_g", "cast_b", "droplets", 
 """Keys of a line that :func:`history` leaves out; any other key is a loss with a panel of its own."""
 
 
-def maps(values: Mapping[str, Map], low: float | None = None, high: float | None = None, inch: float = 2.1) -> Figure:
-    """Named H x W maps side by side in one scale of colours; by default from their least to their greatest value."""
-    low = min(float(v.min()) for v in values.values()) if low is None else low
-    high = max(float(v.max()) for v in values.values()) if high is None else high
-    size = (inch * len(values) + 0.8, inch + 0.5)
-    figure, axes = canvas(1, len(values), figsize=size)
+def maps(values: Mapping[str, Map], low: float, high: float) -> Figure:
+    """Named H x W maps side by side, in one scale of colours from ``low`` to ``high``."""
+    figure, axes = canvas(1, len(values), figsize=(2.1 * len(values) + 0.8, 2.6))
     for axis, (name, value) in zip(axes[0], values.items(), strict=True):
         shown = axis.imshow(value, cmap="magma", vmin=low, vmax=high, interpolation="nearest")
         axis.set(xticks=[], yticks=[])

@@ -1,7 +1,7 @@
-"""How a run shows itself while it trains: a bar, a bar with one live picture in a notebook, or plain lines in a log.
+"""The display of a training run: a bar, a bar with one live picture in a notebook, or plain lines in a log.
 
-tqdm counts, and tells the rate of the last steps and the time that is left; this module chooses where that is shown.
-The live picture is one output, replaced in place: it takes as many bytes after a week as after a minute.
+tqdm measures the rate of the last steps and the time that is left; this module chooses where they are shown. The live
+picture is one output, replaced in place, so that a notebook does not grow.
 """
 
 import html

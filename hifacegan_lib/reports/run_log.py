@@ -1,9 +1,9 @@
-"""What a training run writes down as it goes: numbers, warnings, pictures.
+"""The log of a training run: numbers, warnings, pictures.
 
     metrics.jsonl     a line of numbers each ``log_every`` steps       warnings.jsonl    {"step", "warning"}
     tensorboard/      the same and the pictures                        figures/          the strip as PNG
 
-A resumed run goes on where its checkpoint ends: later lines belong to steps that will be made again, and are dropped.
+A resumed run goes on where its checkpoint ends. Lines of later steps are dropped, since these steps are done again.
 """
 
 import json
@@ -24,9 +24,8 @@ class Journal:
 
     def __init__(self, folder: Path, start: int, show: Progress | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.metrics, self.warnings, self.pictures = (
-            folder / name for name in ("metrics.jsonl", "warnings.jsonl", "figures")
-        )
+        self.metrics, self.warnings = folder / "metrics.jsonl", folder / "warnings.jsonl"
+        self.pictures = folder / "figures"
         for path in (self.metrics, self.warnings):
             _cut(path, start)
         for step, late in read_pictures(folder).items():

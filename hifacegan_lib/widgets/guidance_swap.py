@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from hifacegan_lib.models.generator import Generator
-from hifacegan_lib.reports.face_views import fit, png
+from hifacegan_lib.reports.face_views import VIEW, fit, png
 from hifacegan_lib.utils.images import Pixels, to_float, to_uint8
 
 Mode = Literal["progressive", "one plug", "one ablate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-SIDE = 256  # pixels of a shown image
 
 
 class Code(NamedTuple):
@@ -107,4 +106,4 @@ class GuidanceSwap(ipywidgets.VBox):
 
 
 def _png(face: Tensor) -> bytes:
-    return png(fit(to_uint8(face[0]), SIDE))
+    return png(fit(to_uint8(face[0]), VIEW))

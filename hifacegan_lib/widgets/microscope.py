@@ -17,7 +17,7 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from hifacegan_lib.reports.face_views import fit, png
+from hifacegan_lib.reports.face_views import VIEW, fit, png
 from hifacegan_lib.reports.html_pages import data_uri
 from hifacegan_lib.utils.images import Pixels
 
@@ -25,12 +25,10 @@ Place = tuple[int, int]  # row and column
 Weights = Callable[[Pixels, Place], NDArray[np.floating[Any]]]
 """(face, uint8 H x W x 3; pixel i) -> H(f_j, f_i) for each pixel j, H x W, from 0 to 2."""
 
-SIDE = 256  # pixels of a shown image
 
-
-def with_noise(face: Pixels, sigma: float, seed: int = 0) -> Pixels:
-    """The face with Gaussian noise of ``sigma`` grey levels; a seed gives the same pattern at every strength."""
-    noise = np.random.default_rng(seed).standard_normal(face.shape)
+def with_noise(face: Pixels, sigma: float) -> Pixels:
+    """The face with Gaussian noise of ``sigma`` grey levels, in the same pattern at every strength."""
+    noise = np.random.default_rng(0).standard_normal(face.shape)
     return (face + sigma * noise).round().clip(0, 255).astype(np.uint8)
 
 
@@ -39,9 +37,9 @@ def coloured(weights: NDArray[np.floating[Any]]) -> Pixels:
     return matplotlib.colormaps["RdBu_r"](np.asarray(weights, np.float64) / 2, bytes=True)[..., :3]
 
 
-def ringed(image: Pixels, place: Place, side: int = SIDE) -> Pixels:
-    """The image enlarged to fit ``side`` pixels, with square pixels and a ring around one of them."""
-    large = np.ascontiguousarray(fit(image, side))
+def ringed(image: Pixels, place: Place) -> Pixels:
+    """The image enlarged to fit ``VIEW`` pixels, with square pixels and a ring around one of them."""
+    large = np.ascontiguousarray(fit(image, VIEW))
     times = large.shape[0] / image.shape[0]
     centre = tuple(int((part + 0.5) * times) for part in reversed(place))
     for colour, thick in (((0, 0, 0), 4), ((255, 255, 255), 2)):
@@ -49,7 +47,7 @@ def ringed(image: Pixels, place: Place, side: int = SIDE) -> Pixels:
     return large
 
 
-def views(face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> dict[str, Pixels]:
+def views(face: Pixels, place: Place, weights: Weights, sigma: float) -> dict[str, Pixels]:
     """The face and the weights of one pixel, without and with noise: four images by name, with a ring in each."""
     noisy = with_noise(face, sigma)
     maps = {"face": face, "its H": coloured(weights(face, place))}
@@ -74,12 +72,11 @@ class SuppressionMicroscope(ipywidgets.VBox):
         face: uint8 H x W x 3.
         place: row and column of the first ringed pixel.
         weights: the function that gives the shown weights.
-        sigma: the first noise level, 0 to 60 grey levels.
     """
 
-    def __init__(self, face: Pixels, place: Place, weights: Weights, sigma: float = 20.0) -> None:
+    def __init__(self, face: Pixels, place: Place, weights: Weights) -> None:
         self.face, self.place, self.weights = face, place, weights
-        self.noise = ipywidgets.FloatSlider(sigma, min=0, max=60, step=1, description="noise", readout_format=".0f")
+        self.noise = ipywidgets.FloatSlider(20, min=0, max=60, step=1, description="noise", readout_format=".0f")
         self.words = ipywidgets.Label()
         names = ("face", "its H", "with noise", "its H with noise")
         self.pictures = [ClickablePicture(label=name, shape=list(face.shape[:2])) for name in names]
@@ -91,16 +88,16 @@ class SuppressionMicroscope(ipywidgets.VBox):
         self._draw()
 
     def _clicked(self, change: Any) -> None:
-        if tuple(change["new"]) != self.place:
-            self.place = (change["new"][0], change["new"][1])
+        row, column = change["new"]
+        if (row, column) != self.place:
+            self.place = row, column
             self._draw()
 
     def _draw(self) -> None:
         shown = views(self.face, self.place, self.weights, self.noise.value)
         for picture, image in zip(self.pictures, shown.values(), strict=True):
             picture.place, picture.source = list(self.place), data_uri("image/png", png(image))
-        clean, noisy = (
-            self.weights(image, self.place) for image in (self.face, with_noise(self.face, self.noise.value))
-        )
-        moved = f"noise moves H by {abs(noisy - clean).mean():.2f} on average"
-        self.words.value = f"row {self.place[0]}, column {self.place[1]}: {moved}"
+        noisy = self.weights(with_noise(self.face, self.noise.value), self.place)
+        moved = abs(noisy - self.weights(self.face, self.place)).mean()
+        row, column = self.place
+        self.words.value = f"row {row}, column {column}: noise moves H by {moved:.2f} on average"

@@ -222,6 +222,7 @@ def test_classical_restorers_are_tuned_on_training_faces(tmp_path: Path) -> None
         (["bicubic", "bicubic"], ["a"], {}, "method 'bicubic' comes twice; .*label=bicubic"),
         (["gfpgan"], ["a"], {}, "method 'gfpgan': unknown"),
         ([], ["a"], {}, "no method"),
+        ({}, ["a"], {}, "no method"),
         (["bicubic"], [], {}, "no set"),
         (["bicubic"], ["a", "a"], {}, "set 'a' comes twice"),
         (["bicubic"], ["lfw=none"], {}, "lfw: none: no such folder"),

@@ -1,5 +1,6 @@
 """Identity honesty: the dangerous faces are found, groups are the user's, and what is missing is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,17 @@ def test_groups_have_their_own_means_and_gains() -> None:
     assert old["psnr"] == 23 and old["psnr_gain"] == 1  # the infinite one is in no mean
     assert old["identity"] == pytest.approx(0.325) and old["identity_no_value"] == 0
     assert np.isnan(nobody["identity"]) and nobody["identity_no_value"] == 1
-    text = group_table(groups, made(), ("psnr", "identity"))
+    text = group_table(groups, made()).drop(columns=["LPIPS", "LPIPS gain"])
     assert list(text.loc["old"]) == ["2 (few)", "23.00", "0.325", "+1.00 [+1.00, +1.00]", "-0.250 [-0.250, -0.250]"]
     assert list(text.loc[NO_LABEL])[2:] == ["none", "+1.00 [+1.00, +1.00]", ""]
-    assert list(group_table(group_frame(made(), {"0": "young"}, over=None), made(), ("psnr",))) == ["faces", "PSNR, dB"]
+    alone = replace(made(), scores={"model": made().scores["model"]})
+    assert list(group_table(group_frame(alone, {"0": "young"}), alone)) == ["faces", "PSNR, dB", "LPIPS", "identity"]
+
+
+def test_a_dot_in_a_name_begins_no_suffix_unless_an_image_has_it() -> None:
+    found = replace(made(), keys=["a 0.25", "a 0.5", "b 0.5", "c", "d.JPG"])
+    groups = group_frame(found, {"a 0.5.png": "x", "b 0.25": "y", "c.png": "x", "d": "x"})
+    assert dict(groups["n"]) == {"x": 3, NO_LABEL: 2}
 
 
 def test_each_column_of_labels_has_its_table() -> None:

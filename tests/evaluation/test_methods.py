@@ -83,9 +83,9 @@ def test_classical_restorers_have_stated_settings_and_work() -> None:
 
 def test_the_bilateral_filter_keeps_constant_faces_and_refuses_bad_settings() -> None:
     flat = torch.full((1, 3, 16, 16), 100 / 255)
-    assert torch.equal(baselines.bilateral(5, 20, 2)(flat), flat)
+    assert torch.equal(baselines.bilateral(flat, 5, 20, 2), flat)
     with pytest.raises(ValueError, match="diameter = 4"):
-        baselines.bilateral(4, 20, 2)
+        baselines.bilateral(flat, 4, 20, 2)
 
 
 def test_a_network_takes_faces_of_any_size_and_gives_them_back() -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,12 @@ from torch import Tensor
 
 from hifacegan_lib.degradations.traces import Trace
 from hifacegan_lib.evaluation import scoring
+from hifacegan_lib.evaluation.folder_pairs import pair_folders
 from hifacegan_lib.evaluation.pictures import read_picture
 from hifacegan_lib.evaluation.scoring import Evaluation, evaluate, examples
 from hifacegan_lib.metrics import registry
+from hifacegan_lib.utils.images import save_image
+from hifacegan_lib.utils.jobs import workers
 
 N, SIDE = 10, 24
 BASIC = registry.standard(("psnr", "ssim"))
@@ -203,7 +207,7 @@ def test_faces_without_a_value_are_counted_and_listed() -> None:
 
 
 def test_what_needs_no_reference_is_measured_on_the_clean_faces_too() -> None:
-    mean = BASIC["psnr"]._replace(compute=lambda x, _: x.mean((1, 2, 3)), reference=False, higher_is_better=None)
+    mean = BASIC["psnr"]._replace(compute=lambda x, _: x.mean((1, 2, 3)), against="", higher_is_better=None)
     found = evaluate({"dark": lambda x: x * 0.5}, pairs(), 100, 0, metrics={"psnr": BASIC["psnr"], "bright": mean})
     clean = torch.cat([batch["clean"] for batch in pairs()])
     assert found.clean["bright"].mean == pytest.approx(clean.mean().item(), abs=1e-6)
@@ -277,6 +281,15 @@ def test_methods_are_called_without_gradients() -> None:
     weight = torch.ones((), requires_grad=True)
     found = evaluate({"weighted": lambda x: x * weight}, pairs(), 100, metrics=BASIC)
     assert found.gain("weighted") == (0, 0, 0)
+
+
+def test_methods_are_scored_where_workers_are_given_too(tmp_path: Path) -> None:
+    for column in ("input", "clean"):
+        save_image(tmp_path / column / "a.png", golden.picture(24, 24, len(column)))
+    pairs = pair_folders(tmp_path / "clean", {"degraded": tmp_path / "input"})
+    with workers(2) as each:
+        found = evaluate({"smooth": smooth}, pairs, 100, metrics=["psnr"], each=each)
+    assert list(found.scores) == ["degraded", "smooth"] and found.keys == ["a"]
 
 
 def test_pick_orders_the_faces(judged: Evaluation) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 import hifacegan_lib as hf
 from hifacegan_lib.evaluation import identity_drift
 from hifacegan_lib.evaluation.comparison import EvaluatedRun, compare
+from hifacegan_lib.evaluation.face_values import FaceValues
 from hifacegan_lib.evaluation.folder_pairs import pair_folders
 from hifacegan_lib.evaluation.results import Evaluation
 from hifacegan_lib.evaluation.scoring import Batch, evaluate
@@ -47,6 +48,14 @@ def test_the_distance_from_the_input_is_in_grey_levels() -> None:
     expected = torch.cat([x.mean((1, 2, 3)) for x in pictures])
     np.testing.assert_allclose(found.scores["smooth"]["moved"], expected, rtol=1e-5)
     assert "moved" not in found.scores["degraded"] and found.rows[0]["moved"] is None
+
+
+def test_the_input_is_a_row_too_after_other_processes_have_scored_it() -> None:
+    there, here = (FaceValues({"moved": QUICK["moved"]}) for _ in range(2))
+    batch = batches()[0]
+    there.add({"degraded": batch["degraded"], "restored": smooth(batch["degraded"])}, batch["key"])
+    here.merge(there, batch["key"])
+    assert list(here.scores()) == list(there.scores()) == ["degraded", "restored"]
 
 
 @real("yunet", "sface")
@@ -102,7 +111,7 @@ def test_it_is_saved_and_comes_back(tmp_path: Path) -> None:
     again = Evaluation.load(found.save(tmp_path / "metrics.json"))
     assert again.to_json() == found.to_json() and not again.originals
     assert {m: list(v) for m, v in again.scores.items()} == {m: list(v) for m, v in found.scores.items()}
-    assert (again.metrics["moved"].unit, again.metrics["moved"].to_input) == ("grey levels", True)
+    assert (again.metrics["moved"].unit, again.metrics["moved"].against) == ("grey levels", "degraded")
     line = (tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()[1]
     assert "psnr: need clean faces" in line
 
@@ -112,12 +121,12 @@ def test_distances_to_statistics_need_no_clean_faces() -> None:
         assert clean is None
         return float(features.mean()), None, None
 
-    sets = BRIGHT._replace(compute=None, features=lambda x: x.mean((2, 3)), distance=distance, reference=False)
+    sets = BRIGHT._replace(compute=None, features=lambda x: x.mean((2, 3)), distance=distance, against="")
     found = judged({"fid": sets})
     assert [row["fid"] for row in found.rows] == pytest.approx([0.5, 0.5], abs=0.05)
     with_clean = [b | {"clean": b["degraded"]} for b in batches()]
     assert evaluate({}, with_clean, 10, metrics={"fid": sets}).rows[0]["fid"] == found.rows[0]["fid"]
-    assert evaluate({}, batches(), 10, metrics=QUICK | {"fid": sets._replace(reference=True)}).conditions[
+    assert evaluate({}, batches(), 10, metrics=QUICK | {"fid": sets._replace(against="clean")}).conditions[
         "left_out"
     ] == ("psnr, fid: need clean faces")
 
@@ -191,7 +200,7 @@ def test_the_challenges_score_is_of_all_its_parts_or_names_what_is_missing() -> 
     }
     alike = QUICK["moved"]._replace(compute=lambda x, _: x.new_full((len(x),), 0.9))
     fid = BRIGHT._replace(
-        compute=None, features=lambda x: x.mean((2, 3)), distance=lambda *_: (40.0, None, None), reference=False
+        compute=None, features=lambda x: x.mean((2, 3)), distance=lambda *_: (40.0, None, None), against=""
     )
     against = fid._replace(implementation="Inception; against ffhq.npz (sha256 0)")
     found = judged(constant | {"identity_to_input": alike, "fid": against})

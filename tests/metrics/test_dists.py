@@ -101,11 +101,11 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             Dists()(image, clean)
     monkeypatch.setattr(learned_distance, "find_spec", lambda _: None)
     with pytest.raises(MetricUnavailable, match=r"torchmetrics: run `pip install 'hifacegan-workbench\[metrics\]'`"):
-        learned_distance.fitted()
+        learned_distance.channel_weights()
 
 
 def test_alpha_and_beta_share_one() -> None:
-    alpha, beta = learned_distance.fitted()
+    alpha, beta = learned_distance.channel_weights()
     assert alpha.shape == beta.shape == (1475,) and (alpha.sum() + beta.sum()).item() == pytest.approx(1, abs=1e-5)
     assert np.isfinite(alpha.numpy()).all()
 

@@ -86,7 +86,7 @@ def test_what_is_not_installed_or_not_there_is_named_for_each(
     found = standard(list(SOURCES))
     assert not set(SOURCES) & set(DEFAULT_METRICS)
     for name, metric in found.items():
-        assert metric.reference is False and metric.higher_is_better and metric.compute
+        assert metric.against == "" and metric.higher_is_better and metric.compute
         with pytest.raises(MetricUnavailable, match=COMMANDS[name]):
             metric.compute(IMAGE, IMAGE)
     assert "pyiqa is not installed" in found["musiq"].implementation
