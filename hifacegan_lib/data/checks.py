@@ -5,11 +5,8 @@ preparation that was interrupted does not check the same files again.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from io import RawIOBase
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -17,6 +14,7 @@ import numpy as np
 from joblib import cpu_count
 
 from hifacegan_lib.data.duplicates import SIDE, Hash, both_hashes
+from hifacegan_lib.utils.files import append_line, read_lines
 from hifacegan_lib.utils.images import contents, decode_image
 from hifacegan_lib.utils.item_guard import reason
 
@@ -83,21 +81,19 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
     known = {path: check for path, (then, check) in _read(journal).items() if stamps.get(path) == then}
     fresh = [path for path in paths if path not in known]
     found = in_order(check_face, fresh, workers)
-    with journal.open("ab", buffering=0) if journal and fresh else nullcontext() as lines:
-        for path in paths:
-            if path in known:
-                yield known[path]
-                continue
-            check = next(found)
-            if lines and not check.error:
-                keep(lines, path, stamps[path], check)
-            yield check
+    for path in paths:
+        if path in known:
+            yield known[path]
+            continue
+        check = next(found)
+        if journal and not check.error:
+            keep(journal, path, stamps[path], check)
+        yield check
 
 
-def keep(journal: RawIOBase, path: Path, then: tuple[int, int], check: Check) -> None:
-    """Add the check of a file, which had the stamp ``then`` before, to a journal opened without a buffer."""
-    # the end of a line first: a killed process may have left half a line
-    journal.write(b"\n" + json.dumps([str(path), *then, *check]).encode())
+def keep(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
+    """Add the check of a file, which had the stamp ``then`` before, to a journal."""
+    append_line(journal, [str(path), *then, *check])
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -110,11 +106,5 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def _read(journal: Path | None) -> dict[Path, tuple[tuple[int, int], Check]]:
-    found: dict[Path, tuple[tuple[int, int], Check]] = {}
-    for line in journal.read_bytes().splitlines() if journal and journal.exists() else ():
-        try:
-            name, size, changed, *check = json.loads(line)
-            found[Path(name)] = (size, changed), Check(*check)
-        except (ValueError, TypeError):  # the line that a killed process did not finish
-            continue
-    return found
+    lines = read_lines(journal) if journal else ()
+    return {Path(name): ((size, changed), Check(*check)) for name, size, changed, *check in lines}

@@ -77,12 +77,11 @@ class FaceLoader:
             raise ValueError(
                 f"{config.data_dir}: the {len(entries)} images of {split} do not fill a batch of {config.batch_size}"
             )
-        small = [entry for entry in entries if min(entry.height, entry.width) < config.image_size]
-        if small:
-            least = min(min(entry.height, entry.width) for entry in small)
+        sides = (min(entry.height, entry.width) for entry in entries)
+        if small := [side for side in sides if side < config.image_size]:
             warn(
                 f"{config.data_dir}: {len(small)} of {len(entries)} images are enlarged to image_size = "
-                f"{config.image_size} (smallest side {least}); their clean faces are blurred",
+                f"{config.image_size} (smallest side {min(small)}); their clean faces are blurred",
                 stacklevel=3,
             )
 

@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
+from hifacegan_lib.data.checks import in_order
 from hifacegan_lib.data.mirrors import NAME, origin, present
 from hifacegan_lib.utils.files import read_json, write_text
 from hifacegan_lib.utils.records import Record
@@ -127,9 +127,8 @@ class Manifest(Record):
 
     def save(self) -> Path:
         """Write ``folder/manifest.json`` atomically."""
-        return write_text(
-            self.folder / NAME, json.dumps(self.model_dump(by_alias=True, exclude_none=True), indent=1) + "\n"
-        )
+        text = json.dumps(self.model_dump(by_alias=True, exclude_none=True), indent=1)
+        return write_text(self.folder / NAME, text + "\n")
 
     def files(self, split: str | None = None) -> list[Entry]:
         """The images of a split, or of both splits with None, in the order of their keys.
@@ -159,10 +158,8 @@ class Manifest(Record):
         """
         entries, missing = self.files(), self.missing()
         chosen = entries if sample is None else entries[:: -(-len(entries) // sample) or 1]
-        bad = [f"{entry.path} (missing)" for entry in missing]
-        there = [entry for entry in chosen if entry.path not in {entry.path for entry in missing}]
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            bad += [fault for fault in threads.map(_fault, there) if fault]
+        bad, gone = [f"{entry.path} (missing)" for entry in missing], {entry.path for entry in missing}
+        bad += [fault for fault in in_order(_fault, [entry for entry in chosen if entry.path not in gone]) if fault]
         if bad:
             raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from the manifest: {', '.join(bad[:5])}")
 

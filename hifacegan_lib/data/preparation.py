@@ -153,7 +153,7 @@ def _pools(
         return {"train": pool, "valid": pool}, rejected
     root = (folder / asked["source_path"]).resolve()
     pool = sources.list_folder(root, folder)
-    if progress and (said := images_in(root, folder).says):
+    if progress and (said := images_in(root, folder).aside_sentence):
         tqdm.write(said)
     return _pools_by_glob(pool, asked["train_glob"], asked["valid_glob"]), {}
 

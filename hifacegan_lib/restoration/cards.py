@@ -78,7 +78,7 @@ class Card:
         return images.resize(face, max(1, round(height * factor)), max(1, round(width * factor)))
 
     def to_face(self, drawn: Pixels, height: int, width: int) -> Pixels:
-        """What the network drew of a face of height x width pixels, at that size."""
+        """The network's output for a face of height x width pixels, resized to that size."""
         if not self.square:
             return images.resize(drawn, height, width)
         side = max(height, width)

@@ -3,8 +3,8 @@
     packets -> video frames -> upright RGB -> draw -> H.264, with the frame's own timestamp
             -> sound: copied, or encoded as AAC where MP4 cannot hold it
 
-Reading, drawing and writing overlap, each in a thread of its own, a few frames apart. Whatever differs from the source
-is said.
+Reading, drawing and writing overlap, each in a thread of its own, a few frames apart. All differences from the source
+are listed.
 """
 
 import io
@@ -95,7 +95,7 @@ def redraw(source: Path, out: Path, draw: Draw, progress: Callable[[int, int], o
 
 
 class _Copy:
-    """One film on its way into another."""
+    """The copy of one film into another."""
 
     def __init__(
         self,

@@ -84,9 +84,8 @@ def _by_torch(path: Path, device: str, precision: Any, network: Any) -> Model:
     if _has_our_description(path):
         generator, info = checkpoints.load_generator(path, device, network)
         architecture, size = networks.title(generator), info.get("image_size", FRAME)
-        about = Card(path.name, architecture, None, sha256(path), info.get("license"), size)
-        about = dataclasses.replace(about, recolours=info.get("recolours", False))
-        return of_generator(generator, about, precision)
+        about = {"licence": info.get("license"), "size": size, "recolours": info.get("recolours", False)}
+        return of_generator(generator, Card(path.name, architecture, sha256=sha256(path), **about), precision)
     tensors = _ncnn(path) or checkpoints.read_foreign(path)
     tried = ["a generator of this workbench: the file has no description of one"]
     for kind, reader in (("published HiFaceGAN", _published), ("a network that spandrel recognises", _by_spandrel)):

@@ -83,8 +83,8 @@ class Film(NamedTuple):
     differs: tuple[str, ...] = ()
 
     @property
-    def says(self) -> str:
-        """In a sentence."""
+    def summary(self) -> str:
+        """One sentence: how many frames and faces, and the flicker."""
         words = ", ".join(f"{name} {value:.2f}" for name, value in self.flicker.items())
         counts = f"{self.frames} frames, {self.faces} faces restored, {self.drawn} of them drawn"
         return f"{counts}; flicker in grey levels: {words or 'not measured'}"
@@ -127,7 +127,7 @@ def restore_video(
 
 
 class _Faces:
-    """The faces of one film, on its way from the first frame to the last."""
+    """The faces of one film, frame after frame."""
 
     def __init__(
         self, model: Model, find: Callable[[Pixels], list[Detection]], strength: float, smooth: float, every: int

@@ -45,7 +45,7 @@ def serial(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tup
 
 @contextmanager
 def workers(jobs: int = 1, scheduler: str = "") -> Iterator[Each]:
-    """What applies functions to items; its processes start when they are needed, and end with the block.
+    """A function that applies functions to items; its processes start when they are needed, and end with the block.
 
     Args:
         jobs: processes on this machine; 1: this process; 0: one for each core.
@@ -183,7 +183,7 @@ class _Crew:
 
 
 def _serve(pipe: connection.Connection, threads: int) -> None:
-    """A worker's life: it computes until the pipe ends."""
+    """Compute in a worker's process until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent ends its workers
     os.environ |= {SHARE: str(threads), "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to others
     import cv2

@@ -23,7 +23,7 @@ from hifacegan_lib.restoration.alignment import Alignment, cut, reach
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.utils.images import Pixels
 
-LARGE = 2  # least k: below, a photograph has next to nothing that the frame has not
+LARGE = 2  # least k: below it, a photograph has hardly more detail than the frame
 AROUND = 7  # pixels of the frame over which F is averaged
 FINE = 1 / 128  # of H: sigma of the Gaussian that fine detail is measured against, per side of the frame
 CLEAN, DAMAGED = 0.1, 0.25  # E / H
