@@ -185,7 +185,7 @@ def dependencies(p: Training) -> dict[str, Any]:
     """All that a run's weights depend on: parameters, recipe, and the hashes of images and initial weights."""
     manifest = find_data(p)
     recipe = json.loads(load_recipe(recipe_file(p.recipe)).to_json())
-    lines = sorted(f"{entry.split} {entry.key} {entry.content}" for entry in manifest.files())
+    lines = sorted(f"{entry.split} {entry.key} {entry.content_sha256}" for entry in manifest.files())
     return {
         "parameters": p.model_dump(exclude=MAY_CHANGE),
         "recipe": {k: v for k, v in recipe.items() if k not in ("description", "source", "license")},
@@ -204,7 +204,7 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
     kept = folder / "manifest.json"
     if kept.exists() and checkpoints.list_complete(folder / "checkpoints"):
         there, asked = (
-            {entry.key: f"{entry.split} {entry.content:.8}" for entry in files.files()}
+            {entry.key: f"{entry.split} {entry.content_sha256:.8}" for entry in files.files()}
             for files in (Manifest.load(folder), manifest)
         )
         if found := checkpoints.differences(there, asked):

@@ -20,7 +20,7 @@ from hifacegan_lib.utils.item_guard import reason
 
 SMALLEST_SIDE = 16  # pixels
 JOURNAL = ".checked_1.jsonl"
-"""In the data folder until the manifest is written. The number changes when the same file gets another check."""
+"""The journal, in the data folder until the manifest is written. Its number changes when the same file's check does."""
 
 _LEAST = 8 * SIDE  # pixels of a reduced image; its hash is nearly that of the full image
 
@@ -38,7 +38,7 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], workers:
 
 
 class Check(NamedTuple):
-    """What is known of a file: sha256, upright size in pixels, hashes of the image and its mirror image, hexadecimal.
+    """The facts of a file: sha256, upright size in pixels, hashes of the image and its mirror image, hexadecimal.
 
     ``error`` is the reason why the file cannot be used; then the rest is empty.
     """
@@ -52,7 +52,7 @@ class Check(NamedTuple):
 
     @property
     def hashes(self) -> tuple[Hash, Hash]:
-        """Of the image and of its mirror image."""
+        """The hashes of the image and of its mirror image."""
         plain, mirrored = (np.frombuffer(bytes.fromhex(text), np.uint64) for text in (self.plain, self.mirrored))
         return plain, mirrored
 
@@ -70,7 +70,7 @@ def check_face(path: Path) -> Check:
         return Check(error=reason(error, path))
 
 
-def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
+def check_faces(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
     """The check of each file, in the order of ``paths``.
 
     Args:
@@ -87,11 +87,11 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
             continue
         check = next(found)
         if journal and not check.error:
-            keep(journal, path, stamps[path], check)
+            add_check(journal, path, stamps[path], check)
         yield check
 
 
-def keep(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
+def add_check(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
     """Add the check of a file, which had the stamp ``then`` before, to a journal."""
     append_line(journal, [str(path), *then, *check])
 

@@ -39,7 +39,7 @@ PARTS = ("clean", "damaged")  # subfolders of a set of pairs
 
 
 class SetCard(Record):
-    """What is known of a set, as a JSON file holds it; null where nobody could measure it.
+    """The known facts of a set, as in a JSON file; null where nobody could measure them.
 
     Attributes:
         name: by which the command line calls it; ``title``: for tables.
@@ -102,7 +102,7 @@ class FaceSet:
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What the numbers of its faces depend on, as JSON values."""
+        """The conditions on which the numbers of its faces depend, as JSON values."""
         known = {"set": self.card.name, "set_title": self.card.title, "set_kind": self.card.kind}
         known |= {"set_source": self.card.source, "set_fingerprint": self.fingerprint}
         return {**known, "set_sizes": _counted(self.shapes), "set_remarks": list(self.remarks), **self.made}

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from hifacegan_lib.data.checks import in_order
-from hifacegan_lib.data.mirrors import NAME, origin, present
+from hifacegan_lib.data.mirrors import NAME, local_shard, origin
 from hifacegan_lib.utils.files import read_json, write_text
 from hifacegan_lib.utils.records import Record
 
@@ -56,7 +56,7 @@ class Entry(Record):
     path: Path = Field(default=Path(), exclude=True)  # set by Manifest.files
 
     @property
-    def content(self) -> str:
+    def content_sha256(self) -> str:
         """The sha256 of the bytes that are read."""
         return self.stored.sha256 if self.stored else self.sha256
 
@@ -69,7 +69,7 @@ class Entry(Record):
         """
         if self.stored is None:
             return self.path.read_bytes()
-        with present(self.path).open("rb") as shard:
+        with local_shard(self.path).open("rb") as shard:
             shard.seek(self.stored.offset)
             data = shard.read(self.stored.length)
         if hashlib.sha256(data).hexdigest() == self.stored.sha256:
@@ -166,6 +166,6 @@ class Manifest(Record):
 
 def _fault(entry: Entry) -> str:
     try:
-        return "" if hashlib.sha256(entry.read()).hexdigest() == entry.content else f"{entry.path} (changed)"
+        return "" if hashlib.sha256(entry.read()).hexdigest() == entry.content_sha256 else f"{entry.path} (changed)"
     except ValueError:
         return f"{entry.path}, {entry.key!r} (changed)"

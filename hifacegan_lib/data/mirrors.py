@@ -16,7 +16,7 @@ from hifacegan_lib.utils.files import atomic, write_bytes, write_text
 
 NAME = "manifest.json"
 ORIGIN = "origin.txt"
-"""In the folder of a mirror: the address."""
+"""The file with the address, in the folder of a mirror."""
 
 
 def is_address(data_dir: str | Path) -> bool:
@@ -46,7 +46,7 @@ def origin(path: Path) -> str:
     return f"{told.read_text(encoding='utf-8')}/{path.name}" if told.is_file() else ""
 
 
-def present(path: Path) -> Path:
+def local_shard(path: Path) -> Path:
     """The shard, copied from its origin if it is not here yet.
 
     Raises:

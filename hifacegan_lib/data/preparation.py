@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from tqdm import tqdm
 
 from hifacegan_lib.data import sources
-from hifacegan_lib.data.checks import JOURNAL, Check, checks
+from hifacegan_lib.data.checks import JOURNAL, Check, check_faces
 from hifacegan_lib.data.duplicates import near_duplicates
 from hifacegan_lib.data.manifest import NAME, Entry, Manifest, NearDuplicate, Rejected, Split
 from hifacegan_lib.utils.files import relative_path, sha256
@@ -187,7 +187,7 @@ def choose_images(
     """Sample the splits and check their images; reject bad images and sample again until all are good.
 
     Args:
-        journal, workers: as in :func:`hifacegan_lib.data.checks.checks`.
+        journal, workers: as in :func:`hifacegan_lib.data.checks.check_faces`.
     Returns:
         the chosen images, sorted by key; bad key -> reason.
     Raises:
@@ -212,7 +212,7 @@ def choose_images(
             if not fresh:
                 return [faces[key] for key in sorted(split)], rejected
             paths = [pools[split[key]][key] for key in fresh]
-            for key, path, check in zip(fresh, paths, checks(paths, journal, workers), strict=True):
+            for key, path, check in zip(fresh, paths, check_faces(paths, journal, workers), strict=True):
                 if check.error:
                     rejected[key] = check.error
                     continue

@@ -32,7 +32,7 @@ from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import Pixels, contents, decode_image, resize
 
 SHARD = 2**26
-"""Bytes of a shard, about."""
+"""Approximate size of a shard, bytes."""
 
 
 class _Task(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hifacegan_lib.data.checks import check_face, keep, stamp
+from hifacegan_lib.data.checks import add_check, check_face, stamp
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.utils.images import SUFFIXES, file_suffix, save_image
 from hifacegan_lib.utils.inputs import files_below
@@ -105,7 +105,7 @@ def fetch_hub(
                 continue
             pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
             if journal:
-                keep(journal, pool[key], stamp(pool[key]), check)
+                add_check(journal, pool[key], stamp(pool[key]), check)
             bar.update()
             if len(pool) == count:
                 break

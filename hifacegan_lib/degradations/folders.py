@@ -20,8 +20,7 @@ from hifacegan_lib.utils.jobs import workers
 
 
 class Degraded(NamedTuple):
-    """Images degraded now, images whose degraded file was there before; failures: file -> reason; a sentence of
-    files that are left aside."""
+    """Images degraded now, and before; failures: file -> reason; a sentence about files that are left aside."""
 
     done: int
     before: int

@@ -65,17 +65,17 @@ class Alignment:
 
     @property
     def side(self) -> float:
-        """Of the frame, in pixels of the photograph."""
+        """The frame's side, in pixels of the photograph."""
         return 1 / abs(self.turn)
 
     @property
     def degrees(self) -> float:
-        """By how much the face is turned clockwise in the photograph, -180 to 180."""
+        """The clockwise turn of the face in the photograph, -180 to 180."""
         return float(-np.rad2deg(np.angle(self.turn)))
 
     @property
     def corners(self) -> Points:
-        """Of the frame, in pixels of the photograph: 4 x 2, clockwise from the face's upper left."""
+        """The frame's corners, in pixels of the photograph: 4 x 2, clockwise from the face's upper left."""
         frame = np.array([0, 1, 1 + 1j, 1j])
         found = (frame - self.move) / self.turn
         return np.stack([found.real, found.imag], 1)

@@ -58,7 +58,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What became of a batch: files written, photographs that were done before, and a sentence for each failure."""
+    """The result of a batch: files written, photographs that were done before, and a sentence for each failure."""
 
     written: list[Path] = field(default_factory=list)
     before: int = 0
@@ -178,7 +178,7 @@ def _draw_aside(task: _Task, model: Model, settings: Settings, used: Mapping[str
 
 
 def _remarks(found: Restored) -> list[str]:
-    """All that the reader of the console should know about a restored photograph."""
+    """Sentences for the console about a restored photograph."""
     if not found.faces and found.trace["scale"] == 1:
         return [found.summary]  # copied
     remarks = [found.summary] if not found.faces else []
@@ -187,7 +187,7 @@ def _remarks(found: Restored) -> list[str]:
 
 
 def used_settings(model: Model, settings: Settings) -> dict[str, Any]:
-    """All that the pixels depend on beside the photograph: "auto" is replaced by the detector that it means here."""
+    """Everything that the pixels depend on beside the photograph; "auto" is replaced by the detector that is used."""
     detector = "none" if settings.aligned else detection.version(settings.detector)
     weights = {"weights": model.name, "weights_sha256": model.sha256, "engine": model.engine}
     versions = f"workbench {__version__}, drawing {DRAWING}, OpenCV {cv2.__version__}, Pillow {PIL.__version__}"

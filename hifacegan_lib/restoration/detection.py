@@ -52,7 +52,7 @@ class Detection(NamedTuple):
 
     @property
     def alignment(self) -> Alignment:
-        """To the training's frame."""
+        """The similarity from the photograph to the training's frame."""
         if self.points is not None:
             return Alignment.of_points(self.points)
         return Alignment.of_box(*self.box, self.degrees)
@@ -190,7 +190,7 @@ def _starts(length: int) -> Sequence[int]:
 
 
 def _haar(photo: Pixels, least: int) -> list[Detection]:
-    """Faces of the quarter in which the cascade is surest; where there is none, of a turn by 30 degrees."""
+    """Faces of the quarter turn in which the cascade is surest, else those of turns by 30 degrees."""
     shrink = min(1.0, 24 / least)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     if shrink < 1:
@@ -232,7 +232,7 @@ def _distinct(found: Sequence[Detection]) -> list[Detection]:
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Of two boxes: intersection over union, or 1 where one lies almost wholly in the other."""
+    """Intersection over union of two boxes, or 1 where one lies almost wholly in the other."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:

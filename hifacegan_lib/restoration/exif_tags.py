@@ -31,7 +31,7 @@ def writable_exif(read: Callable[[], Image.Exif], turn: int) -> tuple[bytes | No
 
 
 def _checked(exif: Image.Exif) -> bytes:
-    """As bytes; raises what Pillow raises if they cannot be read and written once more."""
+    """EXIF as bytes; raises one of Pillow's many errors if the bytes cannot be read and written again."""
     again = Image.Exif()
     again.load(exif.tobytes())
     again[Tag.Software] = "workbench"

@@ -52,7 +52,7 @@ def ahead(items: Iterator[T], count: int = AHEAD) -> Iterator[T]:
     """The same items, of which up to ``count`` are made before they are asked for, in a thread.
 
     Raises:
-        What ``items`` raises, in its place.
+        The errors of ``items``, in their places.
     """
     end: Any = object()
     pool = ThreadPoolExecutor(1)
@@ -185,7 +185,7 @@ class _Copy:
         return _upright(frame)
 
     def _packets(self) -> Iterator[Any]:
-        """Of the picture and the sound; a film that is cut off ends where it cannot be read further."""
+        """The packets of picture and sound; a film that is cut off ends at the last packet that can be read."""
         wanted = [self.video, *(self.film.streams[index] for index in self.sounds)]
         try:
             yield from self.film.demux(wanted)
@@ -254,7 +254,7 @@ class _Copy:
 
 
 def _tagged_seconds(stream: VideoStream) -> Fraction:
-    """Matroska's length of a stream, "00:00:04.166"; 0 where there is none."""
+    """Matroska's length of a stream, "00:00:04.166"; 0 if the file does not give it."""
     tag = stream.metadata.get("DURATION", "0").split(":")
     return sum((Fraction(part) * 60**power for power, part in enumerate(reversed(tag))), Fraction(0))
 

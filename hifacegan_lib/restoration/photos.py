@@ -64,12 +64,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Of the card."""
+        """The card's name."""
         return self.card.name
 
     @property
     def sha256(self) -> str:
-        """Of the card."""
+        """The card's sha256."""
         return self.card.sha256
 
     @property
@@ -110,7 +110,7 @@ class Model:
         return restored if isinstance(faces, np.ndarray) else faces.new_tensor(restored)
 
     def _drawn(self, faces: list[Pixels]) -> list[Pixels]:
-        """What the network draws of faces of one size."""
+        """The network's output for faces of one size."""
         batch = np.ascontiguousarray(np.stack(faces).transpose(0, 3, 1, 2), np.float32) / np.float32(255)  # N, 3, H, W
         drawn, scale = np.asarray(self.network(batch)), self.card.scale
         expected = (*batch.shape[:2], *(scale * side for side in batch.shape[2:]))
@@ -279,7 +279,7 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     (after,) = model.restore([before])
     unit = 257 if photo.deep else 1
     changes = after.astype(np.float32) - before
-    kept = detail.kept(before, after, model.card)
+    kept = detail.kept_detail(before, after, model.card)
     pixels = add(photo.pixels, (strength * unit) * (changes if kept is None else changes + kept))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
     trace = _trace(model, faces, detector="none: the picture is a face", strength=strength, scale=1)

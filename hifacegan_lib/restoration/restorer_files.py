@@ -32,7 +32,7 @@ PUBLISHED_SIZE = 512  # pixels; at which the published HiFaceGAN was trained
 
 
 def load(path: Path, device: str, precision: Any, network: Any = None) -> Model:
-    """The restorer of a folder or file; ``network`` is of a file's class, where that is none of this project.
+    """The restorer of a folder or file; ``network`` is the file's, if its class is not of this project.
 
     Raises:
         ValueError: nothing recognises it (the message says what was tried), or an ``.onnx`` file elsewhere than on the
@@ -65,7 +65,7 @@ def results(folder: Path) -> Model:
 
 
 def onnx_engine() -> str:
-    """What draws ONNX graphs, for the trace."""
+    """The software that draws ONNX graphs, for the trace."""
     return f"ONNX Runtime {onnxruntime.__version__}, cpu, float32"
 
 

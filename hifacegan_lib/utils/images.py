@@ -27,7 +27,7 @@ Pixels = NDArray[np.uint8]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 SUFFIXES |= {".gif", ".avif"} if features.check("avif") else {".gif"}  # Pillow may be built without AVIF
 MOST_PIXELS = 2 * 89_478_485
-"""Of a file: more would be a decompression bomb, by Pillow's own limit."""
+"""Largest image of a file; by Pillow's limit, a larger one is a decompression bomb."""
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # once for the process: a filter around each file would need a lock around it
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and of many pixels; files are judged here
@@ -54,7 +54,7 @@ class Raster:
 
     @property
     def shown(self) -> Pixels:
-        """In 8 bits, on white where it is transparent: what networks and detectors see."""
+        """The picture in 8 bits, composited on white, as networks and detectors take it."""
         if self.alpha is None:
             return ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if self.deep else self.pixels
         cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
@@ -182,7 +182,7 @@ def _by_opencv(data: bytes, turn: int) -> Raster:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    """EXIF's orientation, 1 to 8; 1 if it is missing or cannot be read."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow raises SyntaxError, struct.error, ... for EXIF that is damaged
@@ -192,7 +192,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """An array, H x W or H x W x C, upright: turned and mirrored as EXIF's orientation, 1 to 8, asks for."""
+    """An array, H x W or H x W x C, turned and mirrored by EXIF's orientation, 1 to 8."""
     if orientation in (2, 5, 7, 4):  # mirrored
         image = image[:, ::-1]
     return np.rot90(image, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0))

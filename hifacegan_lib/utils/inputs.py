@@ -35,7 +35,7 @@ class Sources(NamedTuple):
             return ""
         kinds = Counter(path.suffix.lower() or "no suffix" for path in self.aside)
         counted = ", ".join(f"{suffix} {count}" for suffix, count in sorted(kinds.items()))
-        named = printable(some((path.relative_to(self.root).as_posix() for path in self.aside), NAMED))
+        named = printable(shortened((path.relative_to(self.root).as_posix() for path in self.aside), NAMED))
         return f"left aside, of a format that is not read here: {len(self.aside)} files ({counted}): {named}"
 
 
@@ -77,11 +77,11 @@ def files_by_name(sources: Sources) -> dict[str, Path]:
 def unpaired(here: str, mine: Collection[str], there: str, theirs: Collection[str]) -> str:
     """The names that only one of two sides has, a line for each side; empty if there are none."""
     only = {here: set(mine) - set(theirs), there: set(theirs) - set(mine)}
-    lines = [f"  only in {side} ({len(names)}): {some(names) or 'none'}" for side, names in only.items()]
+    lines = [f"  only in {side} ({len(names)}): {shortened(names) or 'none'}" for side, names in only.items()]
     return "\n".join(lines) if any(only.values()) else ""
 
 
-def some(names: Iterable[str], most: int = LISTED) -> str:
+def shortened(names: Iterable[str], most: int = LISTED) -> str:
     """The first of many names, sorted, and how many more there are."""
     listed = sorted(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""

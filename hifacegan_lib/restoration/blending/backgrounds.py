@@ -1,4 +1,4 @@
-"""What lies around the faces, enlarged: by Lanczos's kernel, or by a network that takes pictures of any size.
+"""Enlarge the surroundings of the faces: by Lanczos's kernel, or by a network that takes pictures of any size.
 
     pixels -> tiles with a margin -> network (s times as large) -> resized to ``scale`` times -> margins cut off
 
