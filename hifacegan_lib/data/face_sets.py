@@ -150,10 +150,10 @@ def _card_of(name: str, source: Source, recipe: bool) -> SetCard:
 def _listed(card: SetCard, source: Source, out: Path | None) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
     """Part -> key -> file, and key -> name within the set."""
     if isinstance(source, Mapping):
-        found = {str(_key(name)): Path(path) for name, path in source.items()}
+        found = {_key(name): Path(path) for name, path in source.items()}
         if len(found) < len(source) or not found:
             raise ValueError(f"{card.name}: {len(source)} files of {len(found)} names: expected one file a name")
-        return {"clean": found}, {str(_key(name)): name for name in source}
+        return {"clean": found}, {_key(name): name for name in source}
     root = Path(source)
     if not root.is_dir():
         raise FileNotFoundError(f"{card.name}: {root}: no such folder")
@@ -172,9 +172,9 @@ def _listed(card: SetCard, source: Source, out: Path | None) -> tuple[dict[str, 
     return {"clean": clean, "damaged": damaged}, {key: path.name for key, path in damaged.items()}
 
 
-def _key(name: str) -> PurePosixPath:
+def _key(name: str) -> str:
     path = PurePosixPath(name)
-    return path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    return str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
 
 
 class _Look(NamedTuple):

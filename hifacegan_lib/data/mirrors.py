@@ -54,9 +54,8 @@ def local_shard(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    if not origin(path):
+    if not (address := origin(path).removesuffix(f"/{path.name}")):
         raise FileNotFoundError(f"{path}: no such shard; copy it there, or write the shards again")
-    address = origin(path).removesuffix(f"/{path.name}")
     with FileLock(path.with_name(f".{path.name}.lock")):  # one process copies, the others wait
         if not path.is_file():
             with atomic(path) as partial:

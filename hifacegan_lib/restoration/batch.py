@@ -112,11 +112,12 @@ def restore_folder(
             for source in sources:
                 name, stem = names[source][0], stems[source]
                 with guard.item(source):
-                    mark, line = files.sha256(source), journal.get(name, {})
-                    known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
+                    sha256, line = files.sha256(source), journal.get(name, {})
+                    same = line.get("sha256") == sha256
+                    known = [out / file for file in line.get("files", [])] if same else []
                     whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
-                    if not (line.get("sha256") == mark and line.get("settings") == used and whole) or overwrite:
-                        yield _Task(source, stem, suffixes[source], mark, known)
+                    if overwrite or not (same and line.get("settings") == used and whole):
+                        yield _Task(source, stem, suffixes[source], sha256, known)
                         continue
                     outcome.before += 1
                 tick()
@@ -127,7 +128,7 @@ def restore_folder(
                 drawn, (name, origin) = result(), names[task.source]
                 _place(drawn.made, None if overwrite else mine.union(task.known), taken)
                 taken |= identities(drawn.made)
-                line = {"file": name, "source": origin, "sha256": task.mark, "settings": used, **drawn.about}
+                line = {"file": name, "source": origin, "sha256": task.sha256, "settings": used, **drawn.about}
                 line |= {"files": [path.relative_to(out).as_posix() for path in drawn.made]}
                 files.append_line(out / JOURNAL, line)
                 outcome.written += drawn.made
@@ -145,7 +146,7 @@ class _Task(NamedTuple):
     source: Path
     stem: Path
     suffix: str
-    mark: str
+    sha256: str
     known: list[Path]
 
 
@@ -167,7 +168,7 @@ def _draw_aside(task: _Task, model: Model, settings: Settings, used: Mapping[str
     here = used_settings(model, settings)
     if other := [f"{key} {here[key]!r}, expected {value!r}" for key, value in used.items() if here[key] != value]:
         raise ValueError(f"this worker has {'; '.join(other)}")
-    found, plan = _draw(task.source, task.stem, task.suffix, model, settings)
+    found, plan = _draw(task, model, settings)
     aside = Path(tempfile.mkdtemp(dir=scratch))
     made = {path: aside / path.name for path in plan}
     for path, write in plan.items():
@@ -206,11 +207,10 @@ def _possible(source: Path, stem: Path, suffix: str, settings: Settings) -> Iter
         yield stem.with_name(f"{stem.name}_comparison.jpg")
 
 
-def _draw(
-    source: Path, stem: Path, suffix: str, model: Model, settings: Settings
-) -> tuple[Restored, dict[Path, Callable[[Path], object]]]:
+def _draw(task: _Task, model: Model, settings: Settings) -> tuple[Restored, dict[Path, Callable[[Path], object]]]:
     """Restore one photograph; each file that it becomes, with the function that writes it."""
-    photo, s = read_photo(source), settings
+    source, stem, s = task.source, task.stem, settings
+    photo = read_photo(source)
     if s.aligned:
         found = restore_aligned(photo, model, s.strength)
     else:
@@ -220,7 +220,7 @@ def _draw(
         for n, face in enumerate(found.faces, 1):
             plan[stem.with_name(f"{stem.name}_face{n}.png")] = partial(save_image, image=face.after)
     elif found.faces or found.trace["scale"] > 1 or s.background:
-        plan[output_file(source, stem, suffix)] = found.save
+        plan[output_file(source, stem, task.suffix)] = found.save
     else:
         plan[stem.with_name(source.name)] = lambda path: files.write_bytes(path, source.read_bytes())
     if s.comparison:

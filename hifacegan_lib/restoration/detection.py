@@ -124,27 +124,25 @@ def _yunet(photo: Pixels, least: int) -> list[Detection]:
 
 def _upright(photo: Pixels, face: Detection, network: cv2.FaceDetectorYN) -> Detection:
     """The same face with the landmarks of the turn in which it is surest, and these found again upright."""
-    left, top, wide, high = face.box
-    centre, side = complex(left + wide / 2, top + high / 2), AROUND * max(wide, high)
     best = face
     if face.score >= SURE and face.shown >= CLEAR and abs(face.alignment.degrees) < LEANS:
         return face
     for eighth in (0, 1, -1, 2, -2, 3, -3, 4):
-        seen = _close(photo, face, centre, np.exp(-1j * np.pi / 4 * eighth) / side, network)
+        seen = _close(photo, face, np.exp(-1j * np.pi / 4 * eighth), network)
         best = seen if seen and seen.score > best.score else best
         if best.score >= SURE:
             break
     for _ in range(2):  # nearer to upright, the landmarks are truer
         turn = best.alignment.turn
-        best = _close(photo, face, centre, turn / abs(turn) / side, network) or best
+        best = _close(photo, face, turn / abs(turn), network) or best
     return best
 
 
-def _close(
-    photo: Pixels, face: Detection, centre: complex, turn: complex, network: cv2.FaceDetectorYN
-) -> Detection | None:
-    """The face in a square around it that is turned upright by ``turn``; None when it is not seen there."""
-    square = Alignment(complex(turn), complex(0.5, 0.5) - complex(turn) * centre)
+def _close(photo: Pixels, face: Detection, turn: complex, network: cv2.FaceDetectorYN) -> Detection | None:
+    """The face in a square around it, turned by ``turn`` of length 1; None: the network does not find it there."""
+    left, top, wide, high = face.box
+    turn = complex(turn / (AROUND * max(wide, high)))
+    square = Alignment(turn, complex(0.5, 0.5) - turn * complex(left + wide / 2, top + high / 2))
     rows = yunet_rows(network, cut(photo, square, CLOSE))
     for row in sorted(rows, key=lambda row: -row[14]):
         points = row[4:14].reshape(5, 2).astype(np.float64) @ (1, 1j) / CLOSE

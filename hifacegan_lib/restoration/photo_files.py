@@ -6,7 +6,6 @@ is until a pixel changes.
 """
 
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from hifacegan_lib.restoration.exif_tags import writable_exif
 from hifacegan_lib.utils import images, tiffs
 from hifacegan_lib.utils.images import Raster, orientation
 
-SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
-"""Formats that are written as they came; all others become PNG."""
 FORMATS = dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
 FORMATS |= {".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Formats that are written as they came; all others become PNG."""
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # sides that these formats can hold, pixels
 
 
@@ -85,7 +83,8 @@ def _of_tiff(data: bytes, tiff: tiffs.Tiff) -> Photo:
 
 def _of_pillow(data: bytes, file: Image.Image) -> Photo:
     raster, info, mode = images.decoded(file, data), file.info, file.mode
-    suffix = SUFFIXES.get(str(file.format).lower(), ".png")
+    suffix = images.format_suffix(file)
+    suffix = suffix if suffix in FORMATS else ".png"
     turn = orientation(file)
     exif, lost = writable_exif(file.getexif, turn)
     icc = info.get("icc_profile")
@@ -162,13 +161,8 @@ def written_suffix(path: Path) -> str:
     Only the header is read. A file that cannot be read keeps its suffix.
     """
     try:
-        with Image.open(path) as file:
-            kind = str(file.format).lower()
-    except Exception:  # also a TIFF of a kind that Pillow does not know
-        kind = ""
-        with suppress(OSError), path.open("rb") as opened:
-            kind = "tiff" if tiffs.is_tiff(opened.read(4)) else ""
-        if not kind:
-            return path.suffix
-    suffix = SUFFIXES.get(kind, ".png")
+        suffix = images.file_suffix(path)
+    except Exception:
+        return path.suffix
+    suffix = suffix if suffix in FORMATS else ".png"
     return path.suffix if FORMATS.get(path.suffix.lower()) == FORMATS[suffix] else suffix

@@ -206,9 +206,17 @@ def file_suffix(path: str | Path) -> str:
     """
     try:
         with Image.open(path) as file:
-            kind = str(file.format).lower()
+            return format_suffix(file)
     except UnidentifiedImageError:
+        with Path(path).open("rb") as opened:
+            if tiffs.is_tiff(opened.read(4)):  # of a kind that Pillow does not know
+                return ".tif"
         raise ValueError(f"{path}: not an image that can be decoded") from None
+
+
+def format_suffix(file: Image.Image) -> str:
+    """The suffix of the format of an image that Pillow has opened."""
+    kind = str(file.format).lower()
     return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
 
 

@@ -95,7 +95,7 @@ def _samples(page: TiffPage) -> NDArray[Any] | None:
     if page.compression == _LZW:  # tifffile leaves LZW to imagecodecs, unless its table has another decoder
         TIFF.DECOMPRESSORS._codecs.setdefault(_LZW, _unpacked)
     if page.bitspersample not in (1, 8, 16, 32):
-        if page.bitspersample < 8:
+        if np.max(page.bitspersample) < 8:
             return None
         raise ValueError(f"a TIFF of {page.bitspersample} bits a sample cannot be decoded here; 1, 8 and 16 bits can")
     found = page.asarray()

