@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hifacegan_lib import first_networks
-from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.mirrors import is_address
 from hifacegan_lib.data.preparation import prepare
@@ -110,7 +110,7 @@ def fixed_pairs(p: Params, split: str, image_size: int, recipe: str, batch_size:
 def _pairs(p: Params, split: str, image_size: int, recipe: str, batch_size: int, **options: Any) -> FaceLoader:
     find_data(p)
     data_dir, recipe = data_folder(p.data_dir), recipe_file(recipe)
-    return get_face_loader(LoaderConfig(data_dir, image_size, recipe, batch_size, seed=p.seed, **options), split)
+    return FaceLoader(LoaderConfig(data_dir, image_size, recipe, batch_size, seed=p.seed, **options), split)
 
 
 def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, generator: nn.Module | None = None) -> Path:

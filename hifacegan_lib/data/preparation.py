@@ -123,9 +123,8 @@ def prepare(
 def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
     """The folder's manifest, if it has the same parameters and its files exist; else FileExistsError."""
     manifest = Manifest.load(folder)
-    there = manifest.parameters
-    other = [name for name, value in asked.items() if there.get(name) != value]
-    differ = [f"{name} = {there.get(name)!r}, requested {asked[name]!r}" for name in other]
+    had = {name: manifest.parameters.get(name) for name in asked}
+    differ = [f"{name} = {had[name]!r}, requested {value!r}" for name, value in asked.items() if had[name] != value]
     if differ:
         raise FileExistsError(
             f"{folder} holds other data ({'; '.join(differ)}); choose another data_dir, or set overwrite = true"

@@ -88,7 +88,8 @@ def redraw(source: Path, out: Path, draw: Draw, progress: Callable[[int, int], o
             av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as target,
         ):
             written = _Copy(film, target, first, draw, progress).run()
-        frames = _frames_in(partial)
+        with av.open(str(partial)) as made:
+            frames = made.streams.video[0].frames
     if frames != written.frames:
         raise ValueError(f"{out}: {frames} frames were written of {written.frames}")
     return written
@@ -290,8 +291,3 @@ def _fits_mp4(stream: Any) -> bool:
     with suppress(av.FFmpegError):
         target.close()
     return True
-
-
-def _frames_in(path: Path) -> int:
-    with av.open(str(path)) as film:
-        return film.streams.video[0].frames
