@@ -22,7 +22,7 @@ import numpy as np
 from _bench import finish, machine, options, table
 from skimage import data
 
-from hifacegan_lib.data.face_loader import LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.data.shards import write_shards
@@ -105,7 +105,7 @@ def prepared(faces: list[Path], root: Path, workers: int) -> Manifest:
 
 def loader(folder: Path, size: int) -> Generator[dict[str, Any]]:
     config = LoaderConfig(folder, size, "face_renov", batch_size=8, crop_min=CROP, flip_probability=0.5)
-    return get_face_loader(config, "train").batches()
+    return FaceLoader(config, "train").batches()
 
 
 def turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

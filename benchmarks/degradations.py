@@ -27,7 +27,7 @@ from _bench import OURS, Call, Times, finish, machine, milliseconds, options, ra
 from _ways import NotShared, Way, ways
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.data.face_loader import LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.recipes import Step, Trace, load_recipe
 from hifacegan_lib.utils.images import Pixels, save_image
@@ -231,7 +231,7 @@ def loader(faces: Sequence[Pixels], rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             for workers, found in rates.items():
                 config = LoaderConfig(root, len(faces[0]), RECIPE, batch_size=min(4, len(faces)), workers=workers)
-                batches = get_face_loader(config, "train").batches()
+                batches = FaceLoader(config, "train").batches()
                 found.append(_rate(batches))
                 del batches  # ends the workers
     alone, two = max(rates[0]), max(rates[2])

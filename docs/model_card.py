@@ -23,7 +23,7 @@ from skimage import data
 from torch import Tensor
 
 from hifacegan_lib.data.drawn_portraits import portrait
-from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig
 from hifacegan_lib.degradations.recipes import load_recipe
 from hifacegan_lib.evaluation import baselines, scoring
 from hifacegan_lib.evaluation.results import Evaluation
@@ -92,7 +92,7 @@ def held(method: str) -> dict[str, float]:
 def prints(source: Path) -> dict[str, Any]:
     """The numbers of old prints."""
     models: dict[str, Any] = {name: load(name).network for name in ("fidelity", VINTAGE)}
-    valid = get_face_loader(LoaderConfig(str(source), SIZE, PRINTS, 8, 1.0, 0.0), "valid")
+    valid = FaceLoader(LoaderConfig(str(source), SIZE, PRINTS, 8, 1.0, 0.0), "valid")
     found = scoring.evaluate(models, valid, 1000, metrics=standard(METRICS))
     return {
         "recipe": PRINTS,
@@ -113,7 +113,7 @@ def beyond(source: Path) -> list[dict[str, Any]]:
         mixed = {name: torch.lerp(value, last.state_dict()[name], blend) for name, value in first.state_dict().items()}
         networks[f"{blend:g}"] = copy.deepcopy(first)
         networks[f"{blend:g}"].load_state_dict(mixed)
-    valid = get_face_loader(LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0), "valid")
+    valid = FaceLoader(LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0), "valid")
     found = scoring.evaluate(networks, valid, 1000, metrics=standard(METRICS))
     gains = {name: found.scores[name]["psnr"] - found.scores["degraded"]["psnr"] for name in networks}
     worse = {n: {"faces": int((gain < 0).sum()), "least": round(float(gain.min()), 2)} for n, gain in gains.items()}
@@ -124,11 +124,11 @@ def beyond(source: Path) -> list[dict[str, Any]]:
 def measure(source: Path) -> dict[str, Any]:
     """All numbers of the card but those of old prints and beyond realism."""
     config = LoaderConfig(str(source), SIZE, RECIPE, 8, 1.0, 0.0)
-    train = _first(get_face_loader(config, "train"), TUNING)
+    train = _first(FaceLoader(config, "train"), TUNING)
     tuned = {family.__name__: baselines.tune(family, grid, train) for family, grid in GRIDS.items()}
     models: dict[str, Any] = {name: load(name).network for name in (*BLENDS, OPEN)}
     methods = {name: one.method for name, one in tuned.items()} | models
-    valid = get_face_loader(config, "valid")
+    valid = FaceLoader(config, "valid")
     found = scoring.evaluate(methods, valid, 1000, metrics=standard(METRICS))
     over = ["degraded", *tuned]
     return {
@@ -191,7 +191,7 @@ def _rounded(image: Tensor) -> Tensor:
 
 def pictures(kept: Path) -> None:
     """weights/faces.jpg and failures.jpg."""
-    faces = get_face_loader(LoaderConfig(str(kept), SIZE, RECIPE, 1, 1.0, 0.0), "valid")
+    faces = FaceLoader(LoaderConfig(str(kept), SIZE, RECIPE, 1, 1.0, 0.0), "valid")
     generated = [batch for batch in faces if "cc0" in batch["key"][0]]
     models = {name: load(name) for name in BLENDS if name != "half"}
     shown: dict[str, list[tuple[float, dict[str, Pixels]]]] = {}  # key -> gain and pictures of each draw of damage

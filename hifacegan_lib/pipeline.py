@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hifacegan_lib import first_networks
-from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.mirrors import is_address
 from hifacegan_lib.data.preparation import prepare
@@ -110,7 +110,7 @@ def fixed_pairs(p: Params, split: str, image_size: int, recipe: str, batch_size:
 def _pairs(p: Params, split: str, image_size: int, recipe: str, batch_size: int, **options: Any) -> FaceLoader:
     find_data(p)
     data_dir, recipe = data_folder(p.data_dir), recipe_file(recipe)
-    return get_face_loader(LoaderConfig(data_dir, image_size, recipe, batch_size, seed=p.seed, **options), split)
+    return FaceLoader(LoaderConfig(data_dir, image_size, recipe, batch_size, seed=p.seed, **options), split)
 
 
 def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, generator: nn.Module | None = None) -> Path:
@@ -186,7 +186,7 @@ def dependencies(p: Training) -> dict[str, Any]:
     """All that a run's weights depend on: parameters, recipe, and the hashes of images and initial weights."""
     manifest = find_data(p)
     recipe = json.loads(load_recipe(recipe_file(p.recipe)).to_json())
-    lines = sorted(f"{entry.split} {entry.key} {entry.content}" for entry in manifest.files())
+    lines = sorted(f"{entry.split} {entry.key} {entry.content_sha256}" for entry in manifest.files())
     return {
         "parameters": p.model_dump(exclude=MAY_CHANGE),
         "recipe": {k: v for k, v in recipe.items() if k not in ("description", "source", "license")},
@@ -205,7 +205,7 @@ def copy_manifest(manifest: Manifest, folder: Path) -> None:
     kept = folder / "manifest.json"
     if kept.exists() and checkpoints.list_complete(folder / "checkpoints"):
         there, asked = (
-            {entry.key: f"{entry.split} {entry.content:.8}" for entry in files.files()}
+            {entry.key: f"{entry.split} {entry.content_sha256:.8}" for entry in files.files()}
             for files in (Manifest.load(folder), manifest)
         )
         if found := checkpoints.differences(there, asked):

@@ -27,10 +27,10 @@ from hifacegan_lib.degradations.traces import find_key
 from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.generator import Generator, GeneratorConfig
 from hifacegan_lib.restoration import pretrained
-from hifacegan_lib.restoration.batch import JOURNAL, Outcome, Settings, append_line, read_journal, restore_folder
+from hifacegan_lib.restoration.batch import JOURNAL, Outcome, Settings, read_journal, restore_folder
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.restoration.photos import Model
-from hifacegan_lib.utils import images, weight_registry
+from hifacegan_lib.utils import files, images, weight_registry
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.inputs import images_in
 
@@ -248,7 +248,7 @@ def test_a_journal_cut_at_any_byte_is_completed_by_the_next_run(tmp_path: Path, 
     for cut in range(len(whole)):  # at every byte: the rest of the line harms no other line
         journal.write_bytes(whole[:cut])
         for name in lines.keys() - read_journal(journal).keys():
-            append_line(journal, lines[name])
+            files.append_line(journal, lines[name])
         assert read_journal(journal) == lines
 
 

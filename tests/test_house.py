@@ -31,11 +31,11 @@ FLOORS = [
 """A wing may import its own floor and those before it."""
 
 BUDGET = {
-    "utils": 1920,
+    "utils": 1810,
     "models": 2620,
-    "degradations": 1600,
-    "restoration": 2910,
-    "data": 1880,
+    "degradations": 1580,
+    "restoration": 2850,
+    "data": 1850,
     "metrics": 1700,
     "evaluation": 2600,
     "reports": 1540,

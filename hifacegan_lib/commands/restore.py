@@ -107,8 +107,8 @@ def restore(
     total = len(sources.files)
     count = total - done.before - len(done.failed)
     print(f"{count} of {total} done{before}{empty}, {len(done.failed)} left out; weights: {model.name}")
-    if sources.says:
-        print(sources.says)
+    if sources.aside:
+        print(sources.aside_sentence)
     print(f"files    {out}\ntraces   {out / batch.JOURNAL}")
     return 1 if done.failed else 0
 
@@ -129,7 +129,7 @@ def _film(source: Path, target: Path, draw: Callable[..., Any], overwrite: bool,
 
         made = draw(progress=progress)
         bar.close()
-        print(f"{made.says}; weights: {weights}\nfilm     {made.path}")
+        print(f"{made.summary}; weights: {weights}\nfilm     {made.path}")
         for sentence in made.differs:
             guard.report(f"differs from the source: {sentence}")
         return 1 if made.differs else 0

@@ -2,8 +2,8 @@ from . import duplicates as duplicates
 from .drawn_portraits import portrait as portrait
 from .duplicates import distance as distance
 from .duplicates import face_hash as face_hash
+from .face_loader import FaceLoader as FaceLoader
 from .face_loader import LoaderConfig as LoaderConfig
-from .face_loader import get_face_loader as get_face_loader
 from .face_loader import load_entry as load_entry
 from .face_sets import set_cards as set_cards
 from .manifest import Manifest as Manifest

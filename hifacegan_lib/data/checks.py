@@ -5,11 +5,8 @@ preparation that was interrupted does not check the same files again.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from io import RawIOBase
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -17,12 +14,13 @@ import numpy as np
 from joblib import cpu_count
 
 from hifacegan_lib.data.duplicates import SIDE, Hash, both_hashes
+from hifacegan_lib.utils.files import append_line, read_lines
 from hifacegan_lib.utils.images import contents, decode_image
 from hifacegan_lib.utils.item_guard import reason
 
 SMALLEST_SIDE = 16  # pixels
 JOURNAL = ".checked_1.jsonl"
-"""In the data folder until the manifest is written. The number changes when the same file gets another check."""
+"""The journal, in the data folder until the manifest is written. Its number changes when the same file's check does."""
 
 _LEAST = 8 * SIDE  # pixels of a reduced image; its hash is nearly that of the full image
 
@@ -40,7 +38,7 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], workers:
 
 
 class Check(NamedTuple):
-    """What is known of a file: sha256, upright size in pixels, hashes of the image and its mirror image, hexadecimal.
+    """The facts of a file: sha256, upright size in pixels, hashes of the image and its mirror image, hexadecimal.
 
     ``error`` is the reason why the file cannot be used; then the rest is empty.
     """
@@ -54,7 +52,7 @@ class Check(NamedTuple):
 
     @property
     def hashes(self) -> tuple[Hash, Hash]:
-        """Of the image and of its mirror image."""
+        """The hashes of the image and of its mirror image."""
         plain, mirrored = (np.frombuffer(bytes.fromhex(text), np.uint64) for text in (self.plain, self.mirrored))
         return plain, mirrored
 
@@ -72,7 +70,7 @@ def check_face(path: Path) -> Check:
         return Check(error=reason(error, path))
 
 
-def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
+def check_faces(paths: Sequence[Path], journal: Path | None = None, workers: int = 0) -> Iterator[Check]:
     """The check of each file, in the order of ``paths``.
 
     Args:
@@ -83,21 +81,19 @@ def checks(paths: Sequence[Path], journal: Path | None = None, workers: int = 0)
     known = {path: check for path, (then, check) in _read(journal).items() if stamps.get(path) == then}
     fresh = [path for path in paths if path not in known]
     found = in_order(check_face, fresh, workers)
-    with journal.open("ab", buffering=0) if journal and fresh else nullcontext() as lines:
-        for path in paths:
-            if path in known:
-                yield known[path]
-                continue
-            check = next(found)
-            if lines and not check.error:
-                keep(lines, path, stamps[path], check)
-            yield check
+    for path in paths:
+        if path in known:
+            yield known[path]
+            continue
+        check = next(found)
+        if journal and not check.error:
+            add_check(journal, path, stamps[path], check)
+        yield check
 
 
-def keep(journal: RawIOBase, path: Path, then: tuple[int, int], check: Check) -> None:
-    """Add the check of a file, which had the stamp ``then`` before, to a journal opened without a buffer."""
-    # the end of a line first: a killed process may have left half a line
-    journal.write(b"\n" + json.dumps([str(path), *then, *check]).encode())
+def add_check(journal: Path, path: Path, then: tuple[int, int], check: Check) -> None:
+    """Add the check of a file, which had the stamp ``then`` before, to a journal."""
+    append_line(journal, [str(path), *then, *check])
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -110,11 +106,5 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def _read(journal: Path | None) -> dict[Path, tuple[tuple[int, int], Check]]:
-    found: dict[Path, tuple[tuple[int, int], Check]] = {}
-    for line in journal.read_bytes().splitlines() if journal and journal.exists() else ():
-        try:
-            name, size, changed, *check = json.loads(line)
-            found[Path(name)] = (size, changed), Check(*check)
-        except (ValueError, TypeError):  # the line that a killed process did not finish
-            continue
-    return found
+    lines = read_lines(journal) if journal else ()
+    return {Path(name): ((size, changed), Check(*check)) for name, size, changed, *check in lines}

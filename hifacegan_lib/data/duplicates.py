@@ -56,6 +56,8 @@ def near_duplicates(
         valid: key -> hashes of the image and of its mirror image, so that mirrored copies are found.
         threshold: largest number of different bits.
     """
+    if not train:
+        return []
     keys, hashes = list(train), np.stack(list(train.values()))
     found = []
     for key, (plain, mirrored) in valid.items():

@@ -52,38 +52,31 @@ class LoaderConfig:
     workers: NonNegativeInt = 0
 
 
-def get_face_loader(config: LoaderConfig, split: str) -> "FaceLoader":
-    """The loader of one split of ``config.data_dir``'s manifest.
-
-    Raises:
-        FileNotFoundError, ValueError: no manifest or an invalid one; no such recipe or split; too few training images
-            for a batch.
-    """
-    return FaceLoader(Manifest.load(config.data_dir).files(split), config, split)
-
-
 class FaceLoader:
     """Batches of pairs: ``clean``, ``degraded``, float32 N x 3 x H x W in [0, 1]; ``key``, ``trace`` (JSON), N strings.
 
     The order is that of the keys for ``valid``, and shuffled by (seed, epoch) for ``train``. Iteration gives epoch 0.
     If its images do not fill the last batch, this batch is smaller for ``valid`` and left out for ``train``.
     :meth:`batches` never ends.
+
+    Raises:
+        FileNotFoundError, ValueError: no manifest or an invalid one in ``data_dir``; no such recipe or split; too few
+            training images for a batch.
     """
 
-    def __init__(self, entries: Sequence[Entry], config: LoaderConfig, split: str) -> None:
-        self.config, self.split = config, split
+    def __init__(self, config: LoaderConfig, split: str) -> None:
+        self.config, self.split, entries = config, split, Manifest.load(config.data_dir).files(split)
         self.pairs = FacePairs(entries, config, load_recipe(config.recipe))
         if not len(self):
             raise ValueError(
                 f"{config.data_dir}: the {len(entries)} images of {split} do not fill a batch of {config.batch_size}"
             )
-        small = [entry for entry in entries if min(entry.height, entry.width) < config.image_size]
-        if small:
-            least = min(min(entry.height, entry.width) for entry in small)
+        sides = (min(entry.height, entry.width) for entry in entries)
+        if small := [side for side in sides if side < config.image_size]:
             warn(
                 f"{config.data_dir}: {len(small)} of {len(entries)} images are enlarged to image_size = "
-                f"{config.image_size} (smallest side {least}); their clean faces are blurred",
-                stacklevel=3,
+                f"{config.image_size} (smallest side {min(small)}); their clean faces are blurred",
+                stacklevel=2,
             )
 
     def __len__(self) -> int:

@@ -2,8 +2,8 @@
 
     fingerprint = SHA-256 of the lines "name SHA-256-of-the-file", sorted by name
 
-The name of a set says little: two sets of damaged faces are called CelebA-Test. So the fingerprint of the files stands
-in every row of a benchmark, and a folder that is not what its name promises says so. A set is one of three kinds:
+A name is not enough: two sets of damaged faces are called CelebA-Test. So the fingerprint of the files stands in every
+row of a benchmark, with remarks where a folder differs from the card of its name. A set is one of three kinds:
 
     pairs         subfolders clean/ and damaged/, whose pictures pair by name
     clean         clean faces; a recipe damages them, by the same seeds as `hifacegan degrade`
@@ -11,18 +11,17 @@ in every row of a benchmark, and a folder that is not what its name promises say
 """
 
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt
 
-from hifacegan_lib.degradations.crop import draw_frame
+from hifacegan_lib.data.checks import in_order
+from hifacegan_lib.degradations.crop import whole_frame
 from hifacegan_lib.degradations.recipes import Recipe, pair_seed
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Trace
 from hifacegan_lib.utils.files import read_json, sha256, write_json
@@ -40,7 +39,7 @@ PARTS = ("clean", "damaged")  # subfolders of a set of pairs
 
 
 class SetCard(Record):
-    """What is known of a set, as a JSON file holds it; null where nobody could measure it.
+    """The known facts of a set, as in a JSON file; null where nobody could measure them.
 
     Attributes:
         name: by which the command line calls it; ``title``: for tables.
@@ -103,7 +102,7 @@ class FaceSet:
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What the numbers of its faces depend on, as JSON values."""
+        """The conditions on which the numbers of its faces depend, as JSON values."""
         known = {"set": self.card.name, "set_title": self.card.title, "set_kind": self.card.kind}
         known |= {"set_source": self.card.source, "set_fingerprint": self.fingerprint}
         return {**known, "set_sizes": _counted(self.shapes), "set_remarks": list(self.remarks), **self.made}
@@ -127,15 +126,14 @@ def open_set(
     card = cards.get(name) or _card_of(name, source, recipe)
     parts, names = _listed(card, source, out)
     files = [(part, key, path) for part, found in parts.items() for key, path in found.items()]
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        seen = list(pool.map(_look, [path for *_, path in files]))
-    unreadable = {key: look.problem for (_, key, _), look in zip(files, seen, strict=True) if look.problem}
-    good = {part: {k: path for k, path in found.items() if k not in unreadable} for part, found in parts.items()}
+    seen = list(zip(files, in_order(_look, [path for *_, path in files], workers=4), strict=True))
+    unreadable = {key: look.problem for (_, key, _), look in seen if look.problem}
     if len(unreadable) == len(names):
         raise ValueError(f"{name}: no face can be read: {next(iter(unreadable.values()))}")
-    lines = sorted(f"{part}/{key} {look.sha256}" for (part, key, _), look in zip(files, seen, strict=True))
+    lines = sorted(f"{part}/{key} {look.sha256}" for (part, key, _), look in seen)
     fingerprint = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    shapes = {key: look.shape for (_, key, _), look in zip(files, seen, strict=True) if key not in unreadable}
+    shapes = {key: look.shape for (_, key, _), look in seen if key not in unreadable}
+    good = {part: {k: path for k, path in found.items() if k not in unreadable} for part, found in parts.items()}
     inputs, clean = good.get("damaged", {}), good.get("clean", {})
     remarks = _remarks(card, len(names), fingerprint, shapes)
     return FaceSet(card, inputs, clean, names, fingerprint, shapes, unreadable, remarks)
@@ -152,10 +150,10 @@ def _card_of(name: str, source: Source, recipe: bool) -> SetCard:
 def _listed(card: SetCard, source: Source, out: Path | None) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
     """Part -> key -> file, and key -> name within the set."""
     if isinstance(source, Mapping):
-        found = {str(_key(name)): Path(path) for name, path in source.items()}
+        found = {_key(name): Path(path) for name, path in source.items()}
         if len(found) < len(source) or not found:
             raise ValueError(f"{card.name}: {len(source)} files of {len(found)} names: expected one file a name")
-        return {"clean": found}, {str(_key(name)): name for name in source}
+        return {"clean": found}, {_key(name): name for name in source}
     root = Path(source)
     if not root.is_dir():
         raise FileNotFoundError(f"{card.name}: {root}: no such folder")
@@ -174,9 +172,9 @@ def _listed(card: SetCard, source: Source, out: Path | None) -> tuple[dict[str, 
     return {"clean": clean, "damaged": damaged}, {key: path.name for key, path in damaged.items()}
 
 
-def _key(name: str) -> PurePosixPath:
+def _key(name: str) -> str:
     path = PurePosixPath(name)
-    return path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    return str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
 
 
 class _Look(NamedTuple):
@@ -237,7 +235,7 @@ def damaged(
     traces: dict[str, Trace] = {}
     for key in faces.clean:
         trace = recipe.sample(pair_seed(faces.names[key], 0, seed), grid=size or REFERENCE_SIZE)
-        traces[key] = trace.with_frame(draw_frame(*faces.shapes[key], size, 1, 0, 0)) if size else trace
+        traces[key] = trace.with_frame(whole_frame(faces.shapes[key], size)) if size else trace
     how = {"recipe": recipe.name, "size": size, "seed": seed, "fingerprint": faces.fingerprint}
     record: dict[str, Any] = how | {"traces": {key: trace.to_dict() for key, trace in traces.items()}}
     if not (folder / RECORD).exists() or read_json(folder / RECORD) != record:

@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from hifacegan_lib.data.mirrors import NAME, origin, present
+from hifacegan_lib.data.checks import in_order
+from hifacegan_lib.data.mirrors import NAME, local_shard, origin
 from hifacegan_lib.utils.files import read_json, write_text
 from hifacegan_lib.utils.records import Record
 
@@ -56,7 +56,7 @@ class Entry(Record):
     path: Path = Field(default=Path(), exclude=True)  # set by Manifest.files
 
     @property
-    def content(self) -> str:
+    def content_sha256(self) -> str:
         """The sha256 of the bytes that are read."""
         return self.stored.sha256 if self.stored else self.sha256
 
@@ -69,7 +69,7 @@ class Entry(Record):
         """
         if self.stored is None:
             return self.path.read_bytes()
-        with present(self.path).open("rb") as shard:
+        with local_shard(self.path).open("rb") as shard:
             shard.seek(self.stored.offset)
             data = shard.read(self.stored.length)
         if hashlib.sha256(data).hexdigest() == self.stored.sha256:
@@ -127,9 +127,8 @@ class Manifest(Record):
 
     def save(self) -> Path:
         """Write ``folder/manifest.json`` atomically."""
-        return write_text(
-            self.folder / NAME, json.dumps(self.model_dump(by_alias=True, exclude_none=True), indent=1) + "\n"
-        )
+        text = json.dumps(self.model_dump(by_alias=True, exclude_none=True), indent=1)
+        return write_text(self.folder / NAME, text + "\n")
 
     def files(self, split: str | None = None) -> list[Entry]:
         """The images of a split, or of both splits with None, in the order of their keys.
@@ -159,16 +158,14 @@ class Manifest(Record):
         """
         entries, missing = self.files(), self.missing()
         chosen = entries if sample is None else entries[:: -(-len(entries) // sample) or 1]
-        bad = [f"{entry.path} (missing)" for entry in missing]
-        there = [entry for entry in chosen if entry.path not in {entry.path for entry in missing}]
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            bad += [fault for fault in threads.map(_fault, there) if fault]
+        bad, gone = [f"{entry.path} (missing)" for entry in missing], {entry.path for entry in missing}
+        bad += [fault for fault in in_order(_fault, [entry for entry in chosen if entry.path not in gone]) if fault]
         if bad:
             raise ValueError(f"{self.folder / NAME}: {len(bad)} files differ from the manifest: {', '.join(bad[:5])}")
 
 
 def _fault(entry: Entry) -> str:
     try:
-        return "" if hashlib.sha256(entry.read()).hexdigest() == entry.content else f"{entry.path} (changed)"
+        return "" if hashlib.sha256(entry.read()).hexdigest() == entry.content_sha256 else f"{entry.path} (changed)"
     except ValueError:
         return f"{entry.path}, {entry.key!r} (changed)"

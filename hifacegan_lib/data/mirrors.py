@@ -16,7 +16,7 @@ from hifacegan_lib.utils.files import atomic, write_bytes, write_text
 
 NAME = "manifest.json"
 ORIGIN = "origin.txt"
-"""In the folder of a mirror: the address."""
+"""The file with the address, in the folder of a mirror."""
 
 
 def is_address(data_dir: str | Path) -> bool:
@@ -46,7 +46,7 @@ def origin(path: Path) -> str:
     return f"{told.read_text(encoding='utf-8')}/{path.name}" if told.is_file() else ""
 
 
-def present(path: Path) -> Path:
+def local_shard(path: Path) -> Path:
     """The shard, copied from its origin if it is not here yet.
 
     Raises:
@@ -54,9 +54,8 @@ def present(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    if not origin(path):
+    if not (address := origin(path).removesuffix(f"/{path.name}")):
         raise FileNotFoundError(f"{path}: no such shard; copy it there, or write the shards again")
-    address = origin(path).removesuffix(f"/{path.name}")
     with FileLock(path.with_name(f".{path.name}.lock")):  # one process copies, the others wait
         if not path.is_file():
             with atomic(path) as partial:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from tqdm import tqdm
 
 from hifacegan_lib.data import sources
-from hifacegan_lib.data.checks import JOURNAL, Check, checks
+from hifacegan_lib.data.checks import JOURNAL, Check, check_faces
 from hifacegan_lib.data.duplicates import near_duplicates
 from hifacegan_lib.data.manifest import NAME, Entry, Manifest, NearDuplicate, Rejected, Split
 from hifacegan_lib.utils.files import relative_path, sha256
@@ -123,9 +123,8 @@ def prepare(
 def _existing_manifest(folder: Path, asked: Mapping[str, Any]) -> Manifest:
     """The folder's manifest, if it has the same parameters and its files exist; else FileExistsError."""
     manifest = Manifest.load(folder)
-    there = manifest.parameters
-    other = [name for name, value in asked.items() if there.get(name) != value]
-    differ = [f"{name} = {there.get(name)!r}, requested {asked[name]!r}" for name in other]
+    had = {name: manifest.parameters.get(name) for name in asked}
+    differ = [f"{name} = {had[name]!r}, requested {value!r}" for name, value in asked.items() if had[name] != value]
     if differ:
         raise FileExistsError(
             f"{folder} holds other data ({'; '.join(differ)}); choose another data_dir, or set overwrite = true"
@@ -153,7 +152,7 @@ def _pools(
         return {"train": pool, "valid": pool}, rejected
     root = (folder / asked["source_path"]).resolve()
     pool = sources.list_folder(root, folder)
-    if progress and (said := images_in(root, folder).says):
+    if progress and (said := images_in(root, folder).aside_sentence):
         tqdm.write(said)
     return _pools_by_glob(pool, asked["train_glob"], asked["valid_glob"]), {}
 
@@ -187,7 +186,7 @@ def choose_images(
     """Sample the splits and check their images; reject bad images and sample again until all are good.
 
     Args:
-        journal, workers: as in :func:`hifacegan_lib.data.checks.checks`.
+        journal, workers: as in :func:`hifacegan_lib.data.checks.check_faces`.
     Returns:
         the chosen images, sorted by key; bad key -> reason.
     Raises:
@@ -212,7 +211,7 @@ def choose_images(
             if not fresh:
                 return [faces[key] for key in sorted(split)], rejected
             paths = [pools[split[key]][key] for key in fresh]
-            for key, path, check in zip(fresh, paths, checks(paths, journal, workers), strict=True):
+            for key, path, check in zip(fresh, paths, check_faces(paths, journal, workers), strict=True):
                 if check.error:
                     rejected[key] = check.error
                     continue

@@ -32,7 +32,7 @@ from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import Pixels, contents, decode_image, resize
 
 SHARD = 2**26
-"""Bytes of a shard, about."""
+"""Approximate size of a shard, bytes."""
 
 
 class _Task(NamedTuple):
@@ -123,19 +123,15 @@ def _fitted(entry: Entry, size: int, square: bool) -> Pixels:
     if min(height, width) <= size:
         return image
     if square:
-        return whole_frame(image, size).apply(image)
+        return whole_frame(image.shape, size).apply(image)
     share = size / min(height, width)
     return resize(image, round(height * share), round(width * share))
 
 
 def _write(task: _Task) -> list[Entry]:
     """Write a shard, unless it is there; its entries of the shards' manifest."""
-    wanted = [
-        json.dumps(
-            {"key": e.key, "split": e.split, "sha256": e.sha256, "size": task.size, "square": task.square}
-        ).encode()
-        for e in task.entries
-    ]
+    form = {"size": task.size, "square": task.square}
+    wanted = [json.dumps({"key": e.key, "split": e.split, "sha256": e.sha256} | form).encode() for e in task.entries]
     if not task.path.exists():
         with atomic(task.path) as partial, tarfile.open(partial, "w") as tar:
             for number, (entry, description) in enumerate(zip(task.entries, wanted, strict=True), task.first):

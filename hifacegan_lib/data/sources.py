@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hifacegan_lib.data.checks import check_face, keep, stamp
+from hifacegan_lib.data.checks import add_check, check_face, stamp
 from hifacegan_lib.data.drawn_portraits import portrait
 from hifacegan_lib.utils.images import SUFFIXES, file_suffix, save_image
 from hifacegan_lib.utils.inputs import files_below
@@ -89,28 +89,26 @@ def fetch_hub(
     pool: dict[str, Path] = {}
     rejected: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=count, desc=f"stream {name}", mininterval=1.0, disable=not progress)
-    for number, value in enumerate(_rows(name, split, column, source_path)):
-        key = f"row_{number:06d}"
-        partial = folder / f"{key}.partial"
-        try:
-            partial.write_bytes(_image_bytes(value))
-        except (ValueError, MemoryError) as error:  # an OSError is the network's or the disk's, and ends the stream
-            rejected[key] = reason(error, partial)
-            continue
-        check = check_face(partial)
-        if check.error:
-            partial.unlink()
-            rejected[key] = check.error
-            continue
-        pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
-        if journal:
-            with journal.open("ab", buffering=0) as lines:
-                keep(lines, pool[key], stamp(pool[key]), check)
-        bar.update()
-        if len(pool) == count:
-            break
-    bar.close()
+    with tqdm(total=count, desc=f"stream {name}", mininterval=1.0, disable=not progress) as bar:
+        for number, value in enumerate(_rows(name, split, column, source_path)):
+            key = f"row_{number:06d}"
+            partial = folder / f"{key}.partial"
+            try:
+                partial.write_bytes(_image_bytes(value))
+            except (ValueError, MemoryError) as error:  # an OSError is the network's or the disk's: ends the stream
+                rejected[key] = reason(error, partial)
+                continue
+            check = check_face(partial)
+            if check.error:
+                partial.unlink()
+                rejected[key] = check.error
+                continue
+            pool[key] = partial.replace(folder / f"{key}{file_suffix(partial)}")
+            if journal:
+                add_check(journal, pool[key], stamp(pool[key]), check)
+            bar.update()
+            if len(pool) == count:
+                break
     if len(pool) < count:
         raise ValueError(
             f"dataset_name = {name!r}, split {split!r}: {count} images requested, {len(pool)} are usable "

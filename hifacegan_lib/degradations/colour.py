@@ -42,7 +42,7 @@ def grey(image: Pixels, amount: float = 1) -> Pixels:
 def haze(image: Pixels, amount: float, seed: int, light: float = 230) -> Pixels:
     """Add scattered light: x t + light (1 - t), transmission t = 1 - amount d, smooth random depth d from 0.6 to 1."""
     coarse = np.random.default_rng(seed).random((4, 4), np.float32)
-    depth = 0.6 + 0.4 * _enlarge(coarse, image).clip(0, 1)
+    depth = 0.6 + 0.4 * cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
     lost = cv2.merge([np.float32(amount) * depth] * 3)
     return cv2.add(image * (1 - lost), lost * np.float32(light), dtype=cv2.CV_8U)
 
@@ -59,8 +59,3 @@ def uneven_light(image: Pixels, strength: float, angle: float) -> Pixels:
 
 def _transform(image: Pixels, matrix: Matrix, shift: Matrix) -> Pixels:
     return cv2.transform(image, np.column_stack([matrix, shift]))
-
-
-def _enlarge(coarse: NDArray[np.float32], image: Pixels) -> NDArray[np.float32]:
-    height, width = image.shape[:2]
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

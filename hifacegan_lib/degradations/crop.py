@@ -32,10 +32,9 @@ class Frame(Record):
         return resize(np.ascontiguousarray(square[:, ::-1] if self.flip else square), self.size, self.size)
 
 
-def whole_frame(image: Pixels, size: int) -> Frame:
-    """The largest centred square, not mirrored, resized to ``size`` pixels a side."""
-    height, width = image.shape[:2]
-    return draw_frame(height, width, size, crop_min=1, flip_probability=0, seed=0)
+def whole_frame(shape: tuple[int, ...], size: int) -> Frame:
+    """The largest centred square of an image of ``shape``, not mirrored, resized to ``size`` pixels a side."""
+    return draw_frame(shape[0], shape[1], size, crop_min=1, flip_probability=0, seed=0)
 
 
 def draw_frame(height: int, width: int, size: int, crop_min: float, flip_probability: float, seed: int) -> Frame:

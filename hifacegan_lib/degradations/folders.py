@@ -20,8 +20,7 @@ from hifacegan_lib.utils.jobs import workers
 
 
 class Degraded(NamedTuple):
-    """Images degraded now, images whose degraded file was there before; failures: file -> reason; a sentence of
-    files that are left aside."""
+    """Images degraded now, and before; failures: file -> reason; a sentence about files that are left aside."""
 
     done: int
     before: int
@@ -58,10 +57,11 @@ def degrade_folder(
     sources = inputs.images_in(source, out)
     traces_file = out / "traces.json"
     inputs.refuse_inputs([traces_file], [*sources.files, *keep])
-    stems = inputs.plan_stems(sources.files, sources.root, out, lambda path, stem: [_target(path, stem)], keep)
+    png = partial(inputs.output_file, suffix=".png")
+    stems = inputs.plan_stems(sources.files, sources.root, out, lambda path, stem: [png(path, stem)], keep)
     guard = ItemGuard(partial(tqdm.write, file=sys.stderr))
     degrade = partial(_degrade, recipe=recipe, size=size, seed=seed, overwrite=overwrite)
-    tasks = [(p.relative_to(sources.root).as_posix(), p, _target(p, stem)) for p, stem in stems.items()]
+    tasks = [(p.relative_to(sources.root).as_posix(), p, png(p, stem)) for p, stem in stems.items()]
     with locked(out), workers(jobs, scheduler) as each, tqdm(total=len(tasks), desc="degrade") as bar:
         earlier = read_json(traces_file) if traces_file.exists() else {}  # images of earlier calls
         ended: dict[str, object] = {}
@@ -76,7 +76,7 @@ def degrade_folder(
         kept = {key: trace for key, trace in earlier.items() if key not in lost}
         if {**kept, **traces} != earlier:
             write_json(traces_file, {**kept, **traces})
-    return Degraded(len(written), len(traces) - len(written), guard.failed, sources.says)
+    return Degraded(len(written), len(traces) - len(written), guard.failed, sources.aside_sentence)
 
 
 def _degrade(
@@ -91,7 +91,7 @@ def _degrade(
     image = images.load_image(path)
     trace = recipe.sample(pair_seed(key, 0, seed), grid=size or REFERENCE_SIZE)
     if size:
-        trace = trace.with_frame(whole_frame(image, size))
+        trace = trace.with_frame(whole_frame(image.shape, size))
     degraded = trace.replay(image)
     there = target.exists()
     same = there and np.array_equal(images.load_image(target), degraded)
@@ -100,11 +100,6 @@ def _degrade(
     if not same:
         images.save_image(target, degraded)
     return trace.to_dict(), not same
-
-
-def _target(source: Path, stem: Path) -> Path:
-    """Its own name if that ends in .png, else .png after the stem."""
-    return stem.with_name(source.name if source.suffix == ".png" else f"{stem.name}.png")
 
 
 def replay_file(traces: Path, image: Path, out: Path, key: str = "", overwrite: bool = False) -> Trace:

@@ -95,11 +95,10 @@ def _random_bits(image: Pixels, seed: int, channels: str, grain: float) -> NDArr
 
 def _enlarge(grid: NDArray[Any], image: Pixels) -> NDArray[Any]:
     """Enlarge the noise's grid to the image's size; each grid pixel becomes a square."""
-    height, width = image.shape[:2]
-    if grid.shape[:2] == (height, width):
+    if grid.shape[:2] == image.shape[:2]:
         return grid
-    shape = (width, height)
-    return cv2.resize(grid, shape, interpolation=cv2.INTER_NEAREST).reshape(height, width, grid.shape[2])
+    wide = cv2.resize(grid, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)  # H x W of a single channel
+    return wide.reshape(*image.shape[:2], grid.shape[2])
 
 
 @lru_cache(maxsize=1)

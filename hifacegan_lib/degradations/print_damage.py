@@ -32,10 +32,10 @@ def fold(image: Pixels, opacity: float, width: float, seed: int) -> Pixels:
     rng = np.random.default_rng(seed)
     place, tilt, upright = rng.uniform(0.25, 0.75), rng.normal(0, 0.06), rng.random() < 0.5
     bends, cracks = rng.normal(0, 0.006, 8), rng.uniform(0.35, 1, 48)
-    along = (np.arange(wide if not upright else height) + 0.5) / (wide if not upright else height)
-    across = (np.arange(height if not upright else wide) + 0.5) / (height if not upright else wide)
+    length, breadth = (height, wide) if upright else (wide, height)  # of the paper, along and across the crease
+    along, across = (np.arange(length) + 0.5) / length, (np.arange(breadth) + 0.5) / breadth
     middle = place + tilt * (along - 0.5) + _curve(bends, along)
-    pixels = (across[:, None] - middle[None, :]) * len(across)
+    pixels = (across[:, None] - middle[None, :]) * breadth
     spread = max(width / 2, 0.6)  # a line thinner than a pixel is drawn one pixel wide and fainter
     line = np.exp(-((pixels / spread) ** 2)) * _curve(cracks, along) * min(1.0, width / 2 / spread)
     shadow = np.exp(-np.abs(pixels) / (5 * max(width, 0.5))) * (pixels > 0) * 0.35

@@ -38,8 +38,6 @@ from hifacegan_lib.degradations.operations import MAX_SEED, OPERATIONS, Names, R
 from hifacegan_lib.degradations.traces import REFERENCE_SIZE, Step, Trace
 from hifacegan_lib.utils.records import Record
 
-__all__ = ["Draw", "Recipe", "Step", "Trace", "load_recipe", "pair_seed", "recipe_names"]
-
 FOLDER = Path(__file__).with_name("recipe_files")
 
 _SHORT = PlainSerializer(lambda number: number if number % 1 else int(number))  # writes 2, not 2.0, in JSON
@@ -213,10 +211,8 @@ class Recipe(Record):
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON values; entries hold only values that differ from the defaults."""
         head = self.model_dump(exclude={"operations"} if self.license else {"operations", "license"})
-        return {
-            **head,
-            "operations": [entry.model_dump(mode="json", exclude_defaults=True) for entry in self.operations],
-        }
+        entries = [entry.model_dump(mode="json", exclude_defaults=True) for entry in self.operations]
+        return {**head, "operations": entries}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2)

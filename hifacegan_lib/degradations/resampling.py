@@ -48,10 +48,8 @@ def to_shape(image: Pixels, shape: tuple[int, int], kernel: str) -> Pixels:
 
 def mosaic(image: Pixels, block: float) -> Pixels:
     """Replace square blocks by their means; ``block`` is adjusted so that whole blocks fill each side."""
-    height, width = image.shape[:2]
-    few = (max(1, round(width / max(block, 1))), max(1, round(height / max(block, 1))))
-    means = cv2.resize(image, few, interpolation=cv2.INTER_AREA)
-    return cv2.resize(means, (width, height), interpolation=cv2.INTER_NEAREST)
+    means = cv2.resize(image, _blocks(image, block), interpolation=cv2.INTER_AREA)
+    return cv2.resize(means, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def coarse_chroma(image: Pixels, block: float) -> Pixels:
@@ -59,11 +57,15 @@ def coarse_chroma(image: Pixels, block: float) -> Pixels:
 
     A film's 4:2:0 has a block of 2 of its own pixels.
     """
-    height, width = image.shape[:2]
-    few = (max(1, round(width / max(block, 1))), max(1, round(height / max(block, 1))))
-    luma, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
-    if few == (width, height):
+    size, few = image.shape[1::-1], _blocks(image, block)
+    if few == size:
         return image.copy()
+    luma, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
     small = (cv2.resize(plane, few, interpolation=cv2.INTER_AREA) for plane in chroma)
-    wide = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in small)
+    wide = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in small)
     return cv2.cvtColor(cv2.merge([luma, *wide]), cv2.COLOR_YCrCb2RGB)
+
+
+def _blocks(image: Pixels, block: float) -> tuple[int, ...]:
+    """The number of blocks along width and height."""
+    return tuple(max(1, round(side / max(block, 1))) for side in image.shape[1::-1])

@@ -28,7 +28,7 @@ from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, sha256
 from hifacegan_lib.utils.folder_lock import locked
 from hifacegan_lib.utils.images import load_image, to_float
-from hifacegan_lib.utils.inputs import images_in, some
+from hifacegan_lib.utils.inputs import images_in, shortened
 from hifacegan_lib.utils.item_guard import ItemGuard
 from hifacegan_lib.utils.jobs import Each, workers
 from hifacegan_lib.utils.weight_registry import is_present
@@ -218,7 +218,7 @@ def _evaluated(
     how: dict[str, Any] = {"recogniser": a.recogniser, "statistics": a.statistics, "each": each, "tick": tick}
     found = evaluate({}, pairs, a.samples, a.seed, None, list(metrics), a.device, **how)
     if unreadable := found.conditions["unreadable"]:
-        raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {some(unreadable)}")
+        raise ValueError(f"{len(unreadable)} of {len(faces)} pictures cannot be read: {shortened(unreadable)}")
     found.conditions.update(pairs.conditions | known)
     found.save(file)
     return found

@@ -225,7 +225,7 @@ def pair_folders(
             raise FileNotFoundError(f"{folder}: no such folder")
     listed = {column: images_in(Path(folder), out) for column, folder in folders.items()}
     found = {column: files_by_name(sources) for column, sources in listed.items()}
-    aside = [sources.says for sources in listed.values() if sources.says]
+    aside = [sources.aside_sentence for sources in listed.values() if sources.aside]
     pairs = FolderPairs(found.pop("reference", {}), found, resize, crop, aside)
     there, theirs = str(folders[pairs.frame]), pairs.files[pairs.frame]
     for column, files in found.items():

@@ -28,7 +28,7 @@ from hifacegan_lib.restoration import pretrained
 from hifacegan_lib.restoration.photos import Model
 from hifacegan_lib.utils.files import expanded, read_json, write_json
 from hifacegan_lib.utils.images import Pixels, load_image, save_image, to_float, to_uint8
-from hifacegan_lib.utils.inputs import some
+from hifacegan_lib.utils.inputs import shortened
 from hifacegan_lib.utils.item_guard import ItemGuard
 from hifacegan_lib.utils.jobs import Each, serial
 
@@ -187,7 +187,7 @@ def outputs(
         results = {k.removeprefix(f"{name}/"): path for k, path in restorer.results.items() if k.startswith(f"{name}/")}
         results = results or dict(restorer.results)
         if missing := [key for key in inputs if key not in results]:
-            raise ValueError(f"no picture for {len(missing)} of {len(inputs)} faces: {some(missing)}")
+            raise ValueError(f"no picture for {len(missing)} of {len(inputs)} faces: {shortened(missing)}")
         tick(len(inputs))
         return {key: results[key] for key in inputs}
     mark = {"method": dict(restorer.card), "inputs": dict(made)}
@@ -204,7 +204,7 @@ def outputs(
         tick(1)
     if guard.failed:
         why = next(guard.failed[key] for key in missing if key in guard.failed)
-        raise ValueError(f"no output for {len(guard.failed)} of {len(files)} faces: {some(guard.failed)}: {why}")
+        raise ValueError(f"no output for {len(guard.failed)} of {len(files)} faces: {shortened(guard.failed)}: {why}")
     return files
 
 

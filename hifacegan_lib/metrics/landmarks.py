@@ -27,7 +27,7 @@ from torch.nn import functional
 from hifacegan_lib.metrics import array_pickles
 from hifacegan_lib.metrics.metric import weights
 from hifacegan_lib.restoration.alignment import Alignment, cut
-from hifacegan_lib.restoration.detection import Detection, seen, yunet
+from hifacegan_lib.restoration.detection import Detection, yunet_network, yunet_rows
 from hifacegan_lib.utils.images import Pixels, check_pixels
 
 SIDE, FRAME = 320, 1.0  # input of YuNet, pixels; width of the frame as a share of the longer side
@@ -47,7 +47,7 @@ def faces_of_crop(image: Pixels, file: Path | None = None) -> list[Detection]:
         MetricUnavailable: YuNet is not downloaded. ValueError: wrong shape or dtype, or damaged weights.
     """
     check_pixels(image)
-    network = yunet(str(file or weights("yunet")), -2, SCORE, OVERLAP)
+    network = yunet_network(str(file or weights("yunet")), -2, SCORE, OVERLAP)
     longer = max(image.shape[:2])
     edge = round(FRAME * longer)
     framed = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=GREY)
@@ -57,7 +57,7 @@ def faces_of_crop(image: Pixels, file: Path | None = None) -> list[Detection]:
     shown = np.full((SIDE, SIDE, 3), GREY, np.uint8)
     shown[:height, :width] = cv2.resize(framed, (width, height), interpolation=kind)
     faces = []
-    for row in seen(network, shown):
+    for row in yunet_rows(network, shown):
         left, top, wide, high = (float(length) / scale for length in row[:4])
         points = row[4:14].reshape(5, 2).astype(np.float64) / scale - edge
         faces.append(Detection((left - edge, top - edge, wide, high), points, float(row[14])))

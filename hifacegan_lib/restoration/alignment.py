@@ -18,6 +18,7 @@ from hifacegan_lib.utils.images import Pixels
 TEMPLATE = np.array([[0.374, 0.4755], [0.626, 0.4755], [0.5, 0.6235], [0.391, 0.729], [0.609, 0.729]])
 """Right eye, left eye, nose, corners of the mouth: shares of the frame's side."""
 HAAR_CENTRE, HAAR_SIDE = (0.5, 0.551), 0.6875  # where the cascade's box lies in an aligned frame; median of 143 faces
+MARGIN = 4  # pixels of the photograph around the frame, for the interpolation
 Points = NDArray[np.float64]
 
 
@@ -64,17 +65,17 @@ class Alignment:
 
     @property
     def side(self) -> float:
-        """Of the frame, in pixels of the photograph."""
+        """The frame's side, in pixels of the photograph."""
         return 1 / abs(self.turn)
 
     @property
     def degrees(self) -> float:
-        """By how much the face is turned clockwise in the photograph, -180 to 180."""
+        """The clockwise turn of the face in the photograph, -180 to 180."""
         return float(-np.rad2deg(np.angle(self.turn)))
 
     @property
     def corners(self) -> Points:
-        """Of the frame, in pixels of the photograph: 4 x 2, clockwise from the face's upper left."""
+        """The frame's corners, in pixels of the photograph: 4 x 2, clockwise from the face's upper left."""
         frame = np.array([0, 1, 1 + 1j, 1j])
         found = (frame - self.move) / self.turn
         return np.stack([found.real, found.imag], 1)
@@ -107,14 +108,14 @@ def cut(photo: Pixels, alignment: Alignment, size: int) -> Pixels:
     return cv2.warpAffine(part, matrix @ scale, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def reach(shape: tuple[int, int], alignment: Alignment, margin: int = 4) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the frame's bounding box inside a photograph of ``shape``.
+def reach(shape: tuple[int, int], alignment: Alignment) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the frame's bounding box and a small margin, inside a photograph of ``shape``.
 
     Raises:
         ValueError: the frame lies wholly outside.
     """
     height, width = shape
-    low, high = np.floor(alignment.corners.min(0)) - margin, np.ceil(alignment.corners.max(0)) + margin
+    low, high = np.floor(alignment.corners.min(0)) - MARGIN, np.ceil(alignment.corners.max(0)) + MARGIN
     left, top = (int(max(0, x)) for x in low)
     right, bottom = int(min(width, high[0])), int(min(height, high[1]))
     if left >= right or top >= bottom:

@@ -1,4 +1,4 @@
-"""A photograph or a folder of them, into another folder: what is done is not done again, and failures are named.
+"""Restore a photograph or a folder of them into another folder; finished photographs are skipped, failures are named.
 
 ``restored.jsonl`` in the output folder has a line for each photograph: its name, sha256, the settings that were used,
 the files that were written, the trace. An interrupted batch goes on with the photographs that have no such line for the
@@ -8,9 +8,8 @@ Workers draw photographs into a scratch folder. This process alone moves them to
 the order in which they end.
 """
 
-import json
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from hifacegan_lib.restoration.photos import DRAWING, Model, Restored, Scale, re
 from hifacegan_lib.utils import files
 from hifacegan_lib.utils.folder_lock import scratch_folder
 from hifacegan_lib.utils.images import Pixels, resize, save_image
-from hifacegan_lib.utils.inputs import identities, plan_stems, refuse_inputs
+from hifacegan_lib.utils.inputs import identities, output_file, plan_stems, refuse_inputs
 from hifacegan_lib.utils.item_guard import ItemGuard, printable
 from hifacegan_lib.utils.jobs import workers
 
@@ -59,7 +58,7 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What became of a batch: files written, photographs that were done before, and a sentence for each failure."""
+    """The result of a batch: files written, photographs that were done before, and a sentence for each failure."""
 
     written: list[Path] = field(default_factory=list)
     before: int = 0
@@ -96,8 +95,8 @@ def restore_folder(
     settings = settings or Settings()
     suffixes = {source: written_suffix(source) for source in sources}
 
-    def possible(source: Path, stem: Path) -> list[Path]:
-        return list(_possible(source, stem, suffixes[source], settings))
+    def possible(source: Path, stem: Path) -> Iterator[Path]:
+        return _possible(source, stem, suffixes[source], settings)
 
     stems = plan_stems(sources, root, out, possible)
     names = {source: (source.relative_to(root).as_posix(), files.relative_path(source, out)) for source in sources}
@@ -113,11 +112,12 @@ def restore_folder(
             for source in sources:
                 name, stem = names[source][0], stems[source]
                 with guard.item(source):
-                    mark, line = files.sha256(source), journal.get(name, {})
-                    known = [out / file for file in line.get("files", [])] if line.get("sha256") == mark else []
+                    sha256, line = files.sha256(source), journal.get(name, {})
+                    same = line.get("sha256") == sha256
+                    known = [out / file for file in line.get("files", [])] if same else []
                     whole = all(path.exists() for path in known) and set(known[:1]) <= set(possible(source, stem))
-                    if not (line.get("sha256") == mark and line.get("settings") == used and whole) or overwrite:
-                        yield _Task(source, stem, suffixes[source], mark, known)
+                    if overwrite or not (same and line.get("settings") == used and whole):
+                        yield _Task(source, stem, suffixes[source], sha256, known)
                         continue
                     outcome.before += 1
                 tick()
@@ -128,9 +128,9 @@ def restore_folder(
                 drawn, (name, origin) = result(), names[task.source]
                 _place(drawn.made, None if overwrite else mine.union(task.known), taken)
                 taken |= identities(drawn.made)
-                line = {"file": name, "source": origin, "sha256": task.mark, "settings": used, **drawn.says}
+                line = {"file": name, "source": origin, "sha256": task.sha256, "settings": used, **drawn.about}
                 line |= {"files": [path.relative_to(out).as_posix() for path in drawn.made]}
-                append_line(out / JOURNAL, line | ({"not kept": drawn.lost} if drawn.lost else {}))
+                files.append_line(out / JOURNAL, line)
                 outcome.written += drawn.made
                 outcome.without_face += not drawn.faces
                 for said in drawn.remarks:
@@ -146,16 +146,15 @@ class _Task(NamedTuple):
     source: Path
     stem: Path
     suffix: str
-    mark: str
+    sha256: str
     known: list[Path]
 
 
 class _Drawn(NamedTuple):
-    """A restored photograph: each file with its whole copy in the scratch folder, and what is told of it."""
+    """A restored photograph: each file with its whole copy in the scratch folder, JSON for its line, remarks."""
 
     made: dict[Path, Path]
-    says: dict[str, Any]
-    lost: Sequence[str]
+    about: dict[str, Any]
     faces: int
     remarks: list[str]
 
@@ -169,26 +168,27 @@ def _draw_aside(task: _Task, model: Model, settings: Settings, used: Mapping[str
     here = used_settings(model, settings)
     if other := [f"{key} {here[key]!r}, expected {value!r}" for key, value in used.items() if here[key] != value]:
         raise ValueError(f"this worker has {'; '.join(other)}")
-    found, plan = _draw(task.source, task.stem, task.suffix, model, settings)
+    found, plan = _draw(task, model, settings)
     aside = Path(tempfile.mkdtemp(dir=scratch))
     made = {path: aside / path.name for path in plan}
     for path, write in plan.items():
         write(made[path])
-    says = {"says": found.says, "trace": found.trace}
-    return _Drawn(made, says, found.photo.lost, len(found.faces), _remarks(found))
+    about = {"says": found.summary, "trace": found.trace}
+    about |= {"not kept": found.photo.lost} if found.photo.lost else {}
+    return _Drawn(made, about, len(found.faces), _remarks(found))
 
 
 def _remarks(found: Restored) -> list[str]:
-    """All that the reader of the console should know about a restored photograph."""
+    """Sentences for the console about a restored photograph."""
     if not found.faces and found.trace["scale"] == 1:
-        return [found.says]  # copied
-    remarks = [found.says] if not found.faces else []
+        return [found.summary]  # copied
+    remarks = [found.summary] if not found.faces else []
     remarks += [found.trace["scale_reason"]] if found.trace.get("scale_reason") else []
-    return remarks + [f"not kept: {name}" for name in found.photo.lost] + list(found.photo.said)
+    return remarks + [f"not kept: {name}" for name in found.photo.lost] + list(found.photo.remarks)
 
 
 def used_settings(model: Model, settings: Settings) -> dict[str, Any]:
-    """All that the pixels depend on beside the photograph: "auto" is replaced by the detector that it means here."""
+    """Everything that the pixels depend on beside the photograph; "auto" is replaced by the detector that is used."""
     detector = "none" if settings.aligned else detection.version(settings.detector)
     weights = {"weights": model.name, "weights_sha256": model.sha256, "engine": model.engine}
     versions = f"workbench {__version__}, drawing {DRAWING}, OpenCV {cv2.__version__}, Pillow {PIL.__version__}"
@@ -202,20 +202,15 @@ def _possible(source: Path, stem: Path, suffix: str, settings: Settings) -> Iter
         yield stem.with_name(f"{stem.name}_face1.png")
     else:
         yield stem.with_name(source.name)  # a copy, or the restored photograph
-        yield _target(source, stem, suffix)
+        yield output_file(source, stem, suffix)
     if settings.comparison:
         yield stem.with_name(f"{stem.name}_comparison.jpg")
 
 
-def _target(source: Path, stem: Path, suffix: str) -> Path:
-    return stem.with_name(source.name if suffix == source.suffix else stem.name + suffix)
-
-
-def _draw(
-    source: Path, stem: Path, suffix: str, model: Model, settings: Settings
-) -> tuple[Restored, dict[Path, Callable[[Path], object]]]:
+def _draw(task: _Task, model: Model, settings: Settings) -> tuple[Restored, dict[Path, Callable[[Path], object]]]:
     """Restore one photograph; each file that it becomes, with the function that writes it."""
-    photo, s = read_photo(source), settings
+    source, stem, s = task.source, task.stem, settings
+    photo = read_photo(source)
     if s.aligned:
         found = restore_aligned(photo, model, s.strength)
     else:
@@ -225,7 +220,7 @@ def _draw(
         for n, face in enumerate(found.faces, 1):
             plan[stem.with_name(f"{stem.name}_face{n}.png")] = partial(save_image, image=face.after)
     elif found.faces or found.trace["scale"] > 1 or s.background:
-        plan[_target(source, stem, suffix)] = found.save
+        plan[output_file(source, stem, task.suffix)] = found.save
     else:
         plan[stem.with_name(source.name)] = lambda path: files.write_bytes(path, source.read_bytes())
     if s.comparison:
@@ -260,21 +255,5 @@ def side_by_side(before: Pixels, after: Pixels) -> Pixels:
 
 
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """The last line of each photograph; a line that was cut off is none."""
-    found: dict[str, dict[str, Any]] = {}
-    for text in path.read_bytes().split(b"\n") if path.exists() else ():
-        try:
-            line = json.loads(text)
-            found[line["file"]] = line
-        except (ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line to a journal, after the rest of a line that was cut off."""
-    with path.open("ab+") as file:
-        if file.tell():
-            file.seek(-1, 2)
-            file.write(b"" if file.read() == b"\n" else b"\n")
-        file.write(files.encoded(json.dumps(line, ensure_ascii=False) + "\n"))
+    """The last line of each photograph."""
+    return {line["file"]: line for line in files.read_lines(path)}

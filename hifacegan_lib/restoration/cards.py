@@ -1,4 +1,4 @@
-"""The card of a restorer: what it is, and what is done to faces that are not of its size.
+"""The card of a restorer: its origin, and how faces of other sizes are resized for it.
 
     face --to_network--> frame --network--> drawn (``scale`` times the frame) --to_face--> face of the first size
 
@@ -19,7 +19,7 @@ LONGEST = 8  # a picture of one face: most times that a side may be longer than 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a restorer.
+    """The known facts of a restorer.
 
     Attributes:
         name: as the user gave it; a file's name.
@@ -46,7 +46,7 @@ class Card:
 
     @property
     def resizing(self) -> str:
-        """What is done to faces of other sizes, in words."""
+        """How faces of other sizes are resized, in words."""
         shown = "none: every face is shown at its size"
         if self.size is not None:
             padded = ", first filled up to a square by reflection" if self.square else ""
@@ -78,7 +78,7 @@ class Card:
         return images.resize(face, max(1, round(height * factor)), max(1, round(width * factor)))
 
     def to_face(self, drawn: Pixels, height: int, width: int) -> Pixels:
-        """What the network drew of a face of height x width pixels, at that size."""
+        """The network's output for a face of height x width pixels, resized to that size."""
         if not self.square:
             return images.resize(drawn, height, width)
         side = max(height, width)

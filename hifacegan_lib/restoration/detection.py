@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hifacegan_lib.restoration.alignment import Alignment, cut
 from hifacegan_lib.utils import weight_registry
-from hifacegan_lib.utils.images import Pixels, check_pixels
+from hifacegan_lib.utils.images import Pixels, check_pixels, resize
 
 LEAST = 16  # narrowest face that is looked for, pixels
 SHARE = {"yunet": 96, "haar": 48}  # and at least this part of the photograph's shorter side
@@ -52,7 +52,7 @@ class Detection(NamedTuple):
 
     @property
     def alignment(self) -> Alignment:
-        """To the training's frame."""
+        """The similarity from the photograph to the training's frame."""
         if self.points is not None:
             return Alignment.of_points(self.points)
         return Alignment.of_box(*self.box, self.degrees)
@@ -74,7 +74,7 @@ def detect(photo: Pixels, detector: Detector = "auto", least: int | None = None)
     check_pixels(photo)
     if least is not None and least < 1:
         raise ValueError(f"least = {least}: expected 1 pixel or more")
-    chosen = choose(detector)
+    chosen = choose_detector(detector)
     find = {"yunet": _yunet, "haar": _haar}.get(chosen)
     if find is None:
         raise ValueError(f"detector = {detector!r}: expected auto, yunet or haar")
@@ -82,7 +82,7 @@ def detect(photo: Pixels, detector: Detector = "auto", least: int | None = None)
     return _distinct(find(photo, least))
 
 
-def choose(detector: Detector) -> str:
+def choose_detector(detector: Detector) -> str:
     """The detector that "auto" means here."""
     if detector != "auto":
         return detector
@@ -99,11 +99,11 @@ def version(detector: Detector) -> str:
     Raises:
         MissingWeights: YuNet is asked for by name and not there.
     """
-    chosen, opencv = choose(detector), f"OpenCV {cv2.__version__}"
-    if chosen != "yunet":
-        return f"{chosen}, {opencv}"
-    weight_registry.verify("yunet")
-    return f"yunet {weight_registry.sha256('yunet')}, {opencv}"
+    chosen = choose_detector(detector)
+    if chosen == "yunet":
+        weight_registry.verify("yunet")
+        chosen += f" {weight_registry.sha256('yunet')}"
+    return f"{chosen}, OpenCV {cv2.__version__}"
 
 
 def _yunet(photo: Pixels, least: int) -> list[Detection]:
@@ -112,41 +112,38 @@ def _yunet(photo: Pixels, least: int) -> list[Detection]:
     scales = list(_scales(photo.shape[:2], least))
     for level, scale in enumerate(scales):
         height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
-        kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        shown = photo if scale == 1 else cv2.resize(photo, (width, height), interpolation=kind)
+        shown = resize(photo, height, width)
         for top, left in itertools.product(_starts(height), _starts(width)):
-            rows = seen(yunet(file, level), shown[top : top + TILE, left : left + TILE])
+            rows = yunet_rows(yunet_network(file, level), shown[top : top + TILE, left : left + TILE])
             # a wider one may be a piece that the tile's edge cut; it is whole at the next size
             whole = [row for row in rows if row[2] <= WIDEST or scale == scales[-1]]
             found += [_detection(row, scale, left, top) for row in whole]
     wide = [face for face in _distinct(found) if face.box[2] >= least]
-    return [_upright(photo, face, yunet(file, -1)) for face in wide]
+    return [_upright(photo, face, yunet_network(file, -1)) for face in wide]
 
 
 def _upright(photo: Pixels, face: Detection, network: cv2.FaceDetectorYN) -> Detection:
     """The same face with the landmarks of the turn in which it is surest, and these found again upright."""
-    left, top, wide, high = face.box
-    centre, side = complex(left + wide / 2, top + high / 2), AROUND * max(wide, high)
     best = face
     if face.score >= SURE and face.shown >= CLEAR and abs(face.alignment.degrees) < LEANS:
         return face
     for eighth in (0, 1, -1, 2, -2, 3, -3, 4):
-        seen = _close(photo, face, centre, np.exp(-1j * np.pi / 4 * eighth) / side, network)
+        seen = _close(photo, face, np.exp(-1j * np.pi / 4 * eighth), network)
         best = seen if seen and seen.score > best.score else best
         if best.score >= SURE:
             break
     for _ in range(2):  # nearer to upright, the landmarks are truer
         turn = best.alignment.turn
-        best = _close(photo, face, centre, turn / abs(turn) / side, network) or best
+        best = _close(photo, face, turn / abs(turn), network) or best
     return best
 
 
-def _close(
-    photo: Pixels, face: Detection, centre: complex, turn: complex, network: cv2.FaceDetectorYN
-) -> Detection | None:
-    """The face in a square around it that is turned upright by ``turn``; None when it is not seen there."""
-    square = Alignment(complex(turn), complex(0.5, 0.5) - complex(turn) * centre)
-    rows = seen(network, cut(photo, square, CLOSE))
+def _close(photo: Pixels, face: Detection, turn: complex, network: cv2.FaceDetectorYN) -> Detection | None:
+    """The face in a square around it, turned by ``turn`` of length 1; None: the network does not find it there."""
+    left, top, wide, high = face.box
+    turn = complex(turn / (AROUND * max(wide, high)))
+    square = Alignment(turn, complex(0.5, 0.5) - turn * complex(left + wide / 2, top + high / 2))
+    rows = yunet_rows(network, cut(photo, square, CLOSE))
     for row in sorted(rows, key=lambda row: -row[14]):
         points = row[4:14].reshape(5, 2).astype(np.float64) @ (1, 1j) / CLOSE
         if abs(points.mean() - complex(0.5, 0.55)) < 0.2:
@@ -155,7 +152,7 @@ def _close(
     return None
 
 
-def seen(network: cv2.FaceDetectorYN, part: Pixels) -> Sequence[NDArray[np.float32]]:
+def yunet_rows(network: cv2.FaceDetectorYN, part: Pixels) -> Sequence[NDArray[np.float32]]:
     """YuNet's rows for a picture, which is filled up with black to sides that it can halve five times.
 
     A row: left, top, width, height; x and y of right eye, left eye, nose, corners of the mouth; score.
@@ -191,7 +188,7 @@ def _starts(length: int) -> Sequence[int]:
 
 
 def _haar(photo: Pixels, least: int) -> list[Detection]:
-    """Faces of the quarter in which the cascade is surest; where there is none, of a turn by 30 degrees."""
+    """Faces of the quarter turn in which the cascade is surest, else those of turns by 30 degrees."""
     shrink = min(1.0, 24 / least)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     if shrink < 1:
@@ -233,7 +230,7 @@ def _distinct(found: Sequence[Detection]) -> list[Detection]:
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Of two boxes: intersection over union, or 1 where one lies almost wholly in the other."""
+    """Intersection over union of two boxes, or 1 where one lies almost wholly in the other."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:
@@ -243,8 +240,8 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 @lru_cache(maxsize=8)
-def yunet(file: str, _level: int, score: float = SCORE, most: float = OVERLAP) -> cv2.FaceDetectorYN:
-    """One for each size that a picture is shown at: an input of another size costs OpenCV a new plan."""
+def yunet_network(file: str, _level: int, score: float = SCORE, most: float = OVERLAP) -> cv2.FaceDetectorYN:
+    """A network for each size at which a picture is shown: an input of another size costs OpenCV a new plan."""
     return cv2.FaceDetectorYN.create(file, "", (TILE, TILE), score, most)
 
 

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from PIL import ExifTags, Image
+from PIL.ExifTags import Base as Tag
 
-SOFTWARE, ORIENTATION, ICC, XMP, RESOLUTION_UNIT = 0x0131, 0x0112, 34675, 700, 296
-RESOLUTIONS = (282, 283)
-"""Along x and y."""
-_LAYOUT = (*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 297, 317, 320, *range(322, 326), 330, *range(332, 337))
-_LAYOUT += (338, 339, 347, *range(512, 533), XMP, ICC)
+_LEFT_OUT = (*range(254, 260), 262, 266, 273, 277, 278, 279, 284, 297, 317, 320, *range(322, 326), 330)
+_LEFT_OUT += (*range(332, 337), 338, 339, 347, *range(512, 533), Tag.Orientation, Tag.XMLPacket, Tag.InterColorProfile)
 """TIFF's tags that say how its pixels lie (of the file that was read, not of the one that is written), profile, XMP."""
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
@@ -23,9 +21,9 @@ def writable_exif(read: Callable[[], Image.Exif], turn: int) -> tuple[bytes | No
     """
     try:
         exif = read()
-        if turn > 4 and set(RESOLUTIONS) <= set(exif):
-            exif[RESOLUTIONS[0]], exif[RESOLUTIONS[1]] = exif[RESOLUTIONS[1]], exif[RESOLUTIONS[0]]
-        for tag in (ORIENTATION, *_LAYOUT):
+        if turn > 4 and {Tag.XResolution, Tag.YResolution} <= set(exif):
+            exif[Tag.XResolution], exif[Tag.YResolution] = exif[Tag.YResolution], exif[Tag.XResolution]
+        for tag in _LEFT_OUT:
             exif.pop(tag, None)
         return (_checked(exif) if len(exif) else None), ()
     except Exception:  # a tag of a wrong type raises struct.error, TypeError, AttributeError, OverflowError, ...
@@ -33,10 +31,10 @@ def writable_exif(read: Callable[[], Image.Exif], turn: int) -> tuple[bytes | No
 
 
 def _checked(exif: Image.Exif) -> bytes:
-    """As bytes; raises what Pillow raises if they cannot be read and written once more."""
+    """EXIF as bytes; raises one of Pillow's many errors if the bytes cannot be read and written again."""
     again = Image.Exif()
     again.load(exif.tobytes())
-    again[SOFTWARE] = "workbench"
+    again[Tag.Software] = "workbench"
     again.tobytes()
     return exif.tobytes()
 
@@ -47,7 +45,7 @@ def _sound_tags(read: Callable[[], Image.Exif]) -> tuple[bytes | None, tuple[str
     try:
         exif = read()
         inner: dict[int, Any] = {ifd: exif.get_ifd(ifd) for ifd in _DIRECTORIES if ifd in exif}
-        places = [(tag, 0) for tag in exif if tag not in inner and tag not in (ORIENTATION, *_LAYOUT)]
+        places = [(tag, 0) for tag in exif if tag not in inner and tag not in _LEFT_OUT]
         places += [(tag, ifd) for ifd, tags in inner.items() for tag in tags]
     except Exception:
         return None, ("EXIF",)

@@ -3,8 +3,8 @@
     packets -> video frames -> upright RGB -> draw -> H.264, with the frame's own timestamp
             -> sound: copied, or encoded as AAC where MP4 cannot hold it
 
-Reading, drawing and writing overlap, each in a thread of its own, a few frames apart. Whatever differs from the source
-is said.
+Reading, drawing and writing overlap, each in a thread of its own, a few frames apart. All differences from the source
+are listed.
 """
 
 import io
@@ -52,7 +52,7 @@ def ahead(items: Iterator[T], count: int = AHEAD) -> Iterator[T]:
     """The same items, of which up to ``count`` are made before they are asked for, in a thread.
 
     Raises:
-        What ``items`` raises, in its place.
+        The errors of ``items``, in their places.
     """
     end: Any = object()
     pool = ThreadPoolExecutor(1)
@@ -88,14 +88,15 @@ def redraw(source: Path, out: Path, draw: Draw, progress: Callable[[int, int], o
             av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as target,
         ):
             written = _Copy(film, target, first, draw, progress).run()
-        frames = _frames_in(partial)
+        with av.open(str(partial)) as made:
+            frames = made.streams.video[0].frames
     if frames != written.frames:
         raise ValueError(f"{out}: {frames} frames were written of {written.frames}")
     return written
 
 
 class _Copy:
-    """One film on its way into another."""
+    """The copy of one film into another."""
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class _Copy:
         return _upright(frame)
 
     def _packets(self) -> Iterator[Any]:
-        """Of the picture and the sound; a film that is cut off ends where it cannot be read further."""
+        """The packets of picture and sound; a film that is cut off ends at the last packet that can be read."""
         wanted = [self.video, *(self.film.streams[index] for index in self.sounds)]
         try:
             yield from self.film.demux(wanted)
@@ -254,7 +255,7 @@ class _Copy:
 
 
 def _tagged_seconds(stream: VideoStream) -> Fraction:
-    """Matroska's length of a stream, "00:00:04.166"; 0 where there is none."""
+    """Matroska's length of a stream, "00:00:04.166"; 0 if the file does not give it."""
     tag = stream.metadata.get("DURATION", "0").split(":")
     return sum((Fraction(part) * 60**power for power, part in enumerate(reversed(tag))), Fraction(0))
 
@@ -290,8 +291,3 @@ def _fits_mp4(stream: Any) -> bool:
     with suppress(av.FFmpegError):
         target.close()
     return True
-
-
-def _frames_in(path: Path) -> int:
-    with av.open(str(path)) as film:
-        return film.streams.video[0].frames

@@ -3,16 +3,15 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.ExifTags import Base as Tag
+from PIL.PngImagePlugin import PngInfo, getchunks, putchunk
 
-from hifacegan_lib.restoration.exif_tags import ICC, RESOLUTION_UNIT, RESOLUTIONS, SOFTWARE, XMP
 from hifacegan_lib.restoration.photo_files import FORMATS, Photo, longest_side
 from hifacegan_lib.utils import files, tiffs
 
@@ -20,12 +19,12 @@ QUALITY = 95
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def write_photo(path: str | Path, photo: Photo, says: str = "") -> Path:
+def write_photo(path: str | Path, photo: Photo, software: str = "") -> Path:
     """Write a photograph with its alpha, profile and metadata, whole or not at all.
 
     Args:
         path: its suffix names the format; where it names none, the photograph's own suffix takes its place.
-        says: what was done to the photograph; EXIF's "Software".
+        software: EXIF's tag "Software", for what was done to the photograph; empty: as it was.
     Returns:
         The file.
     Raises:
@@ -35,7 +34,7 @@ def write_photo(path: str | Path, photo: Photo, says: str = "") -> Path:
     if path.suffix.lower() not in FORMATS:
         path = path.with_suffix(photo.suffix)
     kind = FORMATS[path.suffix.lower()]
-    if photo.encoded is not None and not says and kind == FORMATS[photo.suffix]:
+    if photo.encoded is not None and not software and kind == FORMATS[photo.suffix]:
         return files.write_bytes(path, photo.encoded)
     if photo.deep and kind not in ("PNG", "TIFF"):
         raise ValueError(f"{path}: 16 bits a channel are written as .png or .tif")
@@ -47,8 +46,8 @@ def write_photo(path: str | Path, photo: Photo, says: str = "") -> Path:
     exif = Image.Exif()
     if photo.exif:
         exif.load(photo.exif)
-    if says:
-        exif[SOFTWARE] = says
+    if software:
+        exif[Tag.Software] = software
     return files.write_bytes(path, _tiff(photo, exif) if kind == "TIFF" else _encoded(photo, kind, exif))
 
 
@@ -63,11 +62,11 @@ def _grey(photo: Photo) -> NDArray[Any]:
 
 
 def _tiff(photo: Photo, exif: Image.Exif) -> bytes:
-    for tag, value in ((ICC, photo.icc), (XMP, photo.extras.get("xmp"))):
+    for tag, value in ((Tag.InterColorProfile, photo.icc), (Tag.XMLPacket, photo.extras.get("xmp"))):
         if value:
             exif[tag] = value
     if dpi := photo.extras.get("dpi"):  # of another format; a TIFF's own is in its EXIF
-        exif[RESOLUTIONS[0]], exif[RESOLUTIONS[1]], exif[RESOLUTION_UNIT] = dpi[0], dpi[1], 2
+        exif[Tag.XResolution], exif[Tag.YResolution], exif[Tag.ResolutionUnit] = dpi[0], dpi[1], 2
     colours = _grey(photo)[..., None] if photo.grey else photo.pixels
     return tiffs.encoded(colours, photo.alpha, bool(photo.extras.get("premultiplied")), exif)
 
@@ -78,7 +77,9 @@ def _encoded(photo: Photo, kind: str, exif: Image.Exif) -> bytes:
     image = Image.fromarray(_grey(photo)) if photo.grey else Image.fromarray(photo.pixels)
     if photo.alpha is not None:
         image.putalpha(Image.fromarray(photo.alpha))
-    return _saved(image, kind, _options(photo, kind, exif))
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **_options(photo, kind, exif))
+    return buffer.getvalue()
 
 
 def _options(photo: Photo, kind: str, exif: Image.Exif) -> dict[str, Any]:
@@ -102,12 +103,6 @@ def _options(photo: Photo, kind: str, exif: Image.Exif) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, b"")}
 
 
-def _saved(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def _deep_png(photo: Photo, options: dict[str, Any]) -> bytes:
     """16 bits, which Pillow cannot write in colour: its chunks around the pixels, and the pixels by zlib.
 
@@ -122,22 +117,10 @@ def _deep_png(photo: Photo, options: dict[str, Any]) -> bytes:
     rows[:, 1:] = raw
     rows[:, 1 + 2 * samples :] -= raw[:, : -2 * samples]
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[samples]
-    inside = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0),
-        b"IDAT": zlib.compress(rows.tobytes(), 6),
-    }
-    small = Image.new("L" if photo.grey else "RGB", (1, 1))
-    chunks = [(name, inside.get(name, content)) for name, content in _chunks(_saved(small, "PNG", options))]
-    return _PNG + b"".join(_chunk(name, content) for name, content in chunks)
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = len(_PNG)
-    while place < len(png):
-        (size,) = struct.unpack_from(">I", png, place)
-        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
-        place += size + 12
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    ours = {b"IHDR": head, b"IDAT": zlib.compress(rows.tobytes(), 6)}
+    file = io.BytesIO()
+    file.write(_PNG)
+    for name, content, _ in getchunks(Image.new("L" if photo.grey else "RGB", (1, 1)), **options):
+        putchunk(file, name, ours.get(name, content))
+    return file.getvalue()

@@ -1,32 +1,26 @@
-"""Photographs as people keep them: read upright and in full depth, written with what came along.
+"""Photographs: read upright and in full depth, written with their alpha, colour profile and metadata.
 
-Inside, a photograph is RGB, uint8 or uint16, H x W x 3, upright. Its alpha, colour profile, EXIF and other metadata
-stay beside it and go back into the file; a grey photograph is written grey. EXIF's orientation is applied to the pixels
-and taken out. A file that cannot be written again to the bit (JPEG, CMYK, a palette) stays as it is until a pixel
-changes.
+Inside, a photograph is RGB, uint8 or uint16, H x W x 3, upright; a grey one is written grey. EXIF's orientation is
+applied to the pixels and taken out. A file that cannot be written again to the bit (JPEG, CMYK, a palette) stays as it
+is until a pixel changes.
 """
 
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.ExifTags import Base as Tag
 from PIL.PngImagePlugin import PngInfo
 
-from hifacegan_lib.restoration.exif_tags import ICC, XMP, writable_exif
+from hifacegan_lib.restoration.exif_tags import writable_exif
 from hifacegan_lib.utils import images, tiffs
 from hifacegan_lib.utils.images import Raster, orientation
 
-SUFFIXES = {"jpeg": ".jpg", "mpo": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
+FORMATS = dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG")
+FORMATS |= {".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """Formats that are written as they came; all others become PNG."""
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG"} | {
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # sides that these formats can hold, pixels
 
 
@@ -38,7 +32,7 @@ class Photo(Raster):
         suffix: of the format in which it will be written.
         icc, exif: as bytes, EXIF without orientation; None where the file has none.
         lost: names of what cannot be written again.
-        said: what else differs from the file, in sentences; that it has further pictures, for example.
+        remarks: what else differs from the file, in sentences; that it has further pictures, for example.
         extras: "dpi", "xmp", "comment", "texts" (PNG), "iptc" (JPEG), "lossless" (WebP), "premultiplied" (TIFF).
         encoded: the file itself, where its pixels cannot be written again to the bit; None when a pixel has changed.
     """
@@ -47,7 +41,7 @@ class Photo(Raster):
     icc: bytes | None = None
     exif: bytes | None = None
     lost: tuple[str, ...] = ()
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     extras: dict[str, Any] = field(default_factory=dict)
     encoded: bytes | None = None
 
@@ -79,17 +73,18 @@ def _of_tiff(data: bytes, tiff: tiffs.Tiff) -> Photo:
     icc = None
     try:
         tags = tiffs.directory(data)
-        icc, extras["xmp"] = (_bytes(tags.get(tag)) for tag in (ICC, XMP))
+        icc, extras["xmp"] = (_bytes(tags.get(tag)) for tag in (Tag.InterColorProfile, Tag.XMLPacket))
     except Exception:  # the same that writable_exif names
         lost = lost or ("EXIF",)
-    said = tiff.said + _pages(tiff.pages)
+    remarks = tiff.remarks + _pages(tiff.pages)
     kept = None if tiff.exact else data
-    return Photo(raster.pixels, raster.alpha, raster.grey, ".tif", icc, exif, lost, said, _filled(extras), kept)
+    return Photo(raster.pixels, raster.alpha, raster.grey, ".tif", icc, exif, lost, remarks, _filled(extras), kept)
 
 
 def _of_pillow(data: bytes, file: Image.Image) -> Photo:
     raster, info, mode = images.decoded(file, data), file.info, file.mode
-    suffix = SUFFIXES.get(str(file.format).lower(), ".png")
+    suffix = images.format_suffix(file)
+    suffix = suffix if suffix in FORMATS else ".png"
     turn = orientation(file)
     exif, lost = writable_exif(file.getexif, turn)
     icc = info.get("icc_profile")
@@ -105,10 +100,10 @@ def _of_pillow(data: bytes, file: Image.Image) -> Photo:
     extras["lossless"] = suffix == ".webp" and _lossless(data)
     rewritten = suffix in (".png", ".tif") or extras["lossless"]  # to the bit
     exact = rewritten and mode in ("L", "LA", "RGB", "RGBA", "I;16", "I") and "transparency" not in info
-    kept = data if suffix != ".png" or str(file.format) == "PNG" else None
-    kept = None if exact or (turn > 1 and suffix == ".png") else kept
-    said = _pages(_pictures(file))
-    return Photo(raster.pixels, raster.alpha, raster.grey, suffix, icc, exif, lost, said, _filled(extras), kept)
+    writable = suffix != ".png" or (file.format == "PNG" and turn == 1)  # the file itself, as the format of its suffix
+    kept = data if writable and not exact else None
+    remarks = _pages(_pictures(file))
+    return Photo(raster.pixels, raster.alpha, raster.grey, suffix, icc, exif, lost, remarks, _filled(extras), kept)
 
 
 def _filled(extras: dict[str, Any]) -> dict[str, Any]:
@@ -166,13 +161,8 @@ def written_suffix(path: Path) -> str:
     Only the header is read. A file that cannot be read keeps its suffix.
     """
     try:
-        with Image.open(path) as file:
-            kind = str(file.format).lower()
-    except Exception:  # also a TIFF of a kind that Pillow does not know
-        kind = ""
-        with suppress(OSError), path.open("rb") as opened:
-            kind = "tiff" if tiffs.is_tiff(opened.read(4)) else ""
-        if not kind:
-            return path.suffix
-    suffix = SUFFIXES.get(kind, ".png")
+        suffix = images.file_suffix(path)
+    except Exception:
+        return path.suffix
+    suffix = suffix if suffix in FORMATS else ".png"
     return path.suffix if FORMATS.get(path.suffix.lower()) == FORMATS[suffix] else suffix

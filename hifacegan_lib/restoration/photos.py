@@ -23,7 +23,7 @@ from hifacegan_lib.restoration.blending.backgrounds import enlarge, lanczos
 from hifacegan_lib.restoration.blending.pasting import add, check_strength, painted
 from hifacegan_lib.restoration.blending.tones import in_tone
 from hifacegan_lib.restoration.cards import Card
-from hifacegan_lib.restoration.detection import Detection, Detector, choose, detect
+from hifacegan_lib.restoration.detection import Detection, Detector, choose_detector, detect
 from hifacegan_lib.restoration.photo_encoders import write_photo
 from hifacegan_lib.restoration.photo_files import Photo, longest_side, read_photo
 from hifacegan_lib.utils import images
@@ -48,28 +48,28 @@ class Model:
         card: name, architecture, sha256, licence, the size that it takes and what is done to faces of other sizes.
         engine: what draws it, with version, device and precision, for the trace.
         results: of a folder: path below it, without suffix, "/" between its parts -> file; else None.
-        again: a function that loads the same model, and its arguments: the form in which it goes to other processes.
+        loader: a function that loads the same model, and its arguments; other processes load the model by it.
     """
 
     network: Network
     card: Card
     engine: str = ""
     results: Mapping[str, Path] | None = None
-    again: tuple[Callable[..., "Model"], tuple[Any, ...]] | None = None
+    loader: tuple[Callable[..., "Model"], tuple[Any, ...]] | None = None
 
     def __reduce__(self) -> tuple[Callable[..., "Model"], tuple[Any, ...]]:
-        if self.again is None:
+        if self.loader is None:
             raise TypeError(f"{self.name}: a network that was not loaded from a file of weights")
-        return _reloaded, (self.again, self.card, self.engine)
+        return _reloaded, (self.loader, self.card, self.engine)
 
     @property
     def name(self) -> str:
-        """Of the card."""
+        """The card's name."""
         return self.card.name
 
     @property
     def sha256(self) -> str:
-        """Of the card."""
+        """The card's sha256."""
         return self.card.sha256
 
     @property
@@ -110,7 +110,7 @@ class Model:
         return restored if isinstance(faces, np.ndarray) else faces.new_tensor(restored)
 
     def _drawn(self, faces: list[Pixels]) -> list[Pixels]:
-        """What the network draws of faces of one size."""
+        """The network's output for faces of one size."""
         batch = np.ascontiguousarray(np.stack(faces).transpose(0, 3, 1, 2), np.float32) / np.float32(255)  # N, 3, H, W
         drawn, scale = np.asarray(self.network(batch)), self.card.scale
         expected = (*batch.shape[:2], *(scale * side for side in batch.shape[2:]))
@@ -119,9 +119,9 @@ class Model:
         return list(np.rint(drawn.clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def _reloaded(again: tuple[Callable[..., Model], tuple[Any, ...]], card: Card, engine: str) -> Model:
+def _reloaded(loader: tuple[Callable[..., Model], tuple[Any, ...]], card: Card, engine: str) -> Model:
     """The model of another process; its file and what draws it must be the same here."""
-    found = _loaded(*again, card.sha256)
+    found = _loaded(*loader, card.sha256)
     if (found.sha256, found.engine) != (card.sha256, engine):
         here, there = (f"{mark[:12]}, {what}" for mark, what in ((found.sha256, found.engine), (card.sha256, engine)))
         raise ValueError(f"{card.name}: this worker has {here}; expected {there}")
@@ -173,8 +173,8 @@ class Restored:
         return self.photo.shown
 
     @property
-    def says(self) -> str:
-        """In a sentence."""
+    def summary(self) -> str:
+        """One sentence: how many faces were found, and which weights restored them."""
         count = len(self.faces)
         if not count:
             return "no face was found: nothing was restored"
@@ -188,8 +188,8 @@ class Restored:
         Args, returns, raises:
             as :func:`hifacegan_lib.restoration.photo_encoders.write_photo`.
         """
-        says = f"hifacegan-workbench {self.trace['workbench']}: {self.says}"
-        return write_photo(path, self.photo, says if self.faces and self.trace["strength"] else "")
+        software = f"hifacegan-workbench {self.trace['workbench']}: {self.summary}"
+        return write_photo(path, self.photo, software if self.faces and self.trace["strength"] else "")
 
 
 def restore(
@@ -224,7 +224,7 @@ def restore(
     found = detect(shown, detector, least)
     before = [cut(shown, face.alignment, model.size) for face in found]
     faces = [Face(*face) for face in zip(found, before, model.restore_in_photograph(before), strict=True)]
-    how: dict[str, Any] = {"detector": choose(detector), "strength": strength}
+    how: dict[str, Any] = {"detector": choose_detector(detector), "strength": strength}
     if scale == "auto":
         sides = [face.alignment.side for face in found if strength]
         scale, reason = scale_for(sides, model.size, shown.shape[:2], longest_side(photo.suffix))
@@ -279,7 +279,7 @@ def restore_aligned(photo: Photo | Pixels | str | Path, model: Model, strength: 
     (after,) = model.restore([before])
     unit = 257 if photo.deep else 1
     changes = after.astype(np.float32) - before
-    kept = detail.kept(before, after, model.card)
+    kept = detail.kept_detail(before, after, model.card)
     pixels = add(photo.pixels, (strength * unit) * (changes if kept is None else changes + kept))
     faces = [Face(Detection((0.0, 0.0, float(width), float(height)), None, 1.0), before, after)]
     trace = _trace(model, faces, detector="none: the picture is a face", strength=strength, scale=1)

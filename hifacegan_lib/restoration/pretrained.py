@@ -102,7 +102,7 @@ def load_model(
         raise ValueError(f"{found.name}: {given}; licence = any expects one of {', '.join(FREE)}, as {FOR_ANY_USE} has")
     if network is None:
         where = weights if is_name(str(weights)) else str(expanded(weights).absolute())
-        found = replace(found, again=(load_model, (where, blend, device, precision, steps)))
+        found = replace(found, loader=(load_model, (where, blend, device, precision, steps)))
     return found if steps is None else restorer_files.with_steps(found, steps)
 
 
@@ -134,11 +134,13 @@ def _shipped(name: str, blend: float, device: str, precision: Precision) -> Mode
     flavours = [FOLDER / f"{name}-{flavour}.safetensors" for flavour, share in ends if share]
     if not flavours[-1].is_file():
         raise ValueError(f"blend = {blend:g}: {name} has no flavour {FLAVOURS[1]}; expected 0")
-    weights, info = _blended(flavours, blend)
+    (weights, info), *others = map(quantized.read, flavours)
+    if others:
+        weights = mix(weights, others[0][0], blend)
     marks = " + ".join(sha256(file) for file in flavours)
     size, count = info.get("image_size", FRAME), sum(values.size for values in weights.values())
-    card = Card(f"{name} (blend {blend:.10g})", restorer_files.OURS, count, marks, info.get("license"), size)
-    card = replace(card, recolours=info.get("recolours", False))
+    about = {"licence": info.get("license"), "size": size, "recolours": info.get("recolours", False)}
+    card = Card(f"{name} (blend {blend:.10g})", restorer_files.OURS, count, marks, **about)
     device, graph = find_device(device), FOLDER / f"{name}.onnx"
     if (device, precision) == ("cpu", "float32") and graph.is_file():
         return Model(OnnxNetwork(graph, weights), card, restorer_files.onnx_engine())
@@ -150,12 +152,6 @@ def _shipped(name: str, blend: float, device: str, precision: Precision) -> Mode
     if len(flavours) == 2:
         generator.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     return restorer_files.of_generator(generator, card, precision)
-
-
-def _blended(flavours: list[Path], blend: float) -> tuple[Named, dict[str, Any]]:
-    """One flavour's weights, or those between two, in float32; and what the first file says."""
-    (first, info), *others = (quantized.read(file) for file in flavours)
-    return mix(first, others[0][0], blend) if others else first, info
 
 
 def mix(weights: Named, others: Named, share: float) -> Named:
@@ -195,11 +191,10 @@ def ship(checkpoint: str | Path, name: str, flavour: str, about: dict[str, Any],
     generator, info = checkpoints.load_generator(checkpoint)
     network = folded(generator)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
-    differs = None
-    if first:
-        differs = quantized.read(first)[0]
-        mix(weights, differs, 0)  # raises for another architecture
-    stored = quantized.pack(weights, differs)
+    base_weights = quantized.read(first)[0] if first else None
+    if base_weights:
+        mix(weights, base_weights, 0)  # raises for another architecture
+    stored = quantized.pack(weights, base_weights)
     exporting.export_graph(generator, FOLDER / f"{name}.onnx")
     tensors = {name: torch.from_numpy(value) for name, value in stored.items()}
     file = FOLDER / f"{name}-{flavour}.safetensors"

@@ -32,7 +32,7 @@ PUBLISHED_SIZE = 512  # pixels; at which the published HiFaceGAN was trained
 
 
 def load(path: Path, device: str, precision: Any, network: Any = None) -> Model:
-    """The restorer of a folder or file; ``network`` is of a file's class, where that is none of this project.
+    """The restorer of a folder or file; ``network`` is the file's, if its class is not of this project.
 
     Raises:
         ValueError: nothing recognises it (the message says what was tried), or an ``.onnx`` file elsewhere than on the
@@ -65,7 +65,7 @@ def results(folder: Path) -> Model:
 
 
 def onnx_engine() -> str:
-    """What draws ONNX graphs, for the trace."""
+    """The software that draws ONNX graphs, for the trace."""
     return f"ONNX Runtime {onnxruntime.__version__}, cpu, float32"
 
 
@@ -84,9 +84,8 @@ def _by_torch(path: Path, device: str, precision: Any, network: Any) -> Model:
     if _has_our_description(path):
         generator, info = checkpoints.load_generator(path, device, network)
         architecture, size = networks.title(generator), info.get("image_size", FRAME)
-        about = Card(path.name, architecture, None, sha256(path), info.get("license"), size)
-        about = dataclasses.replace(about, recolours=info.get("recolours", False))
-        return of_generator(generator, about, precision)
+        about = {"licence": info.get("license"), "size": size, "recolours": info.get("recolours", False)}
+        return of_generator(generator, Card(path.name, architecture, sha256=sha256(path), **about), precision)
     tensors = _ncnn(path) or checkpoints.read_foreign(path)
     tried = ["a generator of this workbench: the file has no description of one"]
     for kind, reader in (("published HiFaceGAN", _published), ("a network that spandrel recognises", _by_spandrel)):

@@ -21,7 +21,7 @@ BRIGHT = 20.0  # spread that is shown brightest, grey levels
 
 
 class Spread(NamedTuple):
-    """Of several answers for one face: their mean, uint8 H x W x 3, and how far they differ, grey levels, H x W."""
+    """The mean of several answers for one face, uint8 H x W x 3, and their spread, grey levels, H x W."""
 
     mean: Pixels
     map: NDArray[np.float32]

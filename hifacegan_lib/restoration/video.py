@@ -67,7 +67,7 @@ class _Drawn(NamedTuple):
 
 
 class Film(NamedTuple):
-    """What became of a film.
+    """A film that was restored.
 
     Attributes:
         faces: in all frames together. drawn: those that the network drew.
@@ -83,8 +83,8 @@ class Film(NamedTuple):
     differs: tuple[str, ...] = ()
 
     @property
-    def says(self) -> str:
-        """In a sentence."""
+    def summary(self) -> str:
+        """One sentence: how many frames and faces, and the flicker."""
         words = ", ".join(f"{name} {value:.2f}" for name, value in self.flicker.items())
         counts = f"{self.frames} frames, {self.faces} faces restored, {self.drawn} of them drawn"
         return f"{counts}; flicker in grey levels: {words or 'not measured'}"
@@ -127,7 +127,7 @@ def restore_video(
 
 
 class _Faces:
-    """The faces of one film, on its way from the first frame to the last."""
+    """The faces of one film, frame after frame."""
 
     def __init__(
         self, model: Model, find: Callable[[Pixels], list[Detection]], strength: float, smooth: float, every: int
@@ -170,7 +170,7 @@ class _Faces:
         return replace(face, seen=cut(frame, face.place, self.model.size))
 
     def _found(self, frame: Pixels, faces: list[_Face]) -> list[_Face]:
-        """Detections, joined with the faces that were followed; a face that was not found stays a while."""
+        """Detections, joined with the faces that were followed; a face that was not found is kept for some turns."""
         found, left = [], list(faces)
         for box, place in ((detection.box, detection.alignment) for detection in self.find(frame)):
             near = max(left, key=lambda face: overlap(box, face.box), default=None)
@@ -208,7 +208,7 @@ def _looks_new(face: _Face) -> bool:
 
 
 def _difference(seen: Pixels, before: Pixels) -> Float:
-    """Of two aligned frames, in grey levels, averaged around each pixel: H x W."""
+    """The difference of two aligned frames, grey levels, averaged around each pixel: H x W."""
     grey = cv2.cvtColor(cv2.absdiff(seen, before), cv2.COLOR_RGB2GRAY)
     return cv2.blur(grey.astype(np.float32), (AROUND, AROUND))
 

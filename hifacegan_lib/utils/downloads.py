@@ -11,14 +11,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from hifacegan_lib.utils import files
-
-try:
-    import fcntl
-except ImportError:  # Windows: simultaneous downloads of one file are not prevented
-    fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 60.0  # seconds without a byte
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
@@ -42,9 +38,7 @@ def download(address: str, target: Path, size: int, sha256: str, progress: bool 
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{sha256[:16]}.partial")
     lock = partial.with_suffix(".lock")
-    with lock.open("w") as held:
-        if fcntl is not None:
-            fcntl.flock(held, fcntl.LOCK_EX)
+    with FileLock(lock):
         if not target.is_file() or content_problem(target, size, sha256):
             try:
                 _append(address, partial, size, progress and target.name)

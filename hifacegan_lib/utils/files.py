@@ -1,6 +1,7 @@
-"""Atomic writing, hashing and JSON: a file is written under a temporary name, flushed, then renamed.
+"""Atomic writing, hashing, JSON and journals: a file is written under a temporary name, flushed, then renamed.
 
-So a file at its final path is always complete.
+So a file at its final path is always complete. A journal grows by lines of JSON; a line that a killed process did not
+finish is not read.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,22 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if keys.count(key) > 1:
             raise ValueError(f"key {key!r} comes twice")
     return dict(pairs)
+
+
+def append_line(journal: str | Path, value: Any) -> None:
+    """Add a line of JSON to a journal, after the rest of an unfinished line."""
+    with Path(journal).open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            file.write(b"" if file.read() == b"\n" else b"\n")
+        file.write(encoded(json.dumps(value, ensure_ascii=False) + "\n"))
+
+
+def read_lines(journal: str | Path) -> Iterator[Any]:
+    """The values of a journal's finished lines; none if there is no such file."""
+    for line in Path(journal).read_bytes().split(b"\n") if Path(journal).exists() else ():
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def expanded(path: str | Path) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from hifacegan_lib.utils import files, tiffs
 
@@ -24,22 +24,10 @@ if TYPE_CHECKING:  # loading PyTorch takes seconds, and restoring a photograph o
 
 Pixels = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}) | {
-    ".gif",
-    *([".avif"] if features.check("avif") else []),  # Pillow may be built without it
-}
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES |= {".gif", ".avif"} if features.check("avif") else {".gif"}  # Pillow may be built without AVIF
 MOST_PIXELS = 2 * 89_478_485
-"""Of a file: more would be a decompression bomb, by Pillow's own limit."""
+"""Largest image of a file; by Pillow's limit, a larger one is a decompression bomb."""
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # once for the process: a filter around each file would need a lock around it
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and of many pixels; files are judged here
@@ -66,7 +54,7 @@ class Raster:
 
     @property
     def shown(self) -> Pixels:
-        """In 8 bits, on white where it is transparent: what networks and detectors see."""
+        """The picture in 8 bits, composited on white, as networks and detectors take it."""
         if self.alpha is None:
             return ((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if self.deep else self.pixels
         cover = (self.alpha / np.iinfo(self.alpha.dtype).max)[..., None].astype(np.float32)
@@ -113,7 +101,7 @@ def decode_image(data: bytes, least: int = 0) -> tuple[Pixels, tuple[int, int]]:
 def contents(path: str | Path) -> Iterator[bytes]:
     """The bytes of an image file; errors in the block become those of :func:`load_image`.
 
-    The file is read at once, so that threads seldom wait for each other: each call of the system can cost a turn.
+    The file is read by one call: between many small reads a thread would wait for the others.
     """
     path = files.expanded(path)
     if not path.is_file():
@@ -167,11 +155,10 @@ def decoded(file: Image.Image, data: bytes) -> Raster:
     if _deep_colour(data):
         return _by_opencv(data, turn)
     see_through = file.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in file.info
-    image = file if turn == 1 else file.transpose(_TURNS[turn])
-    if see_through:
-        image = image.convert("RGBA")
-    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    return Raster(pixels, np.array(image)[..., 3] if see_through else None, file.mode in ("1", "L", "LA", "La"))
+    mode = "RGBA" if see_through else "RGB"
+    pixels = turned(np.array(file if file.mode == mode else file.convert(mode)), turn)  # H x W x 4 or 3
+    alpha = np.ascontiguousarray(pixels[..., 3]) if see_through else None
+    return Raster(np.ascontiguousarray(pixels[..., :3]), alpha, file.mode in ("1", "L", "LA", "La"))
 
 
 def _deep_colour(data: bytes) -> bool:
@@ -195,17 +182,17 @@ def _by_opencv(data: bytes, turn: int) -> Raster:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    """EXIF's orientation, 1 to 8; 1 if it is missing or cannot be read."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow raises SyntaxError, struct.error, ... for EXIF that is damaged
         return 1
     value = value[0] if isinstance(value, bytes | tuple) and len(value) == 1 else value
-    return value if isinstance(value, int) and value in _TURNS else 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def turned(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """An array, H x W or H x W x C, upright: turned and mirrored as EXIF's orientation, 1 to 8, asks for."""
+    """An array, H x W or H x W x C, turned and mirrored by EXIF's orientation, 1 to 8."""
     if orientation in (2, 5, 7, 4):  # mirrored
         image = image[:, ::-1]
     return np.rot90(image, {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}.get(orientation, 0))
@@ -219,9 +206,17 @@ def file_suffix(path: str | Path) -> str:
     """
     try:
         with Image.open(path) as file:
-            kind = str(file.format).lower()
+            return format_suffix(file)
     except UnidentifiedImageError:
+        with Path(path).open("rb") as opened:
+            if tiffs.is_tiff(opened.read(4)):  # of a kind that Pillow does not know
+                return ".tif"
         raise ValueError(f"{path}: not an image that can be decoded") from None
+
+
+def format_suffix(file: Image.Image) -> str:
+    """The suffix of the format of an image that Pillow has opened."""
+    kind = str(file.format).lower()
     return {"jpeg": ".jpg", "mpo": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
 
 

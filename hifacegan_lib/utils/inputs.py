@@ -29,16 +29,14 @@ class Sources(NamedTuple):
     aside: list[Path]
 
     @property
-    def says(self) -> str:
+    def aside_sentence(self) -> str:
         """The files that are left aside, counted by suffix and named; empty if there are none."""
         if not self.aside:
             return ""
         kinds = Counter(path.suffix.lower() or "no suffix" for path in self.aside)
         counted = ", ".join(f"{suffix} {count}" for suffix, count in sorted(kinds.items()))
-        names = [path.relative_to(self.root).as_posix() for path in self.aside]
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        named = printable(f"{', '.join(names[:NAMED])}{more}")
-        return f"left aside, of a format that is not read here: {len(names)} files ({counted}): {named}"
+        named = printable(shortened((path.relative_to(self.root).as_posix() for path in self.aside), NAMED))
+        return f"left aside, of a format that is not read here: {len(self.aside)} files ({counted}): {named}"
 
 
 def images_in(source: Path, out: Path | None = None) -> Sources:
@@ -77,17 +75,17 @@ def files_by_name(sources: Sources) -> dict[str, Path]:
 
 
 def unpaired(here: str, mine: Collection[str], there: str, theirs: Collection[str]) -> str:
-    """Both sides' names that the other lacks, a line each; empty when there is none."""
+    """The names that only one of two sides has, a line for each side; empty if there are none."""
     only = {here: set(mine) - set(theirs), there: set(theirs) - set(mine)}
-    lines = [f"  only in {side} ({len(names)}): {some(names) or 'none'}" for side, names in only.items()]
+    lines = [f"  only in {side} ({len(names)}): {shortened(names) or 'none'}" for side, names in only.items()]
     return "\n".join(lines) if any(only.values()) else ""
 
 
-def some(names: Iterable[str]) -> str:
+def shortened(names: Iterable[str], most: int = LISTED) -> str:
     """The first of many names, sorted, and how many more there are."""
     listed = sorted(names)
-    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
-    return ", ".join(listed[:LISTED]) + more
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def files_below(root: Path, out: Path | None = None) -> list[Path]:
@@ -138,6 +136,11 @@ def plan_stems(
                 raise ValueError(f"{other} and {source}: both would become {path}; rename one of them")
     refuse_inputs(owners, [*sources, *inputs])
     return stems
+
+
+def output_file(source: Path, stem: Path, suffix: str) -> Path:
+    """A source's output beside ``stem``: with the source's name if that has the suffix, else the stem's and suffix."""
+    return stem.with_name(source.name if source.suffix == suffix else stem.name + suffix)
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path] | Mapping[Identity, Path]) -> None:

@@ -23,12 +23,14 @@ from contextlib import chdir, contextmanager, suppress
 from functools import partial
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hifacegan_lib.names import ParamsError
 from hifacegan_lib.utils.item_guard import reason
 
-Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[tuple[Any, Callable[[], Any]]]]
+Function = Callable[[Any], Any]
+Results = Iterator[tuple[Any, Callable[[], Any]]]
+Each = Callable[[Function, Iterable[Any]], Results]
 """(function, items) -> each item with its result, as they end. Both must be picklable unless ``jobs`` is 1."""
 
 PATIENCE = 60  # seconds to wait for a cluster's scheduler, and for its first worker
@@ -37,7 +39,7 @@ _SPAWN = get_context("spawn")
 _one_at_a_time = threading.Lock()  # a Dask worker may have several threads; OpenCV's detectors may not
 
 
-def serial(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Callable[[], Any]]]:
+def serial(function: Function, items: Iterable[Any]) -> Results:
     """In this process, in order; an item is computed when its result is asked for."""
     for item in items:
         yield item, partial(function, item)
@@ -45,7 +47,7 @@ def serial(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tup
 
 @contextmanager
 def workers(jobs: int = 1, scheduler: str = "") -> Iterator[Each]:
-    """What applies functions to items; its processes start when they are needed, and end with the block.
+    """A function that applies functions to items; its processes start when they are needed, and end with the block.
 
     Args:
         jobs: processes on this machine; 1: this process; 0: one for each core.
@@ -85,7 +87,7 @@ def cluster(address: str) -> Iterator[Any]:
         yield client
 
 
-def ordered(each: Each, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+def ordered(each: Each, function: Function, items: Iterable[Any]) -> Iterator[Any]:
     """The function's values in the order of the items; raises its first error."""
     ended: dict[int, Callable[[], Any]] = {}
     turn = 0
@@ -96,7 +98,7 @@ def ordered(each: Each, function: Callable[[Any], Any], items: Iterable[Any]) ->
             turn += 1
 
 
-def _of_second(function: Callable[[Any], Any], numbered: tuple[int, Any]) -> Any:
+def _of_second(function: Function, numbered: tuple[int, Any]) -> Any:
     return function(numbered[1])
 
 
@@ -104,7 +106,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _packed(function: Callable[[Any], Any], item: Any) -> bytes:
+def _packed(function: Function, item: Any) -> bytes:
     try:
         return pickle.dumps((function, item))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -126,6 +128,14 @@ class _Worker:
         self.pipe.close()
 
 
+class _Task(NamedTuple):
+    """An item, packed with its function; ``second``: the worker that had it first was killed."""
+
+    item: Any
+    work: bytes
+    second: bool = False
+
+
 class _Crew:
     """The workers of this machine. Each has one item, so a worker that was killed names its item."""
 
@@ -134,38 +144,31 @@ class _Crew:
         self.started: list[_Worker] = []
         self.idle: list[_Worker] = []
 
-    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Callable[[], Any]]]:
-        fresh, again = iter(items), deque[tuple[Any, bytes]]()
-        busy: dict[Any, tuple[_Worker, Any, bytes, bool]] = {}  # pipe -> worker, item, packed item, second time
+    def __call__(self, function: Function, items: Iterable[Any]) -> Results:
+        fresh, again = (_Task(item, _packed(function, item)) for item in items), deque[_Task]()
+        busy: dict[Any, tuple[_Worker, _Task]] = {}  # by the worker's pipe
         try:
             while True:
-                while len(busy) < self.size:
-                    second = bool(again)
-                    if second:
-                        item, work = again.popleft()
-                    elif (item := next(fresh, None)) is not None:
-                        work = _packed(function, item)
-                    else:
-                        break
-                    worker = self._given(work)
-                    busy[worker.pipe] = worker, item, work, second
+                while len(busy) < self.size and (task := again.popleft() if again else next(fresh, None)):
+                    worker = self._given(task.work)
+                    busy[worker.pipe] = worker, task
                 if not busy:
                     return
                 for pipe in connection.wait(list(busy)):
-                    worker, item, work, second = busy.pop(pipe)
+                    worker, task = busy.pop(pipe)
                     try:
                         answer = worker.pipe.recv_bytes()
                     except (EOFError, OSError):  # killed
                         worker.end()
-                        if second:
-                            yield item, partial(_lost, worker.process.exitcode)
+                        if task.second:
+                            yield task.item, partial(_lost, worker.process.exitcode)
                         else:
-                            again.append((item, work))
+                            again.append(task._replace(second=True))
                     else:
                         self.idle.append(worker)
-                        yield item, partial(_opened, answer)
+                        yield task.item, partial(_opened, answer)
         finally:
-            for worker, *_ in busy.values():
+            for worker, _ in busy.values():
                 worker.end()
 
     def _given(self, work: bytes) -> _Worker:
@@ -183,7 +186,7 @@ class _Crew:
 
 
 def _serve(pipe: connection.Connection, threads: int) -> None:
-    """A worker's life: it computes until the pipe ends."""
+    """Compute in a worker's process until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent ends its workers
     os.environ |= {SHARE: str(threads), "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the core to others
     import cv2
@@ -218,9 +221,7 @@ def _lost(code: int | None) -> Any:
     raise ChildProcessError(f"its process ended twice, the last time with exit code {code}")
 
 
-def _on_cluster(
-    client: Any, function: Callable[[Any], Any], items: Iterable[Any]
-) -> Iterator[tuple[Any, Callable[[], Any]]]:
+def _on_cluster(client: Any, function: Function, items: Iterable[Any]) -> Results:
     """On Dask's workers; Dask gives the items of a lost worker to others."""
     import torch
     from distributed import as_completed

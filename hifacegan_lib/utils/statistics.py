@@ -6,9 +6,9 @@
 The faces are the sample: an interval shows how much the mean would vary with other faces of the same kind. Two results
 on the same faces are compared face by face, which is far more precise than a comparison of their intervals.
 
-Ranks: the methods are put in order of their means, and the first one leads. Each next method whose interval of the
-difference to the leader includes zero has the leader's rank. The first whose interval does not begins a group, leads
-it, and has the rank 1 + the number of methods before it. Nothing is corrected for the number of comparisons.
+Ranks: the methods are put in order of their means, and the first one leads. A method has the leader's rank if the
+interval of its difference to the leader includes zero. If not, it leads the methods after it, and its rank is 1 + the
+number of methods before it. Nothing is corrected for the number of comparisons.
 """
 
 from collections.abc import Mapping

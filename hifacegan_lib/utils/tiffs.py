@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base as Tag
 from tifffile import PHOTOMETRIC, SAMPLEFORMAT, TIFF, TiffFile, TiffPage
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of both byte orders, the latter two are BigTIFF
@@ -33,8 +34,8 @@ class Tiff(NamedTuple):
         alpha: H x W of the same type, or None.
         premultiplied: the file's samples are multiplied by alpha.
         orientation: 1 to 8. pages: pictures in the file.
-        exact: colours and alpha hold all that the samples say; otherwise ``said`` names the difference.
-        said: what was left out, in words.
+        exact: colours and alpha hold all that the samples say; otherwise ``remarks`` name the difference.
+        remarks: what was left out, in sentences.
     """
 
     colours: NDArray[Any]
@@ -43,7 +44,7 @@ class Tiff(NamedTuple):
     orientation: int
     pages: int
     exact: bool
-    said: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def is_tiff(data: bytes) -> bool:
@@ -70,10 +71,9 @@ def read_tiff(data: bytes, most_pixels: int) -> Tiff | None:
                 kind = f"{_name(page.photometric)}, compression {_name(page.compression)}"
                 raise ValueError(f"a TIFF of {page.bitspersample} bits in {kind} cannot be decoded here")
             return None
-        samples, unread = _samples(page), page.bitspersample not in (1, 8, 16, 32)
-        if samples is None or (unread and not deep):
+        if (samples := _samples(page)) is None:
             return None
-        turn = page.tags.valueof(274, 1)
+        turn = page.tags.valueof(Tag.Orientation, 1)
         return _coloured(page, samples)._replace(orientation=turn if turn in range(1, 9) else 1, pages=len(file.pages))
 
 
@@ -92,12 +92,10 @@ def _samples(page: TiffPage) -> NDArray[Any] | None:
     whole = [start and count and start + count <= size for start, count in zip(page.dataoffsets, counts, strict=True)]
     if not whole or not all(whole):
         raise ValueError("the file is cut off: pixels are missing")
-    if page.compression == _LZW:
-        TIFF.DECOMPRESSORS._codecs.setdefault(
-            _LZW, _unpacked
-        )  # tifffile's own table, where it leaves LZW to imagecodecs
+    if page.compression == _LZW:  # tifffile leaves LZW to imagecodecs, unless its table has another decoder
+        TIFF.DECOMPRESSORS._codecs.setdefault(_LZW, _unpacked)
     if page.bitspersample not in (1, 8, 16, 32):
-        if page.bitspersample < 8:
+        if np.max(page.bitspersample) < 8:
             return None
         raise ValueError(f"a TIFF of {page.bitspersample} bits a sample cannot be decoded here; 1, 8 and 16 bits can")
     found = page.asarray()
@@ -114,24 +112,25 @@ def _samples(page: TiffPage) -> NDArray[Any] | None:
 
 def _unpacked(data: bytes, out: int = 0) -> bytes:
     """LZW: libtiff decodes the bytes as one grey row of a TIFF that has them as its only strip."""
-    tags = {256: out, 257: 1, 258: 8, 259: _LZW, 262: 1, 273: 0, 277: 1, 278: 1, 279: len(data)}
+    tags: dict[int, Any] = {Tag.ImageWidth: out, Tag.ImageLength: 1, Tag.BitsPerSample: 8, Tag.SamplesPerPixel: 1}
+    tags |= {Tag.Compression: _LZW, Tag.PhotometricInterpretation: 1}
+    tags |= {Tag.StripOffsets: 0, Tag.RowsPerStrip: 1, Tag.StripByteCounts: len(data)}
     with Image.open(io.BytesIO(_file(tags, bytes(data)))) as image:
         return image.tobytes()
 
 
 def _coloured(page: TiffPage, samples: NDArray[Any]) -> Tiff:
-    most, said = int(np.iinfo(samples.dtype).max), []
+    most, remarks = int(np.iinfo(samples.dtype).max), []
     exact = page.bitspersample in (8, 16)
     if page.bitspersample == 32:
-        said.append("32-bit integers become 16 bits")
+        remarks.append("32-bit integers become 16 bits")
     colours = 3 if page.photometric == _RGB else 1
     kinds = [int(kind) for kind in page.extrasamples]
-    extra = next((n for n, kind in enumerate(kinds) if kind in (1, 2)), None)
-    if samples.shape[2] < colours or samples.shape[2] - colours != len(kinds):
+    if samples.shape[2] != colours + len(kinds):  # the tag does not fit the samples
         kinds = [0] * max(0, samples.shape[2] - colours)
-        extra = None
-    if len(kinds) - (extra is not None):
-        said.append(f"{len(kinds) - (extra is not None)} channels beside colour and alpha are not kept")
+    extra = next((n for n, kind in enumerate(kinds) if kind in (1, 2)), None)  # the channel that is alpha
+    if ignored := len(kinds) - (extra is not None):
+        remarks.append(f"{ignored} channels beside colour and alpha are not kept")
         exact = False
     alpha = None if extra is None else np.ascontiguousarray(samples[..., colours + extra])
     found = samples[..., :colours]
@@ -141,11 +140,11 @@ def _coloured(page: TiffPage, samples: NDArray[Any]) -> Tiff:
     elif page.bitspersample == 1:
         found = found * np.uint8(255)
     if page.photometric == _WHITE_IS_0:
-        found = (255 if page.bitspersample == 1 else most) - found
+        found = most - found
     multiplied = extra is not None and kinds[extra] == 1 and page.photometric != _PALETTE
     if alpha is not None and multiplied:
         found = straight(found, alpha)
-    return Tiff(np.ascontiguousarray(found), alpha, multiplied, 1, 1, exact, tuple(said))
+    return Tiff(np.ascontiguousarray(found), alpha, multiplied, 1, 1, exact, tuple(remarks))
 
 
 def _looked_up(
@@ -192,11 +191,13 @@ def encoded(colours: NDArray[Any], alpha: NDArray[Any] | None, premultiplied: bo
     sizes = [len(strip) for strip in strips]
     if sum(sizes) > 2**32 - 2**24:
         raise ValueError("a TIFF holds at most 4 GB")
-    layout: dict[int, Any] = {256: width, 257: height, 258: (8 * colours.itemsize,) * samples, 259: _DEFLATE}
-    layout |= {262: 2 if samples > 2 else 1, 273: tuple(np.cumsum([0, *sizes[:-1]]).tolist()), 277: samples}
-    layout |= {278: _ROWS, 279: tuple(sizes), 284: 1}
+    layout: dict[int, Any] = {Tag.ImageWidth: width, Tag.ImageLength: height, Tag.PlanarConfiguration: 1}
+    layout |= {Tag.SamplesPerPixel: samples, Tag.BitsPerSample: (8 * colours.itemsize,) * samples}
+    layout |= {Tag.Compression: _DEFLATE, Tag.PhotometricInterpretation: 2 if samples > 2 else 1}
+    layout |= {Tag.StripOffsets: tuple(np.cumsum([0, *sizes[:-1]]).tolist()), Tag.StripByteCounts: tuple(sizes)}
+    layout[Tag.RowsPerStrip] = _ROWS
     if alpha is not None:
-        layout[338] = 1 if premultiplied else 2
+        layout[Tag.ExtraSamples] = 1 if premultiplied else 2
     return _file(layout, b"".join(strips), tags)
 
 

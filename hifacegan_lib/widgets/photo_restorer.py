@@ -95,7 +95,7 @@ class Restorer(Panel):
         elif self.shown.value == "where it is unsure":
             before, after = self._unsure(self.restored)
         self.divider.show(before, after)
-        self.words.value = f"<div>{html.escape(self.restored.says)}</div>"
+        self.words.value = f"<div>{html.escape(self.restored.summary)}</div>"
 
     def _unsure(self, restored: Restored) -> tuple[Pixels, Pixels]:
         """The restored faces, and maps of the spread over a dozen restorations of each face."""

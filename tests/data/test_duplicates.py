@@ -62,6 +62,7 @@ def test_the_nearest_comes_first_and_the_threshold_is_kept() -> None:
     found = near_duplicates(train, valid)
     assert found[0] == ("near", "v", 0) and [bits for *_, bits in found] == sorted(bits for *_, bits in found)
     assert near_duplicates(train, valid, threshold=0) == [("near", "v", 0)]
+    assert near_duplicates({}, valid) == near_duplicates(train, {}) == []
 
 
 def test_a_flat_image_has_an_empty_hash() -> None:

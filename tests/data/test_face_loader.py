@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hifacegan_lib.data.face_loader import FaceLoader, FacePairs, LoaderConfig, get_face_loader
+from hifacegan_lib.data.face_loader import FaceLoader, FacePairs, LoaderConfig
 from hifacegan_lib.data.manifest import Manifest
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.degradations.crop import draw_frame
@@ -51,7 +51,7 @@ def config(data: Path, **changed: Any) -> LoaderConfig:
 
 
 def loader(data: Path, split: str = "train", **changed: Any) -> FaceLoader:
-    return get_face_loader(config(data, **changed), split)
+    return FaceLoader(config(data, **changed), split)
 
 
 def assert_same(left: Batches, right: Batches) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from hifacegan_lib import pipeline, runs
 from hifacegan_lib.data import mirrors
-from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, get_face_loader, load_entry
+from hifacegan_lib.data.face_loader import FaceLoader, LoaderConfig, load_entry
 from hifacegan_lib.data.manifest import NAME, Manifest
 from hifacegan_lib.data.preparation import prepare
 from hifacegan_lib.data.shards import working_side, write_shards
@@ -54,7 +54,7 @@ def shards(data: Path) -> Path:
 def loader(data_dir: Path, split: str = "train", **changed: Any) -> FaceLoader:
     random = {"crop_min": CROP, "flip_probability": 0.5} if split == "train" else {}
     options = {"image_size": SIZE, "recipe": "report", "batch_size": 4, **random, **changed}
-    return get_face_loader(LoaderConfig(data_dir=data_dir, **options), split)
+    return FaceLoader(LoaderConfig(data_dir=data_dir, **options), split)
 
 
 def pairs(data_dir: Path, count: int = 9, **changed: Any) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
 
 
 def test_the_whole_frame_is_the_centred_square() -> None:
-    np.testing.assert_array_equal(whole_frame(IMAGE, 8).apply(IMAGE), resize(center_square(IMAGE), 8, 8))
+    np.testing.assert_array_equal(whole_frame(IMAGE.shape, 8).apply(IMAGE), resize(center_square(IMAGE), 8, 8))
 
 
 def test_the_whole_frame_of_a_wide_image_is_in_its_middle() -> None:
-    assert whole_frame(IMAGE.transpose(1, 0, 2), 8) == Frame(top=0, left=5, side=20, flip=False, size=8)
-    assert whole_frame(IMAGE, 8) == Frame(top=5, left=0, side=20, flip=False, size=8)
+    assert whole_frame((20, 30), 8) == Frame(top=0, left=5, side=20, flip=False, size=8)
+    assert whole_frame((30, 20), 8) == Frame(top=5, left=0, side=20, flip=False, size=8)
 
 
 def test_a_frame_survives_its_json_form() -> None:

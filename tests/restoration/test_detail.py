@@ -49,20 +49,20 @@ def test_an_image_of_one_pixel_has_no_noise() -> None:
 def test_clean_detail_is_kept_noise_is_not_and_between_is_wieners_share() -> None:
     finer, stripes = np.full((128, 128, 3), 20, np.float32), np.full((128, 128, 3), 10, np.float32)
     stripes[::2] *= -1  # fine detail of power 100 in the frame
-    assert detail.keep(finer, 0, stripes, 4, 4).min() == 1
-    assert detail.keep(finer, 64, stripes, 4, 4).max() == 0
-    assert detail.keep(finer, 8, stripes, 4, 4) == pytest.approx(1 - 1.5 * 8 * (15 / 16) / 20)
-    assert detail.keep(finer, 8, stripes, 0, 4).min() == 1  # a network that changed nothing saw no noise
-    half, none = (detail.keep(finer, 0, stripes, changed, 4) for changed in (17.5, 30))
+    assert detail.kept_share(finer, 0, stripes, 4, 4).min() == 1
+    assert detail.kept_share(finer, 64, stripes, 4, 4).max() == 0
+    assert detail.kept_share(finer, 8, stripes, 4, 4) == pytest.approx(1 - 1.5 * 8 * (15 / 16) / 20)
+    assert detail.kept_share(finer, 8, stripes, 0, 4).min() == 1  # a network that changed nothing saw no noise
+    half, none = (detail.kept_share(finer, 0, stripes, changed, 4) for changed in (17.5, 30))
     assert half == pytest.approx(0.5, abs=0.05) and none.max() == 0
 
 
 def test_a_face_below_twice_the_frame_has_no_finer_band() -> None:
     photo = np.zeros((300, 300, 3), np.uint8)
     frame, mask = np.zeros((128, 128, 3), np.uint8), np.ones((128, 128), np.float32)
-    sides = [detail.taken(photo, Alignment(1 / side, 0j), frame, frame, mask) is None for side in (255, 256)]
+    sides = [detail.removed(photo, Alignment(1 / side, 0j), photo, frame, frame, mask) is None for side in (255, 256)]
     assert sides == [True, False]
-    assert detail.kept(photo, photo, Card("any size")) is None
+    assert detail.kept_detail(photo, photo, Card("any size")) is None
 
 
 @pytest.mark.parametrize("whole", [True, False])

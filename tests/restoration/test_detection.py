@@ -57,10 +57,10 @@ def test_a_picture_without_a_face_has_none() -> None:
 
 @real("yunet")
 def test_auto_takes_yunet_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert detection.choose("auto") == "yunet"
-    assert detection.choose("haar") == "haar"
+    assert detection.choose_detector("auto") == "yunet"
+    assert detection.choose_detector("haar") == "haar"
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert detection.choose("auto") == "haar"
+    assert detection.choose_detector("auto") == "haar"
 
 
 def test_yunet_by_name_asks_for_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from skimage import data
 
 from hifacegan_lib.restoration.alignment import TEMPLATE, Alignment, cut
 from hifacegan_lib.restoration.blending.masks import OUTER, frame_mask
-from hifacegan_lib.restoration.blending.pasting import back, change, paste
+from hifacegan_lib.restoration.blending.pasting import change, paste, warped_back
 
 SIZE = 128
 
@@ -98,7 +98,7 @@ def test_a_small_face_gets_the_average_not_every_third_pixel() -> None:
     alignment = place(32, 0, (100, 60))
     stripes = np.zeros((SIZE, SIZE, 3), np.float32)
     stripes[:, ::2] = 100
-    found = back(stripes, alignment, (90, 50, 150, 110), 4)
+    found = warped_back(stripes, alignment, (90, 50, 150, 110), 4)
     assert found[20:30, 20:30].mean() == pytest.approx(50, abs=1)
     assert found[20:30, 20:30].std() < 3
 

@@ -64,7 +64,7 @@ def test_a_photograph_without_a_face_is_as_it_came_and_says_so() -> None:
     photo = np.full((200, 300, 3), 90, np.uint8)
     found = restore(photo, DARKER, "haar")
     assert np.array_equal(found.image, photo)
-    assert found.says == "no face was found: nothing was restored"
+    assert found.summary == "no face was found: nothing was restored"
     assert found.trace["faces"] == []
 
 
@@ -159,7 +159,7 @@ def test_the_trace_says_what_was_done_and_by_which_weights() -> None:
     assert (found.trace["detector"], found.trace["strength"], found.trace["scale"]) == ("haar", 0.5, 1)
     (face,) = found.trace["faces"]
     assert face["landmarks"] is None and face["mean_change"] > 20
-    assert found.says == "1 face restored by darker"
+    assert found.summary == "1 face restored by darker"
 
 
 def test_the_same_photograph_gives_the_same_pixels() -> None:

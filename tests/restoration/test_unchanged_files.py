@@ -304,9 +304,16 @@ def test_further_pictures_are_said_and_the_first_is_restored(
     assert counted == {"pages_1.tif", "pages_2.tif", "moving.webp", "moving.png", "moving.tif", "mpo.jpg"}
 
 
+def write_uneven_bits(path: Path) -> None:
+    """A TIFF whose tag says 8, 8 and 16 bits."""
+    Image.new("RGB", (8, 8)).save(path)
+    path.write_bytes(path.read_bytes().replace(b"\x08\0" * 3, b"\x08\0\x08\0\x10\0"))
+
+
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
+        (write_uneven_bits, r"a TIFF of \(8, 8, 16\) bits a sample cannot be decoded here"),
         (lambda p: Image.new("F", (8, 8)).save(p), "floating-point pixels"),
         (lambda p: tifffile.imwrite(p, np.zeros((8, 8, 3), np.int16), photometric="rgb"), "int16 values"),
         (

@@ -145,14 +145,14 @@ def test_smoothing_takes_flicker_away_and_it_is_measured(tmp_path: Path) -> None
     assert alone["smoothed"] == pytest.approx(alone["frame by frame"])
     assert smooth["frame by frame"] > smooth["input"] + 1
     assert smooth["smoothed"] - smooth["input"] < 0.6 * (smooth["frame by frame"] - smooth["input"])
-    assert "flicker in grey levels: input" in restore_video(source, tmp_path / "b.mp4", NOTHING, "haar").says
+    assert "flicker in grey levels: input" in restore_video(source, tmp_path / "b.mp4", NOTHING, "haar").summary
 
 
 def test_a_film_without_a_face_is_kept_and_has_no_flicker(tmp_path: Path) -> None:
     make(tmp_path / "a.mp4", [np.full((64, 64, 3), 100, np.uint8)] * 3)
     done = restore_video(tmp_path / "a.mp4", tmp_path / "b.mp4", NOTHING, "haar")
     assert (done.frames, done.faces, done.flicker) == (3, 0, {})
-    assert "not measured" in done.says
+    assert "not measured" in done.summary
 
 
 def copied(source: Path, out: Path) -> tuple[str, ...]:

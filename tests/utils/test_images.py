@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,6 +172,14 @@ def test_file_suffix_is_one_that_we_list(tmp_path: Path, suffix: str) -> None:
     path = images.save_image(tmp_path / f"a{suffix}", NOISE)
     expected = {".pgm": ".ppm", ".jpe": ".jpg", ".jfif": ".jpg"}.get(suffix, suffix)
     assert images.file_suffix(path) == expected
+
+
+def test_file_suffix_of_a_tiff_that_pillow_does_not_know(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint16), photometric="rgb")
+    assert images.file_suffix(tmp_path / "a.png") == ".tif"
+    (tmp_path / "b.tif").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b\.tif: not an image"):
+        images.file_suffix(tmp_path / "b.tif")
 
 
 def test_one_hundred_megapixels_are_decoded(tmp_path: Path) -> None:

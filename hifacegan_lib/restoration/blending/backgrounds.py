@@ -1,4 +1,4 @@
-"""What lies around the faces, enlarged: by Lanczos's kernel, or by a network that takes pictures of any size.
+"""Enlarge the surroundings of the faces: by Lanczos's kernel, or by a network that takes pictures of any size.
 
     pixels -> tiles with a margin -> network (s times as large) -> resized to ``scale`` times -> margins cut off
 
@@ -42,10 +42,11 @@ def enlarge(pixels: Levels, scale: int, network: Callable[[Any], Any]) -> Levels
             bottom, right = min(top + TILE, height), min(left + TILE, width)
             up, before = max(0, top - MARGIN), max(0, left - MARGIN)
             part = pixels[up : bottom + MARGIN, before : right + MARGIN]
-            drawn = _resized(_drawn(part / np.float32(most), network), part.shape[0] * scale, part.shape[1] * scale)
-            inner = drawn[
-                (top - up) * scale : (bottom - up) * scale, (left - before) * scale : (right - before) * scale
-            ]
+            drawn = _drawn(part / np.float32(most), network)
+            size = (part.shape[1] * scale, part.shape[0] * scale)
+            kind = cv2.INTER_AREA if size[1] < drawn.shape[0] else cv2.INTER_LANCZOS4
+            drawn = cv2.resize(drawn, size, interpolation=kind)[(top - up) * scale :, (left - before) * scale :]
+            inner = drawn[: (bottom - top) * scale, : (right - left) * scale]
             place = np.s_[top * scale : bottom * scale, left * scale : right * scale]
             result[place] = np.rint(inner.clip(0, 1) * np.float32(most)).astype(pixels.dtype)
     return result
@@ -59,8 +60,3 @@ def _drawn(part: Levels, network: Callable[[Any], Any]) -> Levels:
     if wide < 1 or found.shape != (1, 3, part.shape[0] * wide, part.shape[1] * wide) or np.isnan(found).any():
         raise ValueError(f"background: drew {found.shape} of {batch.shape}, {np.isnan(found).sum()} of it NaN")
     return np.ascontiguousarray(found[0].transpose(1, 2, 0))
-
-
-def _resized(drawn: Levels, height: int, width: int) -> Levels:
-    shrinks = height < drawn.shape[0]
-    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4)

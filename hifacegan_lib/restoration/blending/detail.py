@@ -1,6 +1,6 @@
 """The detail of a large face that is finer than the network's frame: kept where it is clean, else taken away.
 
-    finer = photo - back(frame)        keep = (1 - damaged) * max(0, 1 - N / F)        for k >= 2
+    finer = photo - back(frame)        kept = (1 - damaged) * max(0, 1 - N / F)        for k >= 2
 
 k: how many pixels of the photograph one of the frame has along a side. ``damaged`` rises from 0 to 1 while E / H, the
 power of what the network changed over that of the frame's own fine detail, rises from 0.1 to 0.25; it is below 0.07
@@ -23,7 +23,7 @@ from hifacegan_lib.restoration.alignment import Alignment, cut, reach
 from hifacegan_lib.restoration.cards import Card
 from hifacegan_lib.utils.images import Pixels
 
-LARGE = 2  # least k: below, a photograph has next to nothing that the frame has not
+LARGE = 2  # least k: below it, a photograph has hardly more detail than the frame
 AROUND = 7  # pixels of the frame over which F is averaged
 FINE = 1 / 128  # of H: sigma of the Gaussian that fine detail is measured against, per side of the frame
 CLEAN, DAMAGED = 0.1, 0.25  # E / H
@@ -31,25 +31,28 @@ MORE = 1.5  # of the noise is subtracted, since F is a mean over few pixels
 Levels = NDArray[Any]
 
 
-class Dirt(NamedTuple):
-    """What is taken away of a large face: ``taken``, size x size, 0 to 1, of the source's band finer than ``frame``.
+class Removed(NamedTuple):
+    """The detail of a large face that is taken away: a share of the source's band finer than ``frame``.
 
     Attributes:
         source: the photograph before any change, uint8 or uint16, H x W x 3.
         frame: uint8 size x size x 3, as the network saw it.
+        share: size x size, 0 to 1.
     """
 
     source: Levels
     frame: Pixels
-    taken: Levels
+    share: Levels
 
 
-def taken(shown: Pixels, alignment: Alignment, frame: Pixels, added: Levels, mask: Levels) -> Levels | None:
-    """Share of the finer band that is taken away under the mask, size x size; None: the face is too small to have one.
+def removed(
+    shown: Pixels, alignment: Alignment, source: Levels, frame: Pixels, added: Levels, mask: Levels
+) -> Removed | None:
+    """The detail that is taken away under the mask; None: the face is too small to have any.
 
     Args:
         shown: the photograph, uint8 H x W x 3.
-        frame: uint8 size x size x 3, as the network saw it.
+        source, frame: see :class:`Removed`.
         added: the change under the mask, size x size x 3, grey levels.
     """
     size = len(mask)
@@ -61,10 +64,11 @@ def taken(shown: Pixels, alignment: Alignment, frame: Pixels, added: Levels, mas
     here = Alignment(alignment.turn, alignment.move + alignment.turn * complex(left, top))
     power = cut(levels * levels, here, size) - cut(levels, here, size) ** 2
     changed = float((added**2).mean(2).sum() / max(1.0, float((mask**2).sum())))
-    return mask * (1 - keep(power, noise_power(_middle(levels)), _centred(frame), changed, k))
+    share = mask * (1 - kept_share(power, noise_power(_middle(levels)), _centred(frame), changed, k))
+    return Removed(source, frame, share)
 
 
-def kept(face: Pixels, restored: Pixels, card: Card) -> Levels | None:
+def kept_detail(face: Pixels, restored: Pixels, card: Card) -> Levels | None:
     """The detail that a large aligned face keeps, float32 H x W x 3, grey levels; None: the face is too small.
 
     Args:
@@ -79,11 +83,11 @@ def kept(face: Pixels, restored: Pixels, card: Card) -> Levels | None:
     frame = card.to_network(levels)
     power = card.to_network(levels * levels) - frame**2
     changed = float(np.square(card.to_network(_centred(restored)) - frame).mean())
-    share = keep(power, noise_power(_middle(levels)), frame, changed, k)
+    share = kept_share(power, noise_power(_middle(levels)), frame, changed, k)
     return card.to_face(share, height, width)[..., None] * (levels - card.to_face(frame, height, width))
 
 
-def keep(power: Levels, noise: float, frame: Levels, changed: float, k: float) -> Levels:
+def kept_share(power: Levels, noise: float, frame: Levels, changed: float, k: float) -> Levels:
     """Share of the finer band that is kept, float32 H x W, 0 to 1.
 
     Args:

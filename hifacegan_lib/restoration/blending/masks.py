@@ -62,16 +62,21 @@ def trust(change: NDArray[np.float32]) -> Mask:
         size x size. Measured with the shipped weights on damaged faces without anything in front: 1 but for 0.001 dB.
     """
     size = change.shape[0]
-    side = max(1, round(size * COARSE))
-    low = cv2.resize(change, (side, side), interpolation=cv2.INTER_AREA)
-    low = cv2.GaussianBlur(low, (0, 0), max(BLUR * side, 0.1))
+    low = low_band(change)
     differs = np.abs(low - np.median(low, (0, 1))).max(2)  # H, W, 3 -> H, W
     most = max(LEAST, TIMES * float(np.median(differs)))
     return cv2.resize(_ramp(2 - differs / most), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
+def low_band(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The large forms of an image, H x W x 3, on a grid of a quarter of its size."""
+    width, height = (max(1, round(side * COARSE)) for side in image.shape[1::-1])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(small, (0, 0), max(BLUR * max(width, height), 0.1))
+
+
 def shares(alignments: Sequence[Alignment], size: int) -> list[Mask | None]:
-    """Of each face's frame, what belongs to this face where others overlap; None: no other frame reaches into it.
+    """The share of each frame's pixels that belongs to its own face; None: no other frame reaches into this frame.
 
     A pixel belongs to faces by exp(-r^2 / (2 SPREAD^2)), r = distance from a face's centre in sides of its frame.
     """

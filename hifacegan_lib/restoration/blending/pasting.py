@@ -1,6 +1,6 @@
 """Bring a restored face back into its photograph: what the network changed is added, under a feathered mask.
 
-    photo' = photo + strength * ( back(mask * (restored + shift - frame) + taken * frame) - back(taken) * photo )
+    photo' = photo + strength * ( back(mask * (restored + shift - frame) + removed * frame) - back(removed) * photo )
 
 The change is added, not the face pasted over: a face larger than the frame keeps its fine detail where it is clean
 (:mod:`hifacegan_lib.restoration.blending.detail`), nothing is resampled twice, and a pixel whose mask is 0 keeps its
@@ -72,9 +72,8 @@ def painted(
         under = before if drawn is None else cut(drawn, there, len(mask))
         seen = (shown, alignment) if drawn is None else (drawn, there)
         added = change(before, after, mask)
-        taken = detail.taken(*seen, under, added, mask)
-        dirt = None if taken is None else detail.Dirt(source, under, taken)
-        paste(pixels, there, added if drawn is None else change(under, after, mask), strength, dirt)
+        removed = detail.removed(*seen, source, under, added, mask)
+        paste(pixels, there, added if drawn is None else change(under, after, mask), strength, removed)
     return pixels
 
 
@@ -83,7 +82,7 @@ def paste(
     alignment: Alignment,
     added: NDArray[np.float32],
     strength: float = 1.0,
-    dirt: detail.Dirt | None = None,
+    removed: detail.Removed | None = None,
 ) -> None:
     """Add a frame's change to a photograph, in place.
 
@@ -91,7 +90,7 @@ def paste(
         photo: uint8 or uint16, H x W x 3.
         added: of :func:`change`.
         strength: share of the change, 0 to 1.
-        dirt: what is taken away of a large face; its source has the photograph's size and type.
+        removed: fine detail of a large face that is taken away; its source has the photograph's size and type.
     Raises:
         ValueError: ``strength`` outside 0 to 1, or another type of photograph.
     """
@@ -102,17 +101,18 @@ def paste(
     finer = max(1, round(added.shape[0] / alignment.side))  # a small face: drawn at its pixels' size, averaged
     unit = 257 if photo.dtype == np.uint16 else 1
     rows = max(1, STRIP // (right - left))
-    if dirt:
-        added = cv2.merge([added + dirt.taken[..., None] * dirt.frame, dirt.taken])  # size x size x 4
+    if removed:
+        added = cv2.merge([added + removed.share[..., None] * removed.frame, removed.share])  # size x size x 4
     for start in range(top, bottom, rows):
         box = (left, start, right, min(start + rows, bottom))
-        inside, place = back(added, alignment, box, finer), np.s_[start : box[3], left:right]
-        if dirt:
-            inside = inside[..., :3] - cv2.merge([inside[..., 3]] * 3) * (np.float32(1 / unit) * dirt.source[place])
+        inside, place = warped_back(added, alignment, box, finer), np.s_[start : box[3], left:right]
+        if removed:
+            fine = cv2.merge([inside[..., 3]] * 3) * (np.float32(1 / unit) * removed.source[place])
+            inside = inside[..., :3] - fine
         photo[place] = add(photo[place], inside * np.float32(strength * unit))
 
 
-def back(
+def warped_back(
     added: NDArray[np.float32], alignment: Alignment, box: tuple[int, int, int, int], finer: int = 1
 ) -> NDArray[np.float32]:
     """The change in pixels of the photograph's ``box``, drawn ``finer`` times as fine and averaged; 0 outside."""

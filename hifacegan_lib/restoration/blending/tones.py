@@ -11,9 +11,8 @@ minimised by least squares whose weights are the last residuals' inverse roots.
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from hifacegan_lib.restoration.blending.masks import BLUR, COARSE
+from hifacegan_lib.restoration.blending.masks import low_band
 from hifacegan_lib.utils.images import Pixels, check_pixels
 
 ROUNDS = 8
@@ -33,7 +32,7 @@ def in_tone(frame: Pixels, restored: Pixels) -> Pixels:
         check_pixels(image)
     if frame.shape != restored.shape:
         raise ValueError(f"frame {frame.shape} and restored face {restored.shape}: expected the same size")
-    wanted, given = _low(frame), _low(restored)  # N x 3
+    wanted, given = (low_band(image.astype(np.float32)).reshape(-1, 3) for image in (frame, restored))  # N x 3
     weights = np.ones((len(given), 1))
     given = np.hstack([given, weights])  # N x 4
     for _ in range(ROUNDS):
@@ -42,10 +41,3 @@ def in_tone(frame: Pixels, restored: Pixels) -> Pixels:
         weights = 1 / np.sqrt(np.maximum(distance, LEAST))
     drawn = cv2.transform(restored.astype(np.float32), tone.T)  # the last column is added
     return np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
-
-
-def _low(image: Pixels) -> NDArray[np.float64]:
-    """The low band on a coarse grid, N x 3."""
-    width, height = (max(1, round(side * COARSE)) for side in image.shape[1::-1])
-    small = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(small, (0, 0), max(BLUR * max(width, height), 0.1)).reshape(-1, 3).astype(np.float64)
