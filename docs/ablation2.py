@@ -258,7 +258,7 @@ def less(runs: Runs, paper: Runs, metric: str, digits: int) -> str:
     return f"{over.mean:+.{digits}f} ± {over.high - over.mean:.{digits}f}{tail}"
 
 
-def draw_faces(count: int = 6, seed: int = SEEDS[0]) -> None:
+def draw_faces(count: int = 5, seed: int = SEEDS[0]) -> None:
     """Draw the first validation faces: damaged, restored by two networks under each objective, clean."""
     runs = {
         f"{objective}\n{'paper' if network == PAPER else network}": run_folder(
@@ -277,7 +277,7 @@ def draw_faces(count: int = 6, seed: int = SEEDS[0]) -> None:
         name: [f"{psnr(face, image):.1f} dB" for face, image in zip(clean, images, strict=True)]
         for name, images in shown.items()
     }
-    plots.save(plots.image_rows({**shown, "clean": clean}, captions=captions), PICTURE)
+    plots.save(plots.image_rows({**shown, "clean": clean}, 1.0, captions=captions), PICTURE)
 
 
 def markdown(head: list[str], lines: list[list[str]]) -> str:
