@@ -1,5 +1,6 @@
-"""docs/ablation2.py: its plan and its arithmetic."""
+"""docs/ablation2.py: its plan and its arithmetic; docs/ablation2.md: its tables agree with each other."""
 
+import re
 from types import ModuleType
 
 import pytest
@@ -52,3 +53,32 @@ def test_seeds_are_compared_one_by_one_and_a_seed_that_one_network_lacks_is_left
     ours = {0: {"psnr": [21.0, 22.0]}, 2: {"psnr": [20.0, 21.5]}}
     assert ablation.less(ours, paper, "psnr", 2) == "+0.62 ± 1.59 (+1.00, +0.25)"  # faces: 0.5 and 0.75
     assert ablation.mean(ours, "psnr", 3) == "21.125"
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """The page's tables, each a list of rows: column -> cell."""
+    blocks = re.findall(r"(?:^\|.*\n)+", (scripts.DOCS / "ablation2.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = [
+        [[cell.strip() for cell in line.strip("|\n").split("|")] for line in block.splitlines()] for block in blocks
+    ]
+    return [[dict(zip(head, line, strict=True)) for line in lines] for head, _, *lines in rows]
+
+
+def test_the_tables_of_the_page_agree_with_each_other(ablation: ModuleType) -> None:
+    costs, *found = tables()
+    seconds = {row.pop("seconds of a step"): {name: float(value) for name, value in row.items()} for row in costs}
+    steps = {(b, o, n): count for b, o, n, count in ablation.sweeps(seconds)}
+    assert list(seconds) == list(ablation.OBJECTIVES) and len(found) == 6
+    for objective, means, less in zip(seconds, found[::2], found[1::2], strict=True):
+        assert means[0]["network"] == "input"
+        rows = {(row["network"], row["equal"]): row for row in means[1:]}
+        paper = rows["inner_product", "both"]
+        for (network, equal), row in rows.items():
+            planned = steps["time" if equal == "both" else equal, objective, network]
+            assert abs(int(row["steps"].replace(",", "")) - planned) <= 10  # the page's seconds are rounded
+        for line in less:
+            row = rows[line["less the paper's encoder"], line["equal"]]
+            for metric, digits in ablation.METRICS.items():
+                if row["seeds"] == paper["seeds"] and metric != "identity":  # which some faces lack
+                    apart = float(row[metric]) - float(paper[metric])
+                    assert float(line[metric].split()[0]) == pytest.approx(apart, abs=1.01 * 10**-digits)
