@@ -140,8 +140,9 @@ def train_model(p: Training, losses: Mapping[str, Weighted] | None = None, gener
 def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, generator: nn.Module | None) -> Path:
     folder = run_folder(p.run_name)
     made = first_networks.make(p, fabric.device, generator)  # first, since a network that fails leaves no run
+    own = {} if generator is None else {"network": networks.title(generator)}
     if fabric.is_global_zero:
-        open_run(p)
+        open_run(p, own)
         copy_manifest(find_data(p), folder)
     fabric.barrier()
     pairs, found = training_pairs(p), checkpoints.list_complete(folder / "checkpoints")
@@ -176,8 +177,7 @@ def _train(p: Training, fabric: Any, losses: Mapping[str, Weighted] | None, gene
         record = TrainingRecord.load(folder)
         if record is not None:  # None: the run was stopped before it wrote its first line
             environment = read_json(folder / "environment.json")
-            parameters = p.model_dump() | ({} if generator is None else {"network": networks.title(generator)})
-            write_report(folder / "report.html", None, {}, parameters, environment, p.run_name, record)
+            write_report(folder / "report.html", None, {}, p.model_dump() | own, environment, p.run_name, record)
     fabric.barrier()
     return folder
 

@@ -101,21 +101,23 @@ def shown(path: Path) -> str:
     return path.relative_to(home()).as_posix() if path.is_relative_to(home()) else str(path)
 
 
-def open_run(p: Training) -> Path:
+def open_run(p: Training, own: Mapping[str, Any] | None = None) -> Path:
     """Make or re-open the folder of a training run; writes params.json, environment.json.
 
+    Args:
+        own: values of params.json in the place of ``p``'s, such as the class of a network of one's own.
     Raises:
         FileExistsError: the folder holds a run with other parameters; the message lists them. ``p.overwrite`` removes
             the files of that run, and no other file in the folder.
     """
-    folder, path = run_folder(p.run_name), run_folder(p.run_name) / "params.json"
+    folder, path, own = run_folder(p.run_name), run_folder(p.run_name) / "params.json", own or {}
     if path.exists() and p.overwrite:
         for part in REMOVED_FOLDERS:
             shutil.rmtree(folder / part, ignore_errors=True)
         for part in ("metrics.jsonl", "warnings.jsonl", "metrics.json", "result.json", "report.html", "params.json"):
             (folder / part).unlink(missing_ok=True)
     elif path.exists():
-        asked = p.model_dump(exclude=MAY_CHANGE)
+        asked = {**p.model_dump(exclude=MAY_CHANGE), **own}
         defaults = {key: field.default for key, field in Training.model_fields.items()}  # of keys newer than the run
         there = {**defaults, **read_json(path)}
         if found := differences({key: there[key] for key in asked}, asked):
@@ -123,7 +125,7 @@ def open_run(p: Training) -> Path:
                 f"{shown(folder)} holds a run with other parameters ({'; '.join(found)}); "
                 "choose another run_name, or overwrite = true"
             )
-    write_json(path, p.model_dump())
+    write_json(path, {**p.model_dump(), **own})
     write_json(folder / "environment.json", environment())
     return folder
 

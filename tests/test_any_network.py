@@ -197,9 +197,16 @@ class Own(nn.Module):
         return self.highest * (image + 0.1 * self.layer(image)).clamp(0, 1)
 
 
+class Other(Own):
+    """Another class of the same shape."""
+
+
 def test_a_network_of_the_reader_s_own_learns_a_flow(home: Path) -> None:
     p = parameters(run_name="own", **SHORT, **KINDS["flow"])
     file = checkpoints.latest_generator(pipeline.train_model(p, generator=Own()))
+    assert json.loads((home / "runs" / "own" / "params.json").read_text())["network"] == "Own"
+    with pytest.raises(FileExistsError, match=r"network.*Own"):
+        pipeline.train_model(p, generator=Other())
     model = hf.load_model(file, network=Own())
     assert "Own, a flow in 2 steps" in model.card.architecture
     assert model.restore([np.full((20, 18, 3), 100, np.uint8)])[0].shape == (20, 18, 3)

@@ -12,6 +12,7 @@ N may vary, and H and W too unless ``fixed``, in whole multiples of the network'
 
 import importlib.util
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def export(
     if path.suffix not in (".onnx", ".pt2"):
         raise ValueError(f"{path}: the suffix tells the format, .onnx or .pt2")
     program = as_program(generator, size, fixed)
-    written = _as_onnx(program, block_of(generator), info) if path.suffix == ".onnx" else None
+    written = _as_onnx(program, generator, info) if path.suffix == ".onnx" else None
     with atomic(path) as partial:
         if written:
             written.save(partial, external_data=False)
@@ -69,13 +70,12 @@ def export_graph(generator: nn.Module, path: str | Path) -> Path:
     """
     weights = frozenset(onnx_network.STORED + name for name in folded(generator).state_dict())
     program = as_program(generator, 8 * block_of(generator), fixed=False)
-    model = _as_onnx(program, block_of(generator), None, weights).model_proto
+    model = _as_onnx(program, generator, None, weights).model_proto
     for tensor in model.graph.initializer:
         if tensor.name in weights:
             tensor.ClearField("raw_data")
             tensor.data_location = tensor.EXTERNAL
-            entry = tensor.external_data.add()
-            entry.key, entry.value = "location", "given beside the graph"
+            tensor.external_data.add(key="location", value="given beside the graph")
     model.graph.ClearField("value_info")
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         part.ClearField("metadata_props")  # where in PyTorch's code each node comes from: ten times the graph
@@ -86,6 +86,8 @@ def command(checkpoint: Path, out: Path, size: int, fixed: bool) -> str:
     """``hifacegan export``: the file of a checkpoint, ours or a published one, and a line about it."""
     generator, info = read_any(checkpoint)
     block = block_of(generator)
+    if isinstance(generator, Flow):
+        print(f"{title(generator)}: all its steps are written, which may take minutes", file=sys.stderr, flush=True)
     # by default the multiple of the block that is nearest to the training's size, at least two blocks
     example = size or max(2, round((info.get("image_size") or 256) / block)) * block
     export(generator, out, example, fixed, {**info, "architecture": title(generator)})
@@ -141,7 +143,7 @@ class _NamedInput(nn.Module):
 
 
 def _as_onnx(
-    program: ExportedProgram, block: int, info: dict[str, Any] | None, kept: frozenset[str] = frozenset()
+    program: ExportedProgram, generator: nn.Module, info: dict[str, Any] | None, kept: frozenset[str] = frozenset()
 ) -> torch.onnx.ONNXProgram:
     """The program in ONNX's operators; nothing is computed beforehand from the tensors named in ``kept``."""
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
@@ -161,9 +163,14 @@ def _as_onnx(
             verbose=False,
         )
         assert written is not None  # only the exporter that is not based on dynamo returns no program
-        optimizer.optimize_ir(
-            written.model,
-            should_fold=lambda node: False if any(x is not None and x.name in kept for x in node.inputs) else None,
-        )
-    written.model.metadata_props[onnx_network.KEY] = json.dumps({"block": block, "info": info or {}})
+        if isinstance(generator, Flow):  # many steps: the time of optimize_ir grows with the square of the nodes
+            optimizer.inline(written.model)
+            optimizer.fold_constants(written.model)
+            optimizer.remove_unused_nodes(written.model)
+        else:
+            optimizer.optimize_ir(
+                written.model,
+                should_fold=lambda node: False if any(x is not None and x.name in kept for x in node.inputs) else None,
+            )
+    written.model.metadata_props[onnx_network.KEY] = json.dumps({"block": block_of(generator), "info": info or {}})
     return written

@@ -126,8 +126,7 @@ def title(network: nn.Module) -> str:
         return f"{title(network.network)}, a flow in {network.steps} steps from {title(network.mean)}"
     if isinstance(network, Generator):
         return "HiFaceGAN, this workbench's"
-    built_from = getattr(network, "built_from", None)
-    return built_from["name"] if built_from else type(network).__name__
+    return getattr(network, "built_from", {}).get("name", type(network).__name__)
 
 
 def check(network: nn.Module, image: Tensor) -> None:
