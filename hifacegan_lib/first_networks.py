@@ -83,6 +83,5 @@ def weights_file(init_from: str) -> Path:
 
 def mean_file(flow_mean: str) -> Path:
     """The file of ``flow_mean``: of shipped weights by either name, "compact-256" or "compact-256-fidelity"."""
-    shipped = pretrained.find(f"{flow_mean}-{pretrained.FLAVOURS[0]}") or pretrained.find(flow_mean)
     path = project_path(flow_mean)
-    return shipped or (path / "ema.safetensors" if path.is_dir() else path)
+    return pretrained.find(flow_mean) or (path / "ema.safetensors" if path.is_dir() else path)

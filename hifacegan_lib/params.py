@@ -251,7 +251,7 @@ class Evaluation(Params):
     """Notebook 05: compare a model with baselines on unseen faces."""
 
     run_name: RunName = param("demo", "folder below runs/ of the run to evaluate")
-    checkpoint: str = param("", "name of shipped weights or a safetensors file; empty: the run's newest checkpoint")
+    checkpoint: str = param("", "a shipped name or a safetensors file; empty: the run's newest checkpoint")
     flow_steps: int = param(0, "of a flow: network passes for a face; 0: as in its training", ge=0)
     image_size: Size = param(64, "side of the face, pixels")
     recipe: str = param("report", "a shipped recipe's name or a JSON file")

@@ -16,7 +16,7 @@ def export(checkpoint: Path, out: Path, /, *, size: int = 0, fixed: bool = False
         hifacegan export ema.safetensors face.pt2 --size 512 --fixed
 
     Args:
-        checkpoint: .safetensors of ours; .pth or .safetensors of the published code; a shipped name with its flavour.
+        checkpoint: .safetensors of ours; .pth or .safetensors of the published code; a shipped name (its fidelity).
         out: file to write: .onnx (needs the extra [export]) or .pt2.
         size: side of the example image for tracing, pixels (the training's image size).
         fixed: the written network takes images of this size only.

@@ -19,14 +19,14 @@ def settings(model: Any, checkpoint: str = "", device: str = "cpu") -> dict[str,
 
     Args:
         model: a network N x 3 x H x W in [0, 1] -> the same, on ``device``.
-        checkpoint: the name of its weights; of shipped ones with their flavour, "compact-256-fidelity" for example.
+        checkpoint: the name of its weights; of shipped ones with or without their flavour.
     """
     if isinstance(model, Flow):
         flows = {steps: copy.copy(model) for steps in STEPS}  # they share their weights
         for steps, flow in flows.items():
             flow.steps = steps
         return {f"{steps} steps": flow for steps, flow in flows.items()}
-    name = next((name for name in pretrained.names() if checkpoint.startswith(f"{name}-")), "")
+    name = next((name for name in pretrained.names() if name in (checkpoint, checkpoint.rpartition("-")[0])), "")
     if not name or any(pretrained.find(f"{name}-{flavour}") is None for flavour in pretrained.FLAVOURS):
         return {}
     return {f"blend {blend:g}": pretrained.load_model(name, blend, device).network for blend in BLENDS}  # type: ignore[misc]

@@ -60,9 +60,9 @@ def restore(photo: Photo | Pixels | str | Path, model: Model | str | Path = DEFA
 
 
 def find(name: str) -> Path | None:
-    """The file of one flavour, "compact-256-realism" say; None: nothing of that name ships."""
-    path = FOLDER / f"{name}.safetensors"
-    return path if name and Path(name).name == name and path.is_file() else None
+    """The file of a flavour, "compact-256-realism" say, or of fidelity, "compact-256"; None: no shipped name."""
+    files = (FOLDER / f"{name}{end}.safetensors" for end in ("", f"-{FLAVOURS[0]}"))
+    return next((file for file in files if name and Path(name).name == name and file.is_file()), None)
 
 
 def load_model(

@@ -158,7 +158,8 @@ def test_three_lines_restore_a_photograph() -> None:
 
 def test_a_flavour_is_found_by_its_name(folder: Path) -> None:
     assert pretrained.find("tiny-realism") == folder / "tiny-realism.safetensors"
-    for other in ("", "tiny", "../tiny-realism", "tiny-realism.safetensors"):
+    assert pretrained.find("tiny") == folder / "tiny-fidelity.safetensors"
+    for other in ("", "tin", "../tiny-realism", "tiny-realism.safetensors"):
         assert pretrained.find(other) is None
 
 
