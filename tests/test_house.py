@@ -39,7 +39,7 @@ BUDGET = {
     "metrics": 1700,
     "evaluation": 2600,
     "reports": 1540,
-    "training": 1520,
+    "training": 1540,
     "widgets": 730,
     "commands": 860,
     "top level": 1850,

@@ -10,6 +10,7 @@
 
                    Smoothing keeps b inside that range; noise and blocks are everywhere, so they also raise q.
     separation     a discriminator's mean clean score - mean restored score, and the share of its correct decisions
+    spike          the strip's PSNR falls far below its best, and no discriminator or flow explains it
 
     finite         NaN or infinity in a loss or a gradient stops the run
 
@@ -39,11 +40,19 @@ DROPLETS = 4.5
 # rates: below 0.01 and 52% for 400 steps. Against a generator that does not change: above 0.95 and 99.8%.
 TOO_WEAK = (0.02, 0.53)  # margin as a share of its range, accuracy: both below
 TOO_STRONG = (0.9, 0.99)  # both above
+# 19 of 20 trainings on pixels (docs/ablation2.md) fell at most 0.02 dB below their best, one fell 2.2 dB.
+SPIKE = 0.5  # dB
 
 SCORES = {"lsgan": (0.5, 1.0), "hinge": (0.0, 2.0), "non_saturating": (0.0, 9.2)}  # middle; range (last: 1% to 99%)
 SMALLEST_SCALE = 2.0**-10  # least float16 loss scale; gradients that overflow below it are infinite at any scale
 LINES = 3  # consecutive lines of the log after which a sign counts as present or absent
-PATIENCE = {"cast": 5, "droplets": 5, "blind": 10, "wins": 10}  # lines before the first warning (names: checkpoints')
+PATIENCE = {
+    "cast": 5,
+    "droplets": 5,
+    "blind": 10,
+    "wins": 10,
+    "spike": 5,
+}  # lines before the first warning (names: checkpoints')
 
 
 @torch.no_grad()
@@ -98,14 +107,18 @@ class Monitor:
 
     def __init__(self, adversarial: str = "lsgan") -> None:
         self.middle, self.range = SCORES[adversarial]
-        self._memory = {name: {"seen": 0, "bad": 0, "good": 0, "since": 0, "said": False} for name in PATIENCE}
+        self._memory: dict[str, dict[str, Any]] = {
+            name: {"seen": 0, "bad": 0, "good": 0, "since": 0, "said": False} for name in PATIENCE
+        }
+        self._memory["spike"]["best"] = -math.inf
 
     def warnings(self, step: int, values: Mapping[str, float]) -> list[str]:
         """The new warnings after the log's line of ``step``; usually an empty list.
 
         Args:
             values: the numbers of the line. Used are ``cast_r``, ``cast_g``, ``cast_b``, ``droplets`` (the largest of
-                the strip), ``d_margin`` and ``d_accuracy``; a sign is skipped if one of its numbers is missing.
+                the strip), ``d_margin``, ``d_accuracy`` and ``psnr``; a sign is skipped if one of its numbers is
+                missing, that of ``psnr`` also beside a discriminator or the loss ``flow``.
         """
         signs = {}
         if values.keys() >= {"cast_r", "cast_g", "cast_b"}:
@@ -114,6 +127,8 @@ class Monitor:
             signs["droplets"] = _droplets(values["droplets"])
         if values.keys() >= {"d_margin", "d_accuracy"}:
             signs["blind"], signs["wins"] = self._collapse(values["d_margin"], values["d_accuracy"])
+        elif "psnr" in values and "flow" not in values:
+            signs["spike"] = self._spike(values["psnr"])
         new = [name for name, text in signs.items() if self._is_new(name, step, bool(text))]
         return [f"{signs[name]} (since step {self._memory[name]['since']})" for name in new]
 
@@ -123,7 +138,7 @@ class Monitor:
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Restore the memory of a :meth:`state_dict`."""
-        self._memory = {name: dict(memory) for name, memory in state.items()}
+        self._memory |= {name: dict(memory) for name, memory in state.items()}
 
     def _is_new(self, name: str, step: int, holds: bool) -> bool:
         memory = self._memory[name]
@@ -137,6 +152,14 @@ class Monitor:
         new = memory["bad"] >= LINES and memory["seen"] > PATIENCE[name] and not memory["said"]
         memory["said"] = memory["said"] or new
         return new
+
+    def _spike(self, psnr: float) -> str:
+        memory = self._memory["spike"]
+        memory["best"] = max(memory["best"], psnr)
+        fall = memory["best"] - psnr
+        text = f"training spike: PSNR of the validation strip is {fall:.2f} dB below its best"
+        advice = "unless a loss trades PSNR away, lower lr_generator or set gradient_clip"
+        return f"{text}: {advice}" if fall > SPIKE else ""
 
     def _collapse(self, margin: float, accuracy: float) -> tuple[str, str]:
         """Warnings of a discriminator that is too weak and too strong, each empty without the sign."""

@@ -173,6 +173,18 @@ def test_a_sign_must_hold_and_comes_again_only_after_healing(sign: str) -> None:
     assert len(lines(run, sick, range(10))) == 1
 
 
+def test_a_spike_of_the_training_is_said_unless_a_discriminator_or_a_flow_explains_it() -> None:
+    curve = [24.3, 24.4, 24.39, 24.41, 23.8, 22.2, 22.5, 22.8, 23.4, 24.0, 24.2]  # a training that fell and recovered
+    for known in ({}, {"d_margin": 0.1, "d_accuracy": 0.65}, {"flow": 0.1}):
+        run = health.Monitor()
+        spoken = [text for step, psnr in enumerate(curve) for text in run.warnings(step, {"psnr": psnr, **known})]
+        assert len(spoken) == (not known)
+    run.load_state_dict({"cast": health.Monitor().state_dict()["cast"]})  # of a checkpoint that is older than the sign
+    assert lines(run, {"psnr": 24.0}, range(9)) + lines(run, {"psnr": 23.6}, range(9)) == []
+    (text,) = lines(run, {"psnr": 23.4}, range(9))
+    assert text.startswith("training spike: PSNR of the validation strip is 0.60 dB below its best: ")
+
+
 def noisy_run() -> Iterator[tuple[int, dict[str, float]]]:
     rng = np.random.default_rng(1)
     for step in range(0, 20_000, 100):
