@@ -65,13 +65,17 @@ COMMON: dict[str, Any] = dict(  # noqa: C408 - shorter than a literal
 )  # fmt: skip
 PICTURE = Path(__file__).with_name("ablation2_faces.jpg")
 PLAN = [(budget, objective) for objective in OBJECTIVES for budget in ("time", "steps")]
+PLAN += [("float32", "adversarial")]  # the steps of the paper's encoder, in another precision
 METRICS = {"psnr": 2, "ssim": 4, "lpips": 4, "identity": 3}  # digits
 
 
-def parameters(network: str, objective: str, steps: int, mean: Path | None = None) -> dict[str, Any]:
+def parameters(
+    network: str, objective: str, steps: int, budget: str = "steps", mean: Path | None = None
+) -> dict[str, Any]:
     """The parameters of notebook 04 that differ from folder64's; ``mean`` is the flow's, if not that of a run."""
     own = {"objective": objective, "steps": steps, "decay_steps": steps // 2, "adversary_from": steps // 2}
     own |= {"checkpoint_every": max(1, steps // 4)}
+    own |= {"precision": "float32"} if budget == "float32" else {}
     own |= {"discriminator_warmup": steps // 4} if objective == "adversarial" else {}
     chosen = {**COMMON, **own, **OBJECTIVES[objective], **NETWORKS[network]}
     if objective == "flow":
@@ -92,7 +96,7 @@ def sweeps(costs: dict[str, dict[str, float]]) -> Iterator[Sweep]:
     """Budget, objective, network and steps of each sweep; the paper's encoder has both budgets in one."""
     for budget, objective in PLAN:
         for network in NETWORKS:
-            if budget == "time" or network != PAPER:
+            if budget != "steps" or network != PAPER:
                 seconds = costs[objective][network if budget == "time" else PAPER]
                 yield budget, objective, network, 10 * round(SECONDS / seconds / 10)
 
@@ -131,7 +135,7 @@ def cell(seed: int, budget: str, objective: str, network: str, steps: int) -> in
 
     The command's own exit code says whether the sweep is whole, with all seeds.
     """
-    values, name = parameters(network, objective, steps), sweep_name(budget, objective, network)
+    values, name = parameters(network, objective, steps, budget), sweep_name(budget, objective, network)
     plan, _ = sweep_plan("04_training", "folder64", {k: [v] for k, v in values.items()} | {"seed": SEEDS}, name)
     plan.folder.mkdir(parents=True, exist_ok=True)
     plan.save()  # all seeds belong to it
@@ -155,7 +159,7 @@ def cost(turns: int = 7) -> None:
     mean = run_folder("ablation2") / "mean.safetensors"  # a new network costs as much as a trained one
     for objective in OBJECTIVES:
         for network in NETWORKS:
-            p = hf.load_params("folder64", "04_training", **parameters(network, objective, 1000, mean))
+            p = hf.load_params("folder64", "04_training", **parameters(network, objective, 1000, mean=mean))
             assert isinstance(p, Training)
             if not runs:
                 checkpoints.save_generator(mean, loop.build(p, torch.device("cpu"))[0])

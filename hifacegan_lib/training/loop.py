@@ -30,6 +30,7 @@ from hifacegan_lib.models import checkpoints
 from hifacegan_lib.models.flow import Flow
 from hifacegan_lib.models.generator import Generator
 from hifacegan_lib.models.networks import batch_statistics, check_range
+from hifacegan_lib.models.torch_network import has_bfloat16
 from hifacegan_lib.params import Training
 from hifacegan_lib.reports.progress import Progress
 from hifacegan_lib.reports.run_log import Journal
@@ -100,6 +101,8 @@ def train(
         log = Journal(folder, start, show) if fabric.is_global_zero else None
         if log:
             stack.callback(log.close)
+            if p.precision == "bfloat16" and run.device.type == "cpu" and not has_bfloat16():
+                log.say("this processor seems to lack bfloat16 instructions; precision float32 may be much faster")
             if start == 0 and (warning := batch_statistics(run.trained)):
                 log.warn(0, warning)
         signals = stack.enter_context(stop_signals.record_signals())

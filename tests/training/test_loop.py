@@ -309,8 +309,16 @@ def test_without_an_adversary_no_discriminator_is_trained(tmp_path: Path) -> Non
     assert not {"discriminator", "d_margin"} & set(lines(tmp_path)[0])
 
 
-def test_bfloat16_trains(tmp_path: Path) -> None:
-    run(tmp_path, precision="bfloat16", steps=2, decay_steps=0)
+@pytest.mark.parametrize("able", [True, False])
+def test_bfloat16_trains_and_a_processor_without_its_instructions_is_named(
+    able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "has_bfloat16", lambda: able)
+    show = Listener()
+    p = TINY.model_copy(update={"precision": "bfloat16", "steps": 2, "decay_steps": 0})
+    loop.train(p, batches, pair(999), tmp_path, show=show)
+    assert [text for text in show.said if "float32 may be much faster" in text] == show.said
+    assert len(show.said) == (not able) and not (tmp_path / "warnings.jsonl").exists()
 
 
 def test_float16_on_a_cpu_is_refused(tmp_path: Path) -> None:
