@@ -9,8 +9,9 @@ Data: ``hifacegan prepare --profile folder64 -p source_path FACES`` (the faces o
 
 A step of each network under each objective takes a time of its own. ``cost`` measures these times in turns, on one
 thread; the time to make the pairs is included. In a ``time`` sweep each network gets the steps that ``SECONDS`` of one
-core allow. In a ``steps`` sweep each network gets the steps of the paper's encoder. Each sweep has one network, one
-objective and the seeds. Two networks are compared face by face: for a seed all see the same faces and damage.
+core allow. In a ``steps`` sweep each network gets the steps of the paper's encoder, in a ``float32`` sweep too, for
+processors that have no bfloat16. Each sweep has one network, one objective and the seeds. Two networks are compared
+face by face: for a seed all see the same faces and damage.
 """
 
 import argparse
@@ -64,8 +65,9 @@ COMMON: dict[str, Any] = dict(  # noqa: C408 - shorter than a literal
     ema_decay=0.995, progress="none", log_every=50, picture_every=10000, keep_checkpoints=1,
 )  # fmt: skip
 PICTURE = Path(__file__).with_name("ablation2_faces.jpg")
-PLAN = [(budget, objective) for objective in OBJECTIVES for budget in ("time", "steps")]
-PLAN += [("float32", "adversarial")]  # the steps of the paper's encoder, in another precision
+TABLES = {objective: [("time", objective), ("steps", objective)] for objective in OBJECTIVES}  # budget, objective
+TABLES["adversarial in float32"] = [("float32", "adversarial")]  # the steps of the paper's encoder
+PLAN = [pair for pairs in TABLES.values() for pair in pairs]
 METRICS = {"psnr": 2, "ssim": 4, "lpips": 4, "identity": 3}  # digits
 
 
@@ -123,7 +125,8 @@ def train(jobs: int = 1) -> int:
 def difference(sweep: Sweep) -> float:
     """Of the first seed's mean PSNR from that of the paper's encoder, without its sign, dB."""
     budget, objective, network, _ = sweep
-    names = (sweep_name(budget, objective, network), sweep_name("time", objective, PAPER))
+    papers_budget = budget if budget == "float32" else "time"
+    names = (sweep_name(budget, objective, network), sweep_name(papers_budget, objective, PAPER))
     ours, papers = (measured(run_folder(f"{name}/seed-{SEEDS[0]}")) for name in names)
     if not (ours and papers):
         return 0.0
@@ -224,24 +227,27 @@ Runs = dict[int, dict[str, list[float | None]]]  # of a sweep: seed -> metric ->
 def tables() -> None:
     """Print for each objective the means of input and networks, then the differences from the paper's encoder."""
     planned = list(sweeps(read_json(run_folder("ablation2") / "cost.json")["seconds"]))
-    for objective in OBJECTIVES:
+    for title, parts in TABLES.items():
         found: dict[tuple[str, str], tuple[int, Runs]] = {}
-        for budget, _, network, steps in (sweep for sweep in planned if sweep[1] == objective):
+        for budget, objective, network, steps in (sweep for sweep in planned if sweep[:2] in parts):
             done = {
                 seed: measured(run_folder(f"{sweep_name(budget, objective, network)}/seed-{seed}")) for seed in SEEDS
             }
             if runs := {seed: values for seed, values in done.items() if values}:
-                found[network, "both" if network == PAPER else budget] = steps, runs
-        paper = found[PAPER, "both"][1]
+                equal = "steps" if budget == "float32" else "both" if network == PAPER else budget
+                found[network, equal] = steps, runs
+        if not found:
+            continue
+        paper = next(iter(found.values()))[1]
         lines = [["input", "", "", "", *(mean(paper, f"{m}_degraded", digits) for m, digits in METRICS.items())]]
-        for (network, budget), (steps, runs) in found.items():
+        for (network, equal), (steps, runs) in found.items():
             means = [mean(runs, metric, digits) for metric, digits in METRICS.items()]
-            lines.append([network, budget, f"{steps:,}", str(len(runs)), *means])
-        print(f"## {objective}\n")
+            lines.append([network, equal, f"{steps:,}", str(len(runs)), *means])
+        print(f"## {title}\n")
         print(markdown(["network", "equal", "steps", "seeds", *METRICS], lines))
         lines = [
-            [network, budget, *(less(runs, paper, metric, digits) for metric, digits in METRICS.items())]
-            for (network, budget), (_, runs) in found.items()
+            [network, equal, *(less(runs, paper, metric, digits) for metric, digits in METRICS.items())]
+            for (network, equal), (_, runs) in found.items()
             if network != PAPER
         ]
         print(markdown(["less the paper's encoder", "equal", *METRICS], lines))
