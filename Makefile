@@ -30,7 +30,7 @@ $(READY): pyproject.toml requirements.lock
 		"LPIPS, identity, LLE and NIQE are left out until: $(BIN)/hifacegan weights fetch $(NETWORKS)"
 	@touch $@
 
-demo: $(READY) ## six notebooks on synthetic faces, about 4 minutes on 2 cores
+demo: $(READY) ## six notebooks on synthetic faces, 4 to 8 minutes on 2 cores
 	$(BIN)/hifacegan run demo
 
 lab: $(READY) ## open JupyterLab on notebooks/
