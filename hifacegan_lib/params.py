@@ -243,7 +243,7 @@ class Training(Params):
         weights = [f"{name}_weight" for name in PICTURE_LOSSES]
         weights += [f"{name}_weight" for name in ADVERSARIAL_LOSSES if self.objective == "adversarial"]
         if self.objective != "flow" and not any(getattr(self, weight) for weight in weights):
-            raise ValueError(f"no loss: one of {', '.join(weights)} must be above 0 (1e-6 beside a loss of your own)")
+            raise ValueError(f"no loss: one of {', '.join(weights)} must be above 0 (1.0e-6 beside a loss of your own)")
         return self
 
 
