@@ -225,7 +225,10 @@ Runs = dict[int, dict[str, list[float | None]]]  # of a sweep: seed -> metric ->
 
 
 def tables() -> None:
-    """Print for each objective the means of input and networks, then the differences from the paper's encoder."""
+    """Print for each objective the means of input and networks, then the differences from the paper's encoder.
+
+    The values of each face go to ``runs/ablation2/OBJECTIVE.csv``.
+    """
     planned = list(sweeps(read_json(run_folder("ablation2") / "cost.json")["seconds"]))
     for title, parts in TABLES.items():
         found: dict[tuple[str, str], tuple[int, Runs]] = {}
@@ -238,6 +241,9 @@ def tables() -> None:
                 found[network, equal] = steps, runs
         if not found:
             continue
+        by_face({key: runs for key, (_, runs) in found.items()}).to_csv(
+            run_folder("ablation2") / f"{title.replace(' ', '_')}.csv", index=False, float_format="%.5g"
+        )
         paper = next(iter(found.values()))[1]
         lines = [["input", "", "", "", *(mean(paper, f"{m}_degraded", digits) for m, digits in METRICS.items())]]
         for (network, equal), (steps, runs) in found.items():
@@ -251,6 +257,18 @@ def tables() -> None:
             if network != PAPER
         ]
         print(markdown(["less the paper's encoder", "equal", *METRICS], lines))
+
+
+def by_face(found: Mapping[tuple[str, str], Runs]) -> pd.DataFrame:
+    """One line for each network, budget, seed and face; ``input`` is the damaged face."""
+    lines = []
+    for (network, equal), runs in found.items():
+        for seed, values in runs.items():
+            for name, end in [("input", "_degraded")] * (network == PAPER) + [(network, "")]:
+                columns = pd.DataFrame({metric: values[f"{metric}{end}"] for metric in METRICS}, dtype=float)
+                key = pd.DataFrame({"network": name, "equal": equal, "seed": seed, "face": columns.index})
+                lines.append(key.join(columns))
+    return pd.concat(lines)
 
 
 def mean(runs: Runs, metric: str, digits: int) -> str:
